@@ -1,0 +1,71 @@
+package lake
+
+import "time"
+
+// ReadPoint is what a reader sees of a dataset. It alone decides the content.
+type ReadPoint struct {
+	TableUUID string `json:"table_uuid"`
+	Sequence  int64  `json:"sequence"`
+}
+
+// Place is a ReadPoint as a query's answer reports it.
+type Place struct {
+	ReadPoint
+	Snapshot *string `json:"snapshot"` // Iceberg snapshot id, nil before the first
+}
+
+// The values of served_from.
+const (
+	ServedFromImage   = "image"
+	ServedFromParquet = "parquet"
+)
+
+// BaseFile is one data file of a base, with what a reader or a plan needs.
+type BaseFile struct {
+	Key     string `json:"key"`            // in the store
+	Path    string `json:"path,omitempty"` // on this machine, filled in for worker and job
+	Rows    int64  `json:"rows"`
+	Bytes   int64  `json:"bytes"`
+	Ordinal int64  `json:"ordinal"` // order of arrival of its rows among the files of a dataset without a key
+	// Lower and Upper bound the first key column as keys.First encodes it,
+	// outwards; nil is unbounded. Both nil without a key.
+	Lower []byte `json:"lower,omitempty"`
+	Upper []byte `json:"upper,omitempty"`
+	// Deletes are the Iceberg position delete files that apply to the file.
+	Deletes []DeleteFile `json:"deletes,omitempty"`
+	// Identity is fileid.Of(Path) when the file was last verified. A reader that
+	// finds another one must not read on.
+	Identity string `json:"identity,omitempty"`
+	// Foreign files were written by others and carry no hash in their name.
+	Foreign bool `json:"foreign,omitempty"`
+}
+
+// DeleteFile is an Iceberg v2 position delete file.
+type DeleteFile struct {
+	Key  string `json:"key"`
+	Path string `json:"path,omitempty"`
+}
+
+// Delta names one delta of a dataset and what its footer says of it.
+type Delta struct {
+	Key      string    `json:"key"`
+	Path     string    `json:"path,omitempty"`
+	First    int64     `json:"first_sequence"` // equals Sequence unless the file stands for a range
+	Sequence int64     `json:"sequence"`
+	Rows     int64     `json:"rows"`
+	Bytes    int64     `json:"bytes"`
+	Time     time.Time `json:"time"`
+	Requests []Request `json:"requests,omitempty"`
+	// LakePosition is the delta's place among the deltas of all datasets, and
+	// UUID its own identity; both as its footer has them.
+	LakePosition int64  `json:"lake_position,omitempty"`
+	UUID         string `json:"uuid,omitempty"`
+}
+
+// Request is one acknowledged request within a delta.
+type Request struct {
+	Place int    `json:"place"`          // from 1 in its delta
+	Rows  int64  `json:"rows"`           // changes in the request, before the latest per key won
+	Key   string `json:"key,omitempty"`  // Idempotency-Key
+	Hash  string `json:"hash,omitempty"` // of the request, where it has a key; xxh3-128 in hex
+}
