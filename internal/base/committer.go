@@ -1,0 +1,181 @@
+package base
+
+import (
+	"bytes"
+	"context"
+	"strconv"
+
+	"github.com/apache/iceberg-go"
+	icebergio "github.com/apache/iceberg-go/io"
+	"github.com/apache/iceberg-go/table"
+
+	"tarn/internal/lake"
+	"tarn/internal/store"
+)
+
+type icebergFS = icebergio.IO
+
+// committer is the catalog that a transaction of iceberg-go commits to: it names
+// the staged files by their hashes, writes them and the metadata, and hands the
+// metadata's key on. It serves one commit.
+type committer struct {
+	table       *Table
+	view        *view
+	makeCurrent func(ctx context.Context, metadataKey string) error
+	files       int   // that the new snapshot must have
+	rows        int64 // likewise
+
+	next   *Table // set once the commit is current
+	failed error  // what CommitTable returned
+}
+
+var _ table.CatalogIO = (*committer)(nil)
+
+// LoadTable is for retries of iceberg-go, which are off.
+func (c *committer) LoadTable(context.Context, table.Identifier) (*table.Table, error) {
+	return nil, lake.Errorf(lake.CodeInternal, "iceberg-go retries a commit")
+}
+
+func (c *committer) CommitTable(ctx context.Context, _ table.Identifier, reqs []table.Requirement, updates []table.Update) (table.Metadata, string, error) {
+	next, err := c.commit(ctx, reqs, updates)
+	if err != nil {
+		c.failed = err
+		return nil, "", err
+	}
+	c.next = next
+	return next.meta, c.view.uri(next.key), nil
+}
+
+func (c *committer) commit(ctx context.Context, reqs []table.Requirement, updates []table.Update) (*Table, error) {
+	t := c.table
+	for _, r := range reqs {
+		if err := r.Validate(t.meta); err != nil {
+			return nil, lake.Errorf(lake.CodeInternal, "commit: %w", err)
+		}
+	}
+	n := namer{view: c.view, renamed: map[string]string{}}
+	for i, u := range updates {
+		named, err := n.update(u)
+		if err != nil {
+			return nil, err
+		}
+		updates[i] = named
+	}
+	meta, err := table.UpdateTableMetadata(t.meta, updates, c.view.uri(t.key))
+	if err != nil {
+		return nil, lake.Errorf(lake.CodeInternal, "commit: %w", err)
+	}
+	next, body, err := newTable(t.fs, t.folder, t.number+1, meta)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.check(ctx, next); err != nil {
+		return nil, err
+	}
+	for _, f := range n.files {
+		if err := t.fs.create(ctx, f.key, f.body); err != nil {
+			return nil, err
+		}
+	}
+	if err := t.fs.create(ctx, next.key, body); err != nil {
+		return nil, err
+	}
+	if err := c.makeCurrent(ctx, next.key); err != nil {
+		return nil, err
+	}
+	return next, nil
+}
+
+// check reads the new snapshot back, before anything of it is written, and holds
+// its counts against the plan's.
+func (c *committer) check(ctx context.Context, next *Table) error {
+	got, err := next.readContent(ctx, c.view)
+	if err != nil {
+		return lake.Errorf(lake.CodeInternal, "commit: the new snapshot cannot be read: %w", err)
+	}
+	if len(got.files) != c.files || got.rows != c.rows {
+		return lake.Errorf(lake.CodeInternal, "commit: the new snapshot has %d files and %d rows where %d and %d are due; nothing was committed",
+			len(got.files), got.rows, c.files, c.rows)
+	}
+	if s := next.meta.CurrentSnapshot(); s != nil && s.Summary != nil {
+		if total, ok := s.Summary.Properties["total-records"]; ok && total != strconv.FormatInt(got.rows, 10) {
+			return lake.Errorf(lake.CodeInternal, "commit: the new snapshot's total-records is %s where its files have %d; nothing was committed", total, got.rows)
+		}
+	}
+	next.mu.content = got
+	return nil
+}
+
+// namer gives staged manifests and lists names with their hashes.
+type namer struct {
+	view    *view
+	renamed map[string]string // manifest, old URI to new
+	files   []namedFile       // to be written, in this order
+}
+
+type namedFile struct {
+	key  string
+	body []byte
+}
+
+// update gives an update with the names that its files will have.
+func (n *namer) update(u table.Update) (table.Update, error) {
+	add, ok := as(u, table.NewAddSnapshotUpdate(nil))
+	if !ok {
+		return u, nil
+	}
+	snapshot := *add.Snapshot
+	listKey, body, ok := n.view.staged(snapshot.ManifestList)
+	if !ok {
+		return nil, lake.Errorf(lake.CodeInternal, "commit: the manifest list %s was not staged", snapshot.ManifestList)
+	}
+	manifests, err := iceberg.ReadManifestList(bytes.NewReader(body))
+	if err != nil {
+		return nil, lake.Errorf(lake.CodeInternal, "commit: read back the manifest list: %w", err)
+	}
+	for i, m := range manifests {
+		manifests[i] = n.manifest(m)
+	}
+	var list bytes.Buffer
+	err = iceberg.WriteManifestList(2, &list, snapshot.SnapshotID, snapshot.ParentSnapshotID, &snapshot.SequenceNumber, 0, manifests)
+	if err != nil {
+		return nil, lake.Errorf(lake.CodeInternal, "commit: rewrite the manifest list: %w", err)
+	}
+	key := hashedAvro(listKey, store.HashBytes(list.Bytes()))
+	n.file(key, list.Bytes())
+	snapshot.ManifestList = n.view.uri(key)
+	return table.NewAddSnapshotUpdate(&snapshot), nil
+}
+
+// manifest gives the entry of a manifest under its new name; one that was there
+// before keeps its own.
+func (n *namer) manifest(m iceberg.ManifestFile) iceberg.ManifestFile {
+	uri, done := n.renamed[m.FilePath()]
+	if !done {
+		old, body, staged := n.view.staged(m.FilePath())
+		if !staged {
+			return m
+		}
+		key := hashedAvro(old, store.HashBytes(body))
+		n.file(key, body)
+		uri = n.view.uri(key)
+		n.renamed[m.FilePath()] = uri
+	}
+	return iceberg.NewManifestFile(m.Version(), uri, m.Length(), m.PartitionSpecID(), m.SnapshotID()).
+		SequenceNum(m.SequenceNum(), m.MinSequenceNum()).Content(m.ManifestContent()).
+		AddedFiles(m.AddedDataFiles()).ExistingFiles(m.ExistingDataFiles()).DeletedFiles(m.DeletedDataFiles()).
+		AddedRows(m.AddedRows()).ExistingRows(m.ExistingRows()).DeletedRows(m.DeletedRows()).
+		Partitions(m.Partitions()).KeyMetadata(m.KeyMetadata()).Build()
+}
+
+func (n *namer) file(key string, body []byte) {
+	n.files = append(n.files, namedFile{key, body})
+	n.view.put(key, body) // for the reading back
+}
+
+// as is a type assertion to the type of the sample, which iceberg-go does not
+// export.
+func as[T any](u table.Update, _ T) (T, bool) {
+	t, ok := u.(T)
+	return t, ok
+}

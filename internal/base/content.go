@@ -1,0 +1,220 @@
+package base
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/apache/iceberg-go"
+
+	"tarn/internal/keys"
+	"tarn/internal/lake"
+)
+
+// content is what a table's current snapshot holds.
+type content struct {
+	files     []dataFile // by arrival
+	deletes   []deleteFile
+	manifests int
+	rows      int64 // by the manifests, before deletes
+}
+
+type dataFile struct {
+	base lake.BaseFile
+	ice  iceberg.DataFile
+	seq  int64 // Iceberg's data sequence number
+}
+
+type deleteFile struct {
+	key string
+	ice iceberg.DataFile
+	seq int64
+}
+
+// Files gives the live data files of the current snapshot, in the order of
+// arrival: by ordinal, then by key. Path and Identity are empty. Position
+// delete files are listed with every data file that they may apply to; a reader
+// takes from them the positions of the file's own location, which ends in its
+// key. CodeUnsupported for equality deletes.
+func (t *Table) Files(ctx context.Context) ([]lake.BaseFile, error) {
+	c, err := t.content(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]lake.BaseFile, len(c.files))
+	for i, f := range c.files {
+		out[i] = f.base
+		out[i].Deletes = slices.Clone(f.base.Deletes)
+	}
+	return out, nil
+}
+
+func (t *Table) content(ctx context.Context) (*content, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock() // across the reading: whoever asks at the same time wants the same
+	if t.mu.content != nil {
+		return t.mu.content, nil
+	}
+	c, err := t.readContent(ctx, t.fs.view(ctx, t.root))
+	if err != nil {
+		return nil, err
+	}
+	t.mu.content = c
+	return c, nil
+}
+
+// readContent reads the current snapshot through a view, which may hold its
+// manifests before they are written.
+func (t *Table) readContent(ctx context.Context, v *view) (*content, error) {
+	c := &content{}
+	snapshot := t.meta.CurrentSnapshot()
+	if snapshot == nil {
+		return c, nil
+	}
+	manifests, err := snapshot.Manifests(v)
+	if err != nil {
+		return nil, readFailed(snapshot.ManifestList, err)
+	}
+	c.manifests = len(manifests)
+	for _, m := range manifests {
+		for entry, err := range m.Entries(v, true) {
+			if err == nil {
+				err = ctx.Err()
+			}
+			if err == nil {
+				err = c.add(t, v, entry)
+			}
+			if err != nil {
+				return nil, readFailed(m.FilePath(), err)
+			}
+		}
+	}
+	c.order()
+	for i := range c.files {
+		for _, d := range c.deletes {
+			if mayApply(d, c.files[i]) {
+				c.files[i].base.Deletes = append(c.files[i].base.Deletes, lake.DeleteFile{Key: d.key})
+			}
+		}
+	}
+	return c, nil
+}
+
+// readFailed gives an error of iceberg-go's decoding a code: the bytes were
+// verified, or are foreign, and do not hold what they should.
+func readFailed(uri string, err error) error {
+	if lake.CodeOf(err) != lake.CodeInternal {
+		return err
+	}
+	return damaged(uri, "%w", err)
+}
+
+func (c *content) add(t *Table, v *view, entry iceberg.ManifestEntry) error {
+	df := entry.DataFile()
+	key, err := v.key(df.FilePath())
+	if err != nil {
+		return err
+	}
+	switch df.ContentType() {
+	case iceberg.EntryContentData:
+		f, err := t.dataFile(key, df, entry.SequenceNum())
+		if err != nil {
+			return err
+		}
+		c.files = append(c.files, f)
+		c.rows += df.Count()
+	case iceberg.EntryContentPosDeletes:
+		if df.FileFormat() != iceberg.ParquetFile {
+			return lake.Errorf(lake.CodeUnsupported, "%s: position deletes as %s", key, df.FileFormat())
+		}
+		c.deletes = append(c.deletes, deleteFile{key, df, entry.SequenceNum()})
+	default:
+		return lake.Errorf(lake.CodeUnsupported, "%s: equality deletes", key).
+			WithHint("rewrite the table's data files with the program that wrote them")
+	}
+	return nil
+}
+
+func (t *Table) dataFile(key string, df iceberg.DataFile, seq int64) (dataFile, error) {
+	if df.FileFormat() != iceberg.ParquetFile {
+		return dataFile{}, lake.Errorf(lake.CodeUnsupported, "%s: data as %s", key, df.FileFormat())
+	}
+	f := dataFile{ice: df, seq: seq, base: lake.BaseFile{Key: key, Rows: df.Count(), Bytes: df.FileSizeBytes()}}
+	_, hashed := HashInName(key)
+	f.base.Foreign = !hashed
+	if t.schema.Keyed() {
+		first := t.schema.Columns[t.schema.KeyIndexes()[0]]
+		var err error
+		if f.base.Lower, err = bound(first, df.LowerBoundValues()); err != nil {
+			return dataFile{}, lake.Step(key, err)
+		}
+		if f.base.Upper, err = bound(first, df.UpperBoundValues()); err != nil {
+			return dataFile{}, lake.Step(key, err)
+		}
+	}
+	return f, nil
+}
+
+// bound is a bound of a key column as keys.First encodes values; nil, which is
+// unbounded, where the file has none. Bounds of a column that was promoted from
+// int to long may still have 4 bytes.
+func bound(c lake.Column, bounds map[int][]byte) ([]byte, error) {
+	raw, ok := bounds[c.ID]
+	if !ok {
+		return nil, nil
+	}
+	t, err := icebergType(c.Type, true)
+	if err != nil {
+		return nil, err
+	}
+	if c.Type.Kind == lake.Bigint && len(raw) == 4 {
+		t = iceberg.PrimitiveTypes.Int32
+	}
+	literal, err := iceberg.LiteralFromBytes(t, raw)
+	if err != nil {
+		return nil, lake.Errorf(lake.CodeDamaged, "bound of column %q: %w", c.Name, err)
+	}
+	b, err := keys.Bound(c.Type, literal.Any())
+	if lake.CodeOf(err) == lake.CodeUnsupported {
+		return nil, nil // unbounded is right for any file
+	}
+	return b, err
+}
+
+// order sorts the files by arrival. Foreign files have no ordinal: each comes
+// after what was there when it was committed.
+func (c *content) order() {
+	slices.SortFunc(c.files, func(a, b dataFile) int {
+		return cmp.Or(cmp.Compare(a.seq, b.seq), strings.Compare(a.base.Key, b.base.Key))
+	})
+	next := int64(0)
+	for i := range c.files {
+		f := &c.files[i].base
+		ordinal, ok := ordinalOf(f.Key)
+		if !ok || f.Foreign {
+			ordinal = next
+		}
+		f.Ordinal = ordinal
+		next = max(next, ordinal+1)
+	}
+	slices.SortStableFunc(c.files, func(a, b dataFile) int { return cmp.Compare(a.base.Ordinal, b.base.Ordinal) })
+}
+
+// filePathID is Iceberg's field id of file_path in position delete files.
+const filePathID = 2147483546
+
+// mayApply says whether a position delete file can have positions of a data
+// file: it is not older, and its file_path bounds hold the file.
+func mayApply(d deleteFile, f dataFile) bool {
+	if f.seq > d.seq {
+		return false
+	}
+	location := f.ice.FilePath()
+	if only := d.ice.ReferencedDataFile(); only != nil {
+		return *only == location
+	}
+	lower, haveLower := d.ice.LowerBoundValues()[filePathID]
+	upper, haveUpper := d.ice.UpperBoundValues()[filePathID]
+	return (!haveLower || string(lower) <= location) && (!haveUpper || location <= string(upper))
+}

@@ -1,0 +1,200 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"tarn/internal/format"
+	"tarn/internal/lake"
+	"tarn/internal/store"
+)
+
+// Options are what Open needs beside the store.
+type Options struct {
+	Now  func() time.Time // the clock of Version.Time; time.Now if nil
+	Root string           // URI of the lake; the store's own if empty
+}
+
+// Catalog is an open lake's catalog. Its current version is replaced by Commit
+// and never edited, so Current is safe to read while commits go on. Commits are
+// one at a time.
+//
+// A commit whose answer was lost leaves the catalog unsettled: the version may
+// be there or not. Until Settle or the next Commit has found out, Current stays
+// what it was.
+type Catalog struct {
+	store   store.Store
+	opts    Options
+	current atomic.Pointer[format.Version]
+
+	turn      chan struct{} // of one: held by who commits or settles, also over I/O
+	unsettled *attempt      // guarded by turn
+	fenced    error         // guarded by turn; once set, it stays
+}
+
+// attempt is a version whose creation was tried.
+type attempt struct {
+	version format.Version
+	body    []byte
+}
+
+// Open finds the newest version of the lake, or makes a new lake, and takes the
+// next epoch by a version of its own. Older versions may be missing; one that is
+// not as it was written is lake.CodeDamaged. lake.CodeFenced: somebody else
+// opened the lake at the same time.
+func Open(ctx context.Context, s store.Store, o Options) (*Catalog, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Root == "" {
+		o.Root = s.Root()
+	}
+	c := &Catalog{store: s, opts: o, turn: make(chan struct{}, 1)}
+	newest := int64(0)
+	for n, err := range c.Versions(ctx) {
+		if err != nil {
+			return nil, lake.Step("open the catalog", err)
+		}
+		newest = n
+	}
+	v := format.Version{LakeUUID: uuid.NewString()}
+	if newest > 0 {
+		var err error
+		if v, err = c.Read(ctx, newest); err != nil {
+			return nil, lake.Step("open the catalog", err)
+		}
+	}
+	c.current.Store(&v)
+	_, err := c.Commit(ctx, func(next *format.Version) error {
+		next.Epoch++
+		return nil
+	})
+	if err != nil {
+		return nil, lake.Step("open the catalog", err)
+	}
+	return c, nil
+}
+
+// Current is the newest version. It must not be changed.
+func (c *Catalog) Current() *format.Version { return c.current.Load() }
+
+// Commit makes the next version of a copy of the current one as edit leaves it,
+// and gives it. An error of edit is returned as it is and commits nothing. An
+// unsettled version is settled first, so edit may see what an earlier caller was
+// told to be unknown.
+//
+// Errors: lake.CodeDatasetExists when edit gave two datasets one name;
+// lake.CodeUnknownOutcome when the version may or may not be there; lake.CodeFenced
+// when the lake was taken over; any other leaves everything as it was.
+func (c *Catalog) Commit(ctx context.Context, edit func(next *format.Version) error) (*format.Version, error) {
+	if err := c.take(ctx); err != nil {
+		return nil, err
+	}
+	defer c.leave()
+	if err := c.settle(ctx); err != nil {
+		return nil, lake.Step("settle an earlier commit", err)
+	}
+	before := c.Current()
+	next := before.Clone()
+	if err := edit(&next); err != nil {
+		return nil, err
+	}
+	next.Number, next.LakeUUID = before.Number+1, before.LakeUUID
+	next.UUID, next.Root, next.Time = uuid.NewString(), c.opts.Root, c.opts.Now().UTC()
+	sortEntries(&next)
+	if err := check(*before, next); err != nil {
+		return nil, err
+	}
+	body, err := format.EncodeVersion(next)
+	if err != nil {
+		return nil, err
+	}
+	if next, err = format.DecodeVersion(Key(next.Number), body); err != nil {
+		return nil, lake.Errorf(lake.CodeInternal, "a catalog version that cannot be read back: %w", err)
+	}
+	err = c.create(ctx, &attempt{next, body}, false)
+	if err != nil {
+		return nil, err
+	}
+	return c.Current(), nil
+}
+
+// Settle finds out whether the version with the lost answer is there, by
+// creating it again, and gives the current version. Without such a version it
+// does nothing.
+func (c *Catalog) Settle(ctx context.Context) (*format.Version, error) {
+	if err := c.take(ctx); err != nil {
+		return nil, err
+	}
+	defer c.leave()
+	if err := c.settle(ctx); err != nil {
+		return nil, err
+	}
+	return c.Current(), nil
+}
+
+// Unsettled gives the number of the version whose outcome is unknown.
+func (c *Catalog) Unsettled(ctx context.Context) (number int64, ok bool) {
+	if c.take(ctx) != nil {
+		return 0, false
+	}
+	defer c.leave()
+	if c.unsettled == nil {
+		return 0, false
+	}
+	return c.unsettled.version.Number, true
+}
+
+func (c *Catalog) take(ctx context.Context) error {
+	select {
+	case c.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return lake.Step("wait for the catalog", ctx.Err())
+	}
+}
+
+func (c *Catalog) leave() { <-c.turn }
+
+// settle creates the unsettled version again, if there is one.
+func (c *Catalog) settle(ctx context.Context) error {
+	if c.fenced != nil {
+		return c.fenced
+	}
+	if c.unsettled == nil {
+		return nil
+	}
+	return c.create(ctx, c.unsettled, true)
+}
+
+// create makes the attempt's version durable and current. again says that an
+// earlier try may have gone in: then only its presence, or that of another
+// version in its place, makes the outcome known.
+func (c *Catalog) create(ctx context.Context, a *attempt, again bool) error {
+	key := Key(a.version.Number)
+	err := store.CreateSettled(ctx, c.store, key, a.body, func(existing []byte) bool {
+		v, err := format.DecodeVersion(key, existing)
+		return err == nil && v.UUID == a.version.UUID && v.Epoch == a.version.Epoch && v.Number == a.version.Number
+	})
+	switch {
+	case err == nil:
+		c.unsettled = nil
+		c.current.Store(&a.version)
+		return nil
+	case errors.Is(err, store.ErrExists):
+		c.unsettled = nil
+		c.fenced = lake.Errorf(lake.CodeFenced, "%s was written by another server: the lake was taken over", key).
+			WithHint("stop this server; let one server at a time write a lake")
+		return c.fenced
+	case again || errors.Is(err, lake.ErrUnknownOutcome):
+		c.unsettled = a
+		return lake.Errorf(lake.CodeUnknownOutcome, "whether %s went in is not known: %w", key, err).
+			WithHint("repeat the request with the same Idempotency-Key")
+	default:
+		return lake.Step("write "+key, err)
+	}
+}

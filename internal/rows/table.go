@@ -1,0 +1,160 @@
+package rows
+
+import (
+	"errors"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"tarn/internal/lake"
+)
+
+// table collects rows that are read one by one into the next batch.
+type table struct {
+	cols    []lake.Column
+	schema  *arrow.Schema
+	missing MissingPolicy
+	alloc   memory.Allocator
+	tally   *tally
+
+	cells []*cell
+	row   *object // of all cells
+	maps  mapChecks
+	rows  int   // in the batch
+	bytes int   // of text in the batch
+	first int64 // row number of the batch's first row
+	dirty bool  // a misfit left the builders uneven
+}
+
+// newTable makes a table of columns; schema is the batches' and has the types
+// of cols.
+func newTable(cols []lake.Column, schema *arrow.Schema, o DecodeOptions, t *tally) (*table, error) {
+	maps, err := newMapChecks(cols)
+	if err != nil {
+		return nil, err
+	}
+	tb := &table{cols: cols, schema: schema, missing: o.Missing, alloc: o.Alloc, tally: t, maps: maps}
+	return tb, tb.renew()
+}
+
+// renew makes new builders.
+func (t *table) renew() error {
+	t.release()
+	t.rows, t.bytes, t.dirty = 0, 0, false
+	t.cells = make([]*cell, len(t.cols))
+	for i, c := range t.cols {
+		b := array.NewBuilder(t.alloc, t.schema.Field(i).Type)
+		x, err := newCell(c, c.Name, b, t.missing)
+		if err != nil {
+			b.Release()
+			t.cells = t.cells[:i]
+			return err
+		}
+		t.cells[i] = x
+	}
+	t.row = newObject(t.cols, t.cells, t.missing)
+	return nil
+}
+
+func (t *table) release() {
+	for _, c := range t.cells {
+		c.b.Release()
+	}
+	t.cells = nil
+}
+
+// begin counts a row of so many bytes.
+func (t *table) begin(bytes int) {
+	t.tally.rows++
+	if t.rows == 0 {
+		t.first = t.tally.rows
+	}
+	t.rows++
+	t.bytes += bytes
+}
+
+// misfit notes that the row begun last does not fit.
+func (t *table) misfit(err error) {
+	t.tally.add(t.tally.rows, err)
+	t.dirty = true
+}
+
+// full says whether the batch is to be given out.
+func (t *table) full(o *DecodeOptions) bool { return t.rows >= o.BatchRows || t.bytes >= o.BatchBytes }
+
+// batch gives the rows collected; nil when there are misfits among them.
+func (t *table) batch() (arrow.RecordBatch, error) {
+	if t.dirty {
+		return nil, t.renew()
+	}
+	arrays := make([]arrow.Array, len(t.cells))
+	for i, c := range t.cells {
+		arrays[i] = c.b.NewArray()
+	}
+	rec := array.NewRecordBatch(t.schema, arrays, int64(t.rows))
+	for _, a := range arrays {
+		a.Release()
+	}
+	t.rows, t.bytes = 0, 0
+	if t.maps.tally(rec, t.first, t.tally) {
+		rec.Release()
+		return nil, nil
+	}
+	return rec, nil
+}
+
+// value reads a row's JSON object by o, and gives a syntax error apart from a
+// misfit, which is tallied.
+func (t *table) value(p *parser, o *object) error {
+	if p.peek() == '{' {
+		return t.settle(p, o.json(p))
+	}
+	_, err := p.skip()
+	if err == nil {
+		err = misfitf("", "the row is not an object")
+	}
+	return t.settle(p, err)
+}
+
+// settle ends a row that was read from JSON with err. Where it is a misfit,
+// the rest of the row must still be JSON.
+func (t *table) settle(p *parser, err error) error {
+	if err == nil {
+		return p.end()
+	}
+	var m *misfit
+	if errors.As(err, &m) {
+		p.i = 0
+		if _, err := p.skip(); err != nil {
+			return err
+		}
+		t.misfit(m)
+		return p.end()
+	}
+	return err
+}
+
+// tooLong notes a row of more bytes than the limit.
+func (t *table) tooLong(limit int) {
+	t.begin(0)
+	t.misfit(misfitf("", "the row is longer than %d bytes", limit))
+}
+
+// syntaxAt is the error of a body that does not parse at a row.
+func syntaxAt(row, place int64, what string) error {
+	return lake.Errorf(lake.CodeInvalidRequest, "the body does not parse: row %d, byte %d: %s", row, place+1, what)
+}
+
+// parseError turns a parser's error into one that names the place in the
+// body; base is the place of the parser's first byte.
+func parseError(row, base int64, err error) error {
+	if err == nil {
+		return nil
+	}
+	var s *syntaxError
+	if errors.As(err, &s) {
+		return syntaxAt(row, base+int64(s.at), s.what)
+	}
+	return err
+}
