@@ -1,0 +1,180 @@
+//go:build duckdb_arrow
+
+package duck
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+
+	"tarn/internal/lake"
+)
+
+// Gate lets reads through and nothing else. It judges the tree that DuckDB's own
+// parser makes of a text (json_serialize_sql), so that there is no second grammar
+// to disagree with the first, and it fails closed: a node, a part of a node or a
+// function that is not known is refused. In order: length, exactly one statement
+// that is a SELECT, every relation a dataset or a CTE in scope, table functions
+// and functions on allow-lists, nothing that would mean something else for an
+// image than for base files (rowid, TABLESAMPLE, AT).
+//
+// SHOW, DESCRIBE and SUMMARIZE come as such trees too. Only EXPLAIN does not: it
+// is taken off the text and put back.
+//
+// It belongs to its Conn and is not for concurrent use; making one costs nothing.
+// Check must not be called while a Stream of that Conn is read.
+type Gate struct{ conn *Conn }
+
+// NewGate makes a gate that parses on a connection.
+func NewGate(c *Conn) *Gate { return &Gate{c} }
+
+// GateEnv is what the gate must be told.
+type GateEnv struct {
+	// MaxSQLBytes is the longest text; 0 is DefaultMaxSQLBytes. It is the bound on
+	// the time of parsing, which grows with the square of it and cannot be
+	// interrupted.
+	MaxSQLBytes int
+	// Dataset finds a dataset, without regard to case, and gives its name as it
+	// was created. namespace is "main" where the SQL says none.
+	Dataset func(namespace, name string) (canonical lake.Name, ok bool)
+	// Names lists the datasets, for the hint of an error; nil gives none.
+	Names func() []lake.Name
+}
+
+// DefaultMaxSQLBytes is the longest SQL text where GateEnv does not say.
+const DefaultMaxSQLBytes = 128 << 10
+
+// Kind is what a checked text asks for.
+type Kind int
+
+// The kinds.
+const (
+	Select     Kind = iota + 1 // run Checked.SQL
+	Explain                    // run Checked.SQL, whose rows are the plan
+	ShowTables                 // the caller lists the datasets
+	Describe                   // of a dataset: the caller answers; of a query: run Checked.SQL
+)
+
+func (k Kind) String() string {
+	return [...]string{"", "select", "explain", "show tables", "describe"}[k]
+}
+
+// Checked is a text that may run.
+type Checked struct {
+	Kind     Kind
+	SQL      string      // what to run; "" where the caller answers
+	Datasets []lake.Name // those that the text names, each once, in the order of the tree
+	Describe *lake.Name  // the dataset of DESCRIBE; nil for DESCRIBE of a query
+	Volatile bool        // another run may answer differently at the same read points: random(), now(), …
+}
+
+// Check says whether a text may run. Errors: CodeTooLarge, CodeSQLInvalid (it
+// does not parse), CodeSQLRefused (it is no read, or reaches for what is not
+// data), CodeDatasetNotFound.
+func (g *Gate) Check(ctx context.Context, sql string, env GateEnv) (Checked, error) {
+	limit := env.MaxSQLBytes
+	if limit <= 0 {
+		limit = DefaultMaxSQLBytes
+	}
+	if len(sql) > limit {
+		return Checked{}, lake.Errorf(lake.CodeTooLarge, "the SQL has %d bytes and may have %d", len(sql), limit).
+			WithHint("pass long lists of values as parameters")
+	}
+	if err := checkText(sql); err != nil {
+		return Checked{}, err
+	}
+	text, err := readText(sql)
+	if err != nil {
+		return Checked{}, err
+	}
+	statement, err := g.parse(ctx, text)
+	if err != nil {
+		return Checked{}, err
+	}
+	w := &walker{grammar: newGrammar(), env: env, seen: map[string]bool{}}
+	checked, err := w.statement(statement)
+	var unknown *unknownDataset
+	if errors.As(err, &unknown) {
+		return Checked{}, g.notFound(ctx, unknown, env)
+	}
+	if err != nil {
+		return Checked{}, err
+	}
+	if text.explain != "" {
+		if checked.Kind != Select {
+			return Checked{}, refused("EXPLAIN of what is no query")
+		}
+		checked.Kind = Explain
+	}
+	if checked.Kind != ShowTables && checked.Describe == nil {
+		checked.SQL = text.explain + text.query
+	}
+	return checked, nil
+}
+
+// parse gives the tree of the one statement in the text, which is a SELECT.
+func (g *Gate) parse(ctx context.Context, text statementText) (object, error) {
+	rows, err := g.conn.Rows(ctx, "SELECT json_serialize_sql(?::VARCHAR)", text.query)
+	if err != nil {
+		return nil, err
+	}
+	var answer struct {
+		Error      bool     `json:"error"`
+		Type       string   `json:"error_type"`
+		Message    string   `json:"error_message"`
+		Statements []object `json:"statements"`
+	}
+	if err := json.Unmarshal([]byte(rows[0][0].(string)), &answer); err != nil {
+		return nil, refused("a statement nested too deep to be looked through").WithHint("split it with WITH")
+	}
+	switch {
+	case answer.Error && answer.Type == "not implemented":
+		return nil, notARead(text)
+	case answer.Error:
+		return nil, lake.Errorf(lake.CodeSQLInvalid, "Parser Error: %s", g.conn.db.paths.clean(answer.Message))
+	case len(answer.Statements) == 0:
+		return nil, lake.Errorf(lake.CodeSQLInvalid, "the SQL holds no statement")
+	case len(answer.Statements) > 1:
+		return nil, refused("%d statements in one text", len(answer.Statements)).WithHint("send one statement at a time")
+	}
+	return answer.Statements[0], nil
+}
+
+// notARead is the error for what DuckDB parses and is no SELECT.
+func notARead(text statementText) error {
+	if text.pivots {
+		return refused("a PIVOT without its values").
+			WithHint("list the values: PIVOT … ON column IN ('a', 'b') USING …")
+	}
+	return refused("%s, which is no read", strings.ToUpper(text.firstWord)).
+		WithHint("SQL only reads here: SELECT, SHOW TABLES, DESCRIBE, SUMMARIZE, EXPLAIN; rows are changed by upsert and delete")
+}
+
+// refused is an error of the gate: "the gate refuses …".
+func refused(format string, args ...any) *lake.Error {
+	return lake.Errorf(lake.CodeSQLRefused, "the SQL gate refuses "+format, args...)
+}
+
+// notFound names an unknown dataset and those whose names are near.
+func (g *Gate) notFound(ctx context.Context, unknown *unknownDataset, env GateEnv) error {
+	e := lake.Errorf(lake.CodeDatasetNotFound, "there is no dataset %q", unknown.name)
+	if env.Names == nil {
+		return e.WithHint("SHOW TABLES lists the datasets")
+	}
+	var names []any
+	for _, n := range env.Names() {
+		names = append(names, n.String())
+	}
+	rows, err := g.conn.Rows(ctx, `SELECT n FROM (SELECT unnest(?::VARCHAR[]) AS n)
+		WHERE jaro_winkler_similarity(lower(n), lower(?)) > 0.75
+		ORDER BY jaro_winkler_similarity(lower(n), lower(?)) DESC, n LIMIT 3`, names, unknown.name, unknown.name)
+	if err != nil || len(rows) == 0 {
+		return e.WithHint("SHOW TABLES lists the datasets")
+	}
+	near := make([]string, len(rows))
+	for i, r := range rows {
+		near[i] = r[0].(string)
+	}
+	return e.WithHint("did you mean %s?", strings.Join(near, ", "))
+}

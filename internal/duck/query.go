@@ -1,0 +1,78 @@
+//go:build duckdb_arrow
+
+package duck
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	duckdb "github.com/duckdb/duckdb-go-bindings"
+)
+
+// Query starts one statement and returns once its first rows are ready. ctx
+// holds until then; later waits have the context of Stream.Next. The stream ends
+// when it is closed or with the connection's next statement.
+func (c *Conn) Query(ctx context.Context, sql string, params Params) (*Stream, error) {
+	if err := c.begin(ctx, sql); err != nil {
+		return nil, err
+	}
+	release := c.interruptOn(ctx)
+	defer release()
+
+	s := &Stream{conn: c}
+	if err := s.start(ctx, sql, params); err != nil {
+		s.free()
+		return nil, err
+	}
+	c.stream = s
+	return s, nil
+}
+
+// start takes the statement up to its first rows.
+func (s *Stream) start(ctx context.Context, sql string, params Params) error {
+	db := s.conn.db
+	if duckdb.Prepare(s.conn.conn, sql, &s.statement) == duckdb.StateError {
+		return db.failure(ctx, duckdb.PrepareError(s.statement))
+	}
+	if err := params.bind(s.statement); err != nil {
+		return err
+	}
+	var pending duckdb.PendingResult
+	defer duckdb.DestroyPending(&pending)
+	if duckdb.PendingPreparedStreaming(s.statement, &pending) == duckdb.StateError {
+		return db.failure(ctx, duckdb.PendingError(pending))
+	}
+	if duckdb.ExecutePending(pending, &s.result) == duckdb.StateError {
+		return db.failure(ctx, duckdb.ResultError(&s.result))
+	}
+	return s.readColumns()
+}
+
+// Rows runs one statement and gives all its rows, for small internal results.
+// Values are nil, bool, int64 (also HUGEINT that fits), uint64 (UBIGINT),
+// float64, string (also DECIMAL, UUID and HUGEINT that does not fit in an
+// int64), []byte, time.Time in UTC (dates and timestamps), time.Duration (TIME),
+// []any (LIST), map[string]any (STRUCT) and [][2]any (MAP).
+func (c *Conn) Rows(ctx context.Context, sql string, params ...any) ([][]any, error) {
+	s, err := c.Query(ctx, sql, Params{Positional: params})
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	var out [][]any
+	for {
+		batch, err := s.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return out, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		out, err = appendRows(out, batch)
+		batch.Release()
+		if err != nil {
+			return nil, err
+		}
+	}
+}

@@ -1,0 +1,30 @@
+// Package job executes the long work on datasets: imports, folds, removal of
+// duplicates and large changes. It is the room of the job process (`tarn job`)
+// and the seam to it.
+//
+// Its words:
+//   - Spec: what is to be done, a pure value that crosses the process boundary
+//     as JSON. It names durable files by their paths on this machine, and one
+//     scratch folder that is the job's own.
+//   - Result: the Parquet files that were written below Scratch/out, and exact
+//     counts. Nothing of it is durable: the caller takes the files in and
+//     commits, or removes the scratch folder.
+//   - source: a relation over one input with the columns c1…cn of the dataset's
+//     types and r, the row's number in the input from 1.
+//   - order gate: a streaming window in front of a COPY. DuckDB writes several
+//     files in the order of their rows only when one thread brings them, and
+//     UNION ALL keeps no order at all; the gate makes the pipeline one of a
+//     single thread, and whatever unites inputs sorts or stages them first.
+//
+// Columns are called c1…cn by position inside the job, whatever the dataset
+// calls them, and files are read by field id. So no name of a user's column can
+// meet one of DuckDB's own (file_row_number, filename).
+//
+// Memory is bounded by Spec.MemoryLimitBytes, whatever the data: DuckDB sorts
+// and joins on disk below Scratch, and rows decoded in Go pass through a table
+// there in batches.
+//
+// The activities (imports, compaction, change) call it by a Runner; cmd/tarn
+// enters it by Main. It never touches the store, commits anything, or writes
+// outside Scratch.
+package job

@@ -1,0 +1,71 @@
+package job
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+
+	"tarn/internal/lake"
+)
+
+// Run executes a job in this process and gives what it made. report is called
+// from the calling goroutine; it may be nil. Errors are *lake.Error; after one
+// nothing below Scratch is of use.
+func Run(ctx context.Context, spec Spec, report func(Progress)) (Result, error) {
+	if report == nil {
+		report = func(Progress) {}
+	}
+	if err := spec.check(); err != nil {
+		return Result{}, err
+	}
+	spec = spec.withDefaults()
+	s, err := openSession(ctx, spec, report)
+	if err != nil {
+		return Result{}, lake.Step(string(spec.Kind), err)
+	}
+	res, err := s.run(ctx)
+	s.close()
+	if err != nil {
+		return Result{}, coded(lake.Step(string(spec.Kind), err))
+	}
+	return res, nil
+}
+
+func (s *session) run(ctx context.Context) (Result, error) {
+	switch s.spec.Kind {
+	case KindImport:
+		return s.runImport(ctx, *s.spec.Import)
+	case KindFold:
+		return s.runFold(ctx, *s.spec.Fold)
+	case KindDedupe:
+		return s.runDedupe(ctx, *s.spec.Dedupe)
+	default:
+		return s.runChanges(ctx, *s.spec.Changes)
+	}
+}
+
+// coded makes sure that an error says what a caller can do: SQL of a job is the
+// job's own, so that its faults are never the user's.
+func coded(err error) error {
+	var e *lake.Error
+	switch code := lake.CodeOf(err); {
+	case code == lake.CodeSQLInvalid || code == lake.CodeSQLRefused:
+		return &lake.Error{Code: lake.CodeInternal, Err: err}
+	case code == lake.CodeOutOfMemory:
+		return &lake.Error{Code: code, Err: err, Hint: "give jobs more memory (job_memory), or split the work"}
+	case errors.As(err, &e):
+		return err
+	default:
+		return &lake.Error{Code: code, Err: err}
+	}
+}
+
+// outDir makes a folder below Scratch/out.
+func (s *session) outDir(name string) (string, error) {
+	dir := filepath.Join(s.spec.Scratch, "out", name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", diskError("make the folder for outputs", err)
+	}
+	return dir, nil
+}

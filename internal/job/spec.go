@@ -1,0 +1,194 @@
+package job
+
+import (
+	"tarn/internal/lake"
+	"tarn/internal/rows"
+)
+
+// Kind is the kind of a job.
+type Kind string
+
+// The kinds. Each has its part of the Spec.
+const (
+	KindImport  Kind = "import"
+	KindFold    Kind = "fold"
+	KindDedupe  Kind = "dedupe"
+	KindChanges Kind = "changes"
+)
+
+// Spec says what a job is to do. Exactly the part that Kind names is set.
+type Spec struct {
+	Kind             Kind     `json:"kind"`
+	Scratch          string   `json:"scratch"`             // a folder of the job's own, empty; the caller removes it
+	MemoryLimitBytes int64    `json:"memory_limit_bytes"`  // of DuckDB's operators; 0 is DefaultMemoryLimitBytes
+	Threads          int      `json:"threads"`             // 0 is 1; fewer where they would not have perThreadBytes each
+	TargetFileBytes  int64    `json:"target_file_bytes"`   // of data files; 0 is DefaultTargetFileBytes
+	LakeDirs         []string `json:"lake_dirs,omitempty"` // folders with the durable files that the job may read
+
+	Import  *Import  `json:"import,omitempty"`
+	Fold    *Fold    `json:"fold,omitempty"`
+	Dedupe  *Dedupe  `json:"dedupe,omitempty"`
+	Changes *Changes `json:"changes,omitempty"`
+}
+
+// The defaults of a Spec.
+const (
+	DefaultMemoryLimitBytes = 1 << 30
+	DefaultTargetFileBytes  = 128 << 20
+)
+
+// perThreadBytes is what each thread of a sort needs: 2 threads ran out of 256
+// MiB at 6 million rows where 1 did not, and not of 512 MiB.
+const perThreadBytes = 256 << 20
+
+// InputFile is a file of rows in a format of clients.
+type InputFile struct {
+	Path   string      `json:"path"`
+	Name   string      `json:"name"` // as messages name it
+	Format rows.Format `json:"format"`
+}
+
+// What on_duplicate can say.
+const (
+	OnDuplicateError = "error"
+	OnDuplicateLast  = "last"
+)
+
+// Import turns files into data files of a base.
+//
+// Without a Schema it is inferred from the files, which may be of any mix of
+// formats: their columns must agree by name (without regard to case), and types
+// are unified where every value is kept. Parquet, CSV and JSON are then read by
+// DuckDB (CSV with a header line; the delimiter, quotes and compression are
+// found out). With a Schema the decoders of package rows read the files, as they
+// do for changes.
+//
+// Keyed outputs are sorted by key over all files and hold disjoint key ranges;
+// others keep the order of arrival: files as given, rows as they stand.
+type Import struct {
+	Files       []InputFile  `json:"files"`
+	Schema      *lake.Schema `json:"schema,omitempty"` // nil: infer
+	Key         []string     `json:"key,omitempty"`    // with a nil Schema
+	OnDuplicate string       `json:"on_duplicate"`     // error or last (in order of arrival)
+}
+
+// Group is a run of base files, contiguous in key order, that are rewritten
+// together with the changes that belong to them: those whose first key column
+// is at or above From (as keys.First encodes it) and below the next group's.
+// A group without files takes new keys between files that stay as they are.
+type Group struct {
+	Files []int  `json:"files"` // positions in Fold.Base
+	From  []byte `json:"from,omitempty"`
+}
+
+// Fold turns base files with changes into new base files.
+//
+// For a keyed dataset Base holds the files to be rewritten; every change must
+// belong to one of them or be of a key that no file of the base holds. Imported
+// rows win over all deltas. Deltas ascend by sequence.
+//
+// For a dataset without a key the rows of Base, which are the newest of the base
+// (small files to be merged) or none, then those of the deltas, then the imported
+// ones become new files in order of arrival.
+type Fold struct {
+	Schema   lake.Schema     `json:"schema"`
+	Base     []lake.BaseFile `json:"base"`             // with Path
+	Groups   []Group         `json:"groups,omitempty"` // none: one of all files
+	Deltas   []lake.Delta    `json:"deltas"`           // with Path
+	Imported []string        `json:"imported,omitempty"`
+	// RefuseExisting makes it CodeKeyConflict if a key of Imported exists
+	// already, in the base or by the deltas.
+	RefuseExisting bool `json:"refuse_existing,omitempty"`
+	// Exclude are Parquet files of rows: changes of the deltas to their keys are
+	// ignored. A later round that catches up with an import uses it.
+	Exclude []string `json:"exclude,omitempty"`
+}
+
+// Dedupe keeps, of a dataset without a key, the last row in order of arrival
+// for each value of Columns, in which nulls equal each other.
+type Dedupe struct {
+	Schema  lake.Schema     `json:"schema"`
+	Base    []lake.BaseFile `json:"base"`   // all files, in order of arrival, with Path
+	Deltas  []lake.Delta    `json:"deltas"` // with Path, ascending
+	Columns []string        `json:"columns"`
+}
+
+// The operations of Changes.
+const (
+	OpUpsert  = "upsert"
+	OpDelete  = "delete"
+	OpChanges = "changes" // NDJSON of upserts and deletes
+)
+
+// Changes turns a large body into the Parquet of one delta (for
+// format.FinishDelta): the dataset's columns and _tarn_op; of each key the
+// latest change, or all rows in order of arrival without a key.
+type Changes struct {
+	Schema      lake.Schema        `json:"schema"`
+	Op          string             `json:"op"`
+	Input       InputFile          `json:"input"`
+	Missing     rows.MissingPolicy `json:"missing"`
+	MaxRowBytes int                `json:"max_row_bytes"`
+}
+
+// Progress is where a job is. Done and Total are rows or bytes by step; a Total
+// of 0 is not known.
+type Progress struct {
+	Step  string `json:"step"`
+	Done  int64  `json:"done"`
+	Total int64  `json:"total"`
+}
+
+// Output is a Parquet file that the job wrote, not synced.
+type Output struct {
+	Path  string `json:"path"`
+	Rows  int64  `json:"rows"`
+	Bytes int64  `json:"bytes"`
+	Group int    `json:"group"` // of a fold: the group that it replaces
+}
+
+// Result is what a job made. Outputs are in key order, or in order of arrival.
+// Counts that do not belong to the kind are 0.
+type Result struct {
+	Schema  *lake.Schema `json:"schema,omitempty"` // of an import, with field ids
+	Outputs []Output     `json:"outputs"`
+	Rows    int64        `json:"rows"` // rows of the inputs; changes in the request, before the latest per key won
+
+	BaseRows  int64 `json:"base_rows"`  // live rows of the base files read
+	DeltaRows int64 `json:"delta_rows"` // change rows in the deltas
+	Updated   int64 `json:"updated"`    // rows of the base that got another content
+	Inserted  int64 `json:"inserted"`   // rows that the base did not have
+	Deleted   int64 `json:"deleted"`    // rows of the base that are gone
+	FinalRows int64 `json:"final_rows"` // rows of the outputs
+}
+
+// check refuses a Spec that names no work. Its faults are the caller's.
+func (s Spec) check() error {
+	parts := map[Kind]bool{
+		KindImport: s.Import != nil, KindFold: s.Fold != nil,
+		KindDedupe: s.Dedupe != nil, KindChanges: s.Changes != nil,
+	}
+	for kind, set := range parts {
+		if set != (kind == s.Kind) {
+			return lake.Errorf(lake.CodeInternal, "job of kind %q: its part of the spec is missing, or another is set", s.Kind)
+		}
+	}
+	if !parts[s.Kind] {
+		return lake.Errorf(lake.CodeInternal, "job of unknown kind %q", s.Kind)
+	}
+	if s.Scratch == "" {
+		return lake.Errorf(lake.CodeInternal, "a job without a scratch folder")
+	}
+	return nil
+}
+
+func (s Spec) withDefaults() Spec {
+	if s.MemoryLimitBytes <= 0 {
+		s.MemoryLimitBytes = DefaultMemoryLimitBytes
+	}
+	s.Threads = max(1, min(s.Threads, int(s.MemoryLimitBytes/perThreadBytes)))
+	if s.TargetFileBytes <= 0 {
+		s.TargetFileBytes = DefaultTargetFileBytes
+	}
+	return s
+}

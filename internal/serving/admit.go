@@ -1,0 +1,105 @@
+package serving
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"tarn/internal/duck"
+	"tarn/internal/lake"
+)
+
+// admit passes SQL through the gate and plans what to run for it.
+func (s *Serving) admit(ctx context.Context, sess *session, req Request) (plan, error) {
+	checked, err := sess.gate.Check(ctx, req.SQL, duck.GateEnv{
+		MaxSQLBytes: req.MaxSQLBytes,
+		Dataset: func(namespace, name string) (lake.Name, bool) {
+			_, d, ok := s.ear.find(lake.Name{Namespace: namespace, Dataset: name})
+			return d.name, ok
+		},
+		Names: s.ear.list,
+	})
+	if err != nil {
+		return plan{}, err
+	}
+	p := plan{sql: checked.SQL, params: req.Params, datasets: checked.Datasets}
+	switch checked.Kind {
+	case duck.Explain:
+		p.clean = true
+	case duck.ShowTables:
+		return plan{sql: showTables, whole: true}, nil
+	case duck.Describe:
+		if checked.Describe != nil {
+			return s.describe(*checked.Describe)
+		}
+	}
+	return p, nil
+}
+
+// showTables lists the datasets as a query names them.
+var showTables = "SELECT CASE WHEN lower(namespace) = '" + lake.DefaultNamespace + "' THEN name ELSE namespace || '.' || name END AS name FROM " +
+	internal("datasets") + " ORDER BY lower(namespace) <> '" + lake.DefaultNamespace + "', lower(namespace), lower(name)"
+
+// describe answers DESCRIBE of a dataset as DuckDB does of a table: the view
+// that shows it does not know its key.
+func (s *Serving) describe(name lake.Name) (plan, error) {
+	_, d, ok := s.ear.find(name)
+	if !ok {
+		return plan{}, lake.Errorf(lake.CodeDatasetNotFound, "dataset %s does not exist", name)
+	}
+	values := make([]string, len(d.schema.Columns))
+	inKey := map[int]bool{}
+	for _, i := range d.schema.KeyIndexes() {
+		inKey[i] = true
+	}
+	for i, c := range d.schema.Columns {
+		null, key := "YES", "NULL"
+		if !c.Nullable {
+			null = "NO"
+		}
+		if inKey[i] {
+			key = "'PRI'"
+		}
+		values[i] = fmt.Sprintf("(%s, %s, '%s', %s)", lake.QuoteString(c.Name), lake.QuoteString(c.Type.SQL()), null, key)
+	}
+	sql := `SELECT column_name, column_type, "null", CAST(key AS VARCHAR) AS key, CAST(NULL AS VARCHAR) AS "default", CAST(NULL AS VARCHAR) AS extra` +
+		` FROM (VALUES ` + strings.Join(values, ", ") + `) t(column_name, column_type, "null", key)`
+	return plan{sql: sql, datasets: []lake.Name{d.name}}, nil
+}
+
+// withoutFolders takes the lake's folders out of a batch of texts (a plan may
+// name the files it reads). It releases the batch.
+func (s *Serving) withoutFolders(rec arrow.RecordBatch) (arrow.RecordBatch, error) {
+	defer rec.Release()
+	columns := make([]arrow.Array, rec.NumCols())
+	for i, col := range rec.Columns() {
+		text, ok := col.(*array.String)
+		if !ok {
+			col.Retain()
+			columns[i] = col
+			continue
+		}
+		b := array.NewStringBuilder(memory.DefaultAllocator)
+		for row := range text.Len() {
+			if text.IsNull(row) {
+				b.AppendNull()
+				continue
+			}
+			v := text.Value(row)
+			for _, dir := range s.dirs {
+				v = strings.ReplaceAll(v, strings.TrimRight(dir, "/")+"/", "")
+			}
+			b.Append(v)
+		}
+		columns[i] = b.NewArray()
+	}
+	out := array.NewRecordBatch(rec.Schema(), columns, rec.NumRows())
+	for _, c := range columns {
+		c.Release()
+	}
+	return out, nil
+}

@@ -1,0 +1,98 @@
+package serving
+
+import (
+	"context"
+	"time"
+)
+
+// checkpointer runs CHECKPOINT on our own schedule: tails churn, and without it
+// deleted rows stay in memory and in every scan. It blocks commits but no read,
+// and there is one committer, the publisher, which runs it between two steps.
+// While a reader that began before the last change of a view is still open,
+// DuckDB refuses it; then it is tried again, less and less often.
+type checkpointer struct {
+	steps, rows int64 // since the last one that went through
+	began       time.Time
+	wait        time.Duration
+	next        time.Time
+}
+
+// A checkpoint is due after so many steps or changed rows, and soon after the
+// last step in any case, since tables that were appended to hold a block for
+// each of their columns until then. It takes about 8 ms.
+const (
+	checkpointSteps = 50
+	checkpointRows  = 5000
+	checkpointIdle  = time.Second
+	checkpointRetry = 50 * time.Millisecond
+	checkpointSlow  = 5 * time.Second
+)
+
+func (c *checkpointer) changed(rows int64) { c.rows += rows }
+
+func (c *checkpointer) stepped() {
+	if c.steps++; c.steps == 1 {
+		c.began = time.Now()
+	}
+}
+
+// at says when the next one is to run; ok is false when nothing changed.
+func (c *checkpointer) at() (at time.Time, ok bool) {
+	if c.steps == 0 {
+		return at, false
+	}
+	if c.steps < checkpointSteps && c.rows < checkpointRows {
+		at = c.began.Add(checkpointIdle)
+	}
+	if at.Before(c.next) {
+		at = c.next
+	}
+	return at, true
+}
+
+func (c *checkpointer) run(ctx context.Context, p *publisher) {
+	at, ok := c.at()
+	if !ok || time.Now().Before(at) || ctx.Err() != nil {
+		return
+	}
+	if err := c.force(ctx, p); err != nil {
+		c.wait = min(max(2*c.wait, checkpointRetry), checkpointSlow)
+		c.next = time.Now().Add(c.wait)
+		p.log.Debug("checkpoint put off", "again_in", c.wait, "error", err)
+	}
+}
+
+// force runs a CHECKPOINT now and books what it compressed.
+func (c *checkpointer) force(ctx context.Context, p *publisher) error {
+	if err := p.account(ctx, true); err != nil {
+		p.broken(err)
+		return err
+	}
+	if err := p.conn.Exec(ctx, "CHECKPOINT "+catalogName); err != nil {
+		p.broken(err)
+		return err
+	}
+	*c = checkpointer{}
+	p.ledger.release(p.readers.oldestTicket())
+	n, err := measureTables(ctx, p.conn)
+	if err != nil {
+		p.broken(err)
+		return err
+	}
+	p.ledger.settle(n, p.living(), true)
+	p.closed()
+	p.lookAt = time.Now().Add(checkpointIdle)
+	p.post()
+	return nil
+}
+
+// closed notes that no table holds blocks of its own for appends.
+func (p *publisher) closed() {
+	p.ledger.list = false
+	for _, m := range p.living() {
+		m.opened = false
+	}
+	for _, d := range p.datasets {
+		d.tail.opened = false
+	}
+}

@@ -1,0 +1,27 @@
+// Package serving holds the serving database of a worker: one DuckDB instance
+// in memory in which every dataset of the lake is a relation of its own name.
+//
+// Words. A *tail* is the pending changes of a dataset, the latest per key, as a
+// table. A *view* is how base files and tail show as one relation. A file is
+// *touched* when the tail holds a key that may be in it; only touched files are
+// anti-joined with the tail. A *large* delta is not loaded: its keys are, and
+// the view reads its file. An *image* is all rows of a dataset, merged, as a
+// table in memory, with a filter of its keys; a dataset that has one is *hot* and
+// has no tail. A *load* builds one aside, in slices; a *rebuild* is a load that
+// sorts a hot dataset's image anew. An image is *demoted* when its dataset goes
+// back to files and tail; a dropped image is *held* while a reader may still see
+// it. The *ledger* books the bytes of images as measured around each step.
+//
+// The *publisher* is the one goroutine that writes: it takes the stream's entries
+// in order, many in one transaction, and does the steps of loads in between. A
+// dataset is *behind* when its changes could not be applied; it answers an error
+// that says why, and is built anew from its files until that succeeds. *Heard* is
+// the last entry taken in, *applied* the last that queries see.
+//
+// A query runs in one transaction whose first read is the table
+// lake._tarn.datasets: that fixes the snapshot of everything, and says at which
+// read points the answer stands.
+//
+// The worker calls it. It never writes a durable file, never gives a sequence,
+// and keeps nothing that a replay of the stream cannot build again.
+package serving

@@ -1,0 +1,138 @@
+package serving
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"tarn/internal/keys"
+	"tarn/internal/lake"
+)
+
+// GetRequest asks for the rows of keys.
+type GetRequest struct {
+	TableUUID string
+	Name      lake.Name           // used where TableUUID is empty
+	Keys      []arrow.RecordBatch // of the schema's KeySchema, in lake.Type.Arrow types, without nulls
+	See       int64
+}
+
+// keysInText is how many keys go into the query itself; more go through a table.
+const keysInText = 32
+
+// Get gives the rows of the keys, in no order; absent keys are left out, and a
+// key that comes twice gives one row. It fails with CodeNoPrimaryKey for a
+// dataset without a key, and as Query does.
+func (s *Serving) Get(ctx context.Context, req GetRequest) (*Answer, error) {
+	if err := s.ear.waitHeard(ctx, req.See); err != nil {
+		return nil, err
+	}
+	d, err := s.getTarget(req)
+	if err != nil {
+		return nil, err
+	}
+	key := d.schema.KeySchema()
+	at := make([]int, len(key.Columns))
+	for i := range at {
+		at[i] = i
+	}
+	enc := keys.NewEncoder(key, at)
+	for _, b := range req.Keys {
+		if err := enc.Check(b); err != nil {
+			return nil, err
+		}
+	}
+	sess, err := s.pool.get(ctx)
+	if err != nil {
+		return nil, err
+	}
+	a, err := s.get(ctx, sess, d, key, req.Keys)
+	if err != nil {
+		s.pool.put(sess, false)
+		return nil, err
+	}
+	return a, nil
+}
+
+func (s *Serving) getTarget(req GetRequest) (heardDataset, error) {
+	var d heardDataset
+	var ok bool
+	if req.TableUUID != "" {
+		d, ok = s.ear.dataset(req.TableUUID)
+	} else {
+		_, d, ok = s.ear.find(req.Name)
+	}
+	if !ok {
+		return d, lake.Errorf(lake.CodeDatasetNotFound, "the dataset does not exist")
+	}
+	if !d.schema.Keyed() {
+		return d, lake.Errorf(lake.CodeNoPrimaryKey, "dataset %s has no primary key", d.name)
+	}
+	return d, nil
+}
+
+func (s *Serving) get(ctx context.Context, sess *session, d heardDataset, key lake.Schema, batches []arrow.RecordBatch) (*Answer, error) {
+	p := plan{datasets: []lake.Name{d.name}}
+	from := "SELECT d.* FROM " + viewName(d.name) + " d"
+	if where, ok := inText(key, batches); ok {
+		p.sql = from + " WHERE " + where
+		return s.run(ctx, sess, p)
+	}
+	// The table is made before the transaction, which only reads.
+	cols := make([]string, len(key.Columns))
+	same := make([]string, len(key.Columns))
+	for i, c := range key.Columns {
+		q := lake.QuoteIdent(c.Name)
+		cols[i] = q + " " + c.Type.SQL()
+		same[i] = "d." + q + " = k." + q
+	}
+	if err := sess.conn.Exec(ctx, "CREATE OR REPLACE TEMP TABLE _tarn_keys ("+strings.Join(cols, ", ")+")"); err != nil {
+		return nil, err
+	}
+	if err := sess.conn.Append(ctx, "temp", "main", "_tarn_keys", batches); err != nil {
+		return nil, err
+	}
+	p.sql = from + " SEMI JOIN temp.main._tarn_keys k ON " + strings.Join(same, " AND ")
+	a, err := s.run(ctx, sess, p)
+	if err != nil {
+		return nil, err
+	}
+	a.after = func(sess *session) {
+		if sess.conn.Exec(context.WithoutCancel(ctx), "DROP TABLE temp.main._tarn_keys") != nil {
+			a.broken = true
+		}
+	}
+	return a, nil
+}
+
+// inText spells the keys as a condition; ok is false when there are too many or
+// one has no spelling.
+func inText(key lake.Schema, batches []arrow.RecordBatch) (where string, ok bool) {
+	total := int64(0)
+	for _, b := range batches {
+		total += b.NumRows()
+	}
+	if total == 0 {
+		return "false", true
+	}
+	if total > keysInText {
+		return "", false
+	}
+	var any []string
+	for _, b := range batches {
+		for row := range int(b.NumRows()) {
+			all := make([]string, len(key.Columns))
+			for i, c := range key.Columns {
+				text, ok := literal(c.Type, b.Column(i), row)
+				if !ok {
+					return "", false
+				}
+				all[i] = fmt.Sprintf("d.%s = %s", lake.QuoteIdent(c.Name), text)
+			}
+			any = append(any, "("+strings.Join(all, " AND ")+")")
+		}
+	}
+	return strings.Join(any, " OR "), true
+}

@@ -1,0 +1,155 @@
+package serving
+
+import (
+	"context"
+	"slices"
+
+	"tarn/internal/duck"
+	"tarn/internal/lake"
+)
+
+// size is the bytes of one owner of memory in the serving database: measured as
+// of the last settling, and fresh: what it added since by its own account.
+// unsettled is all that it added since the last CHECKPOINT, which compresses it,
+// and last what it had added until then.
+type size struct{ measured, fresh, unsettled, last int64 }
+
+func (s *size) bytes() int64 { return max(s.measured+s.fresh, 0) }
+
+// opened says whether rows were appended to a table since the last CHECKPOINT.
+// DuckDB gives a table that is appended to a block for the values and one for
+// the validity of each column, however few the rows, and takes them back when
+// it compresses.
+type opened bool
+
+const blockBytes = 256 << 10
+
+// open notes an append to a table of these columns and some more, and gives the
+// bytes of the blocks that it opens.
+func (o *opened) open(columns []lake.Column, more int) int64 {
+	if *o {
+		return 0
+	}
+	*o = true
+	return openBytes(columns, more)
+}
+
+func openBytes(columns []lake.Column, more int) int64 {
+	n := more
+	var count func(cols []lake.Column)
+	count = func(cols []lake.Column) {
+		n += len(cols)
+		for _, c := range cols {
+			count(c.Type.Fields)
+		}
+	}
+	count(columns)
+	return 2 * blockBytes * int64(n)
+}
+
+// ledger knows whose the bytes are that DuckDB holds for tables. DuckDB says
+// their sum only; the publisher is the one writer, so the difference that a step
+// makes belongs to what the step changed. Where one step changed several, or a
+// CHECKPOINT compressed several, they share by what each added. What belongs to
+// no image (tails, the list of datasets, tables of running queries) is other.
+//
+// Dropped images that a reader may still see are held until the last reader has
+// ended that began before the drop.
+type ledger struct {
+	budget int64
+	other  size
+	list   opened // the table of datasets
+	held   []heldImage
+}
+
+type heldImage struct {
+	bytes  int64
+	before int64 // readers with a lower ticket hold it
+}
+
+// measureTables gives the bytes that DuckDB holds for tables in memory: their
+// blocks, and what it remembers of deleted rows.
+func measureTables(ctx context.Context, c *duck.Conn) (int64, error) {
+	rows, err := c.Rows(ctx, "SELECT coalesce(sum(memory_usage_bytes), 0)::BIGINT FROM duckdb_memory() WHERE tag IN ('IN_MEMORY_TABLE', 'BASE_TABLE')")
+	if err != nil {
+		return 0, err
+	}
+	return rows[0][0].(int64), nil
+}
+
+// settle shares the difference between the books and what was measured.
+// compressed says that a CHECKPOINT was the step. What went without any step is
+// what that CHECKPOINT left to the end of readers.
+func (l *ledger) settle(measured int64, images []*image, compressed bool) {
+	sizes := []*size{&l.other}
+	for _, m := range images {
+		sizes = append(sizes, &m.sized)
+	}
+	diff := measured - l.heldBytes()
+	fresh := int64(0)
+	for _, s := range sizes {
+		diff -= s.measured
+		fresh += s.fresh
+	}
+	weight := func(s *size) int64 {
+		switch {
+		case compressed:
+			return s.unsettled + s.fresh
+		case fresh == 0 && diff < 0:
+			return s.last
+		default:
+			return s.fresh
+		}
+	}
+	var weights int64
+	for _, s := range sizes {
+		weights += weight(s)
+	}
+	rest := diff
+	for _, s := range sizes {
+		if weights > 0 {
+			part := int64(float64(diff) * (float64(weight(s)) / float64(weights)))
+			part = max(part, -s.measured)
+			s.measured += part
+			rest -= part
+		}
+		s.unsettled, s.fresh = s.unsettled+s.fresh, 0
+		if compressed {
+			s.unsettled, s.last = 0, s.unsettled
+		}
+	}
+	l.other.measured += rest
+	if rest > 0 && !compressed { // nobody's: what a CHECKPOINT may take back
+		l.other.unsettled += rest
+	}
+}
+
+// drop moves an image's bytes to what readers may still hold.
+func (l *ledger) drop(m *image, ticket int64) {
+	if b := m.sized.bytes(); b > 0 {
+		l.held = append(l.held, heldImage{b, ticket})
+	}
+	m.sized = size{}
+}
+
+// release lets go of what no reader holds any more; oldest is the lowest ticket
+// among the running ones.
+func (l *ledger) release(oldest int64) {
+	l.held = slices.DeleteFunc(l.held, func(h heldImage) bool { return h.before <= oldest })
+}
+
+func (l *ledger) heldBytes() (n int64) {
+	for _, h := range l.held {
+		n += h.bytes
+	}
+	return n
+}
+
+// used is what counts against the budget.
+func (l *ledger) used(images []*image) int64 {
+	n := l.heldBytes()
+	for _, m := range images {
+		n += m.bytes()
+	}
+	return n
+}

@@ -1,0 +1,185 @@
+package serving
+
+import (
+	"fmt"
+	"strings"
+
+	"tarn/internal/lake"
+)
+
+// catalogName is the serving database's name in DuckDB, internalSchema the
+// schema in it that holds what is no dataset.
+const (
+	catalogName    = "lake"
+	internalSchema = "_tarn"
+	opColumn       = lake.ReservedColumnPrefix + "op"
+	sequenceColumn = lake.ReservedColumnPrefix + "sequence"
+)
+
+// internal is the full name of a table of our own.
+func internal(table string) string {
+	return catalogName + "." + internalSchema + "." + lake.QuoteIdent(table)
+}
+
+// coldView is what the SQL of a cold dataset's view depends on: the view is
+// made anew exactly when its text changes.
+type coldView struct {
+	schema  lake.Schema
+	files   []lake.BaseFile
+	touched []bool       // by file; nil: none. Keyed datasets only
+	tail    string       // table of loaded changes, "" when there are none
+	keys    string       // table of the keys of large deltas, "" when there are none
+	large   []largeDelta // in order
+}
+
+// sql gives the view's query. Its columns are exactly the schema's.
+//
+//	files that no pending change touches      read as they are
+//	touched files                             anti-joined with tail and keys
+//	the tail's upserts                        UNION ALL
+//	each large delta's upserts                semi-joined with the keys it is newest for
+func (v coldView) sql() string {
+	var parts, plain []string
+	for i, f := range v.files {
+		anti := ""
+		if v.touched != nil && v.touched[i] {
+			anti = v.antiJoin()
+		}
+		if anti == "" && len(f.Deletes) == 0 {
+			plain = append(plain, f.Path)
+		}
+	}
+	if len(plain) > 0 {
+		parts = append(parts, "SELECT "+v.columns()+" FROM "+readParquet(plain, ""))
+	}
+	parts = append(parts, v.changedFiles()...)
+	if v.tail != "" {
+		where := ""
+		if v.schema.Keyed() {
+			where = " WHERE " + opColumn + " = 0"
+		}
+		parts = append(parts, "SELECT "+v.names("")+" FROM "+internal(v.tail)+where)
+	}
+	for _, d := range v.large {
+		parts = append(parts, v.largePart(d))
+	}
+	if len(parts) == 0 {
+		return v.empty()
+	}
+	return strings.Join(parts, "\nUNION ALL ")
+}
+
+// changedFiles reads the touched files in one scan, and each file with delete
+// files of its own by itself, without the rows at the deleted positions.
+func (v coldView) changedFiles() []string {
+	var parts, touched []string
+	for i, f := range v.files {
+		hit := v.touched != nil && v.touched[i]
+		switch {
+		case len(f.Deletes) > 0:
+			part := "SELECT " + v.names("b") + " FROM (SELECT " + v.columns() + ", file_row_number FROM " +
+				readParquet([]string{f.Path}, ", file_row_number = true") + ") b ANTI JOIN " + deletedRows(f) +
+				" d ON b.file_row_number = d.pos"
+			if hit {
+				part += v.antiJoin()
+			}
+			parts = append(parts, part)
+		case hit:
+			touched = append(touched, f.Path)
+		}
+	}
+	if len(touched) > 0 {
+		parts = append([]string{"SELECT " + v.names("b") + " FROM (SELECT " + v.columns() + " FROM " +
+			readParquet(touched, "") + ") b" + v.antiJoin()}, parts...)
+	}
+	return parts
+}
+
+// deletedRows gives the positions that a file's delete files take away. They
+// name it by its full location, which a moved lake has another root for; so its
+// key, which is unique in the lake, is compared.
+func deletedRows(f lake.BaseFile) string {
+	paths := make([]string, len(f.Deletes))
+	for i, d := range f.Deletes {
+		paths[i] = d.Path
+	}
+	return "(SELECT pos FROM " + readParquet(paths, "") + " WHERE ends_with(file_path, " + lake.QuoteString("/"+f.Key) + "))"
+}
+
+// antiJoin takes away what the pending changes replace.
+func (v coldView) antiJoin() string {
+	var b strings.Builder
+	for i, table := range []string{v.tail, v.keys} {
+		if table != "" {
+			alias := fmt.Sprintf("t%d", i)
+			b.WriteString(" ANTI JOIN " + internal(table) + " " + alias + " ON " + v.sameKey("b", alias))
+		}
+	}
+	return b.String()
+}
+
+func (v coldView) largePart(d largeDelta) string {
+	from := "SELECT " + v.columns() + " FROM " + readParquet([]string{d.delta.Path}, "") + " WHERE " + opColumn + " = 0"
+	if !v.schema.Keyed() {
+		return from
+	}
+	return "SELECT " + v.names("b") + " FROM (" + from + ") b SEMI JOIN " + internal(v.keys) + " k ON " +
+		v.sameKey("b", "k") + fmt.Sprintf(" AND k.%s = %d", sequenceColumn, d.delta.Sequence)
+}
+
+func (v coldView) sameKey(a, b string) string {
+	parts := make([]string, len(v.schema.Key))
+	for i, name := range v.schema.Key {
+		q := lake.QuoteIdent(name)
+		parts[i] = a + "." + q + " = " + b + "." + q
+	}
+	return strings.Join(parts, " AND ")
+}
+
+// columns reads the schema's columns from a Parquet file in their exact types;
+// a cast to the type that is there already costs nothing and stops no filter.
+// Filters on a BLOB have to be stopped: DuckDB 1.5 looks in a file's Bloom filter
+// for the text of a BLOB with its escapes, not for its bytes, and passes over row
+// groups that hold it.
+func (v coldView) columns() string {
+	parts := make([]string, len(v.schema.Columns))
+	for i, c := range v.schema.Columns {
+		q := lake.QuoteIdent(c.Name)
+		parts[i] = "CAST(" + q + " AS " + c.Type.SQL() + ") AS " + q
+		if c.Type.Kind == lake.Blob {
+			parts[i] = "CAST(" + q + " AS BLOB) || ''::BLOB AS " + q
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (v coldView) names(alias string) string {
+	parts := make([]string, len(v.schema.Columns))
+	for i, c := range v.schema.Columns {
+		parts[i] = lake.QuoteIdent(c.Name)
+		if alias != "" {
+			parts[i] = alias + "." + parts[i]
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// empty is a relation of the right columns without a row.
+func (v coldView) empty() string {
+	parts := make([]string, len(v.schema.Columns))
+	for i, c := range v.schema.Columns {
+		parts[i] = "CAST(NULL AS " + c.Type.SQL() + ") AS " + lake.QuoteIdent(c.Name)
+	}
+	return "SELECT " + strings.Join(parts, ", ") + " WHERE false"
+}
+
+// readParquet reads files by their names. DuckDB takes a path as a pattern only
+// when no file has that very name, and the guard saw that each is there; a path
+// with its special characters escaped would be outside of the allowed folders.
+func readParquet(paths []string, options string) string {
+	quoted := make([]string, len(paths))
+	for i, p := range paths {
+		quoted[i] = lake.QuoteString(p)
+	}
+	return "read_parquet([" + strings.Join(quoted, ", ") + "], hive_partitioning = false" + options + ")"
+}

@@ -1,0 +1,95 @@
+package worker
+
+import (
+	"context"
+	"sync"
+	"testing"
+
+	"tarn/internal/lake"
+)
+
+// The state that a replay gives plus what the feed gives after it must be the
+// whole history, without a gap, whoever writes at the same time.
+func TestReplayIsAPrefix(t *testing.T) {
+	var state []lake.Entry
+	s := NewStream(func() []lake.Entry { return append([]lake.Entry(nil), state...) })
+	const writers, each = 8, 200
+	var wg sync.WaitGroup
+	for range writers {
+		wg.Go(func() {
+			for range each {
+				s.Do(func() []lake.Entry {
+					e := lake.Entry{Drop: &lake.Drop{TableUUID: "x"}}
+					state = append(state, e)
+					return []lake.Entry{e}
+				})
+			}
+		})
+	}
+	for range 20 {
+		replay, end, f := s.subscribe()
+		if int64(len(replay)) != end {
+			t.Fatalf("replay has %d entries at end %d", len(replay), end)
+		}
+		last := end
+		ctx, cancel := context.WithCancel(t.Context())
+		for range 3 {
+			if last == writers*each {
+				break
+			}
+			batch, err := f.next(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(batch) > batchEntries {
+				t.Fatalf("a batch of %d", len(batch))
+			}
+			for _, e := range batch {
+				if e.Number != last+1 {
+					t.Fatalf("number %d after %d", e.Number, last)
+				}
+				last = e.Number
+			}
+		}
+		cancel()
+		f.close()
+	}
+	wg.Wait()
+	if s.End() != writers*each {
+		t.Fatalf("end %d", s.End())
+	}
+	if len(s.mu.feeds) != 0 {
+		t.Fatalf("%d feeds left", len(s.mu.feeds))
+	}
+}
+
+func TestFeedBounds(t *testing.T) {
+	s := NewStream(func() []lake.Entry { return nil })
+	_, _, f := s.subscribe()
+	defer f.close()
+	big := lake.Entry{Publish: &lake.Publish{Files: make([]lake.BaseFile, 2*batchWeight)}}
+	small := lake.Entry{Drop: &lake.Drop{}}
+	s.Do(func() []lake.Entry { return []lake.Entry{small, big, big, small} })
+	var sizes []int
+	for total := 0; total < 4; {
+		b, err := f.next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		sizes = append(sizes, len(b))
+		total += len(b)
+	}
+	if len(sizes) != 4 {
+		t.Fatalf("large entries share a batch: %v", sizes)
+	}
+	s.Do(func() []lake.Entry {
+		many := make([]lake.Entry, feedBound+1)
+		for i := range many {
+			many[i] = small
+		}
+		return many
+	})
+	if _, err := f.next(t.Context()); lake.CodeOf(err) != lake.CodeNotReady {
+		t.Fatalf("a feed too far behind gives %v", err)
+	}
+}

@@ -1,0 +1,80 @@
+package worker
+
+import (
+	"crypto/sha256"
+	"sync"
+
+	"tarn/internal/lake"
+)
+
+// suspects remembers which queries were running when a worker died. One that
+// was in flight at two deaths, and never ended well in between, is refused from
+// then on, for this process's life: it may be what kills. Queries are known by
+// SQL and parameters.
+type suspects struct {
+	mu struct {
+		sync.Mutex
+		deaths  map[suspect]int64 // the generation that died under it
+		refused map[suspect]struct{}
+	}
+}
+
+type suspect [sha256.Size]byte
+
+func suspectOf(req QueryRequest) suspect {
+	h := sha256.New()
+	h.Write([]byte(req.SQL))
+	h.Write([]byte{0})
+	h.Write(req.Params)
+	if req.Get != nil {
+		h.Write([]byte{0})
+		h.Write([]byte(req.Get.TableUUID))
+		h.Write(req.Get.Keys)
+	}
+	return suspect(h.Sum(nil))
+}
+
+func newSuspects() *suspects {
+	s := &suspects{}
+	s.mu.deaths = map[suspect]int64{}
+	s.mu.refused = map[suspect]struct{}{}
+	return s
+}
+
+// died notes a death under the query and gives an error when it is the second.
+func (s *suspects) died(q suspect, generation int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.mu.refused[q]; !ok {
+		before, ok := s.mu.deaths[q]
+		if !ok || before == generation {
+			s.mu.deaths[q] = generation
+			return nil
+		}
+		delete(s.mu.deaths, q)
+		s.mu.refused[q] = struct{}{}
+	}
+	return errRefused()
+}
+
+// ended notes that the worker lived through the query.
+func (s *suspects) ended(q suspect) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.mu.deaths, q)
+}
+
+// check fails for a query that is refused.
+func (s *suspects) check(q suspect) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.mu.refused[q]; ok {
+		return errRefused()
+	}
+	return nil
+}
+
+func errRefused() error {
+	return lake.Errorf(lake.CodeWorkerDied, "the worker died twice under this query: it is not run again until the server restarts").
+		WithHint("ask for less at once; the server's log says how the worker ended")
+}
