@@ -1,0 +1,220 @@
+package change
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"github.com/google/uuid"
+
+	"tarn/internal/dataset"
+	"tarn/internal/format"
+	"tarn/internal/lake"
+)
+
+// commit makes one delta of a batch: conditions in arrival order, the latest
+// change per key, create, then stream and acknowledge. Whatever happens, every
+// request of the batch gets its answer.
+func (c *Committer) commit(ctx context.Context, batch []*waiting) {
+	s := c.ds.State()
+	sequence := s.Sequence + 1
+	etag := s.ETag()
+	var taken []*waiting
+	var requests []lake.Request
+	for _, w := range batch {
+		if !w.take() {
+			continue // the client has given up
+		}
+		defer w.letGo()
+		// The first request with this key may have been answered as unknown, and
+		// have gone in since.
+		if o, ok := c.ds.Find(w.Key); ok {
+			w.answer(w.again(o))
+			continue
+		}
+		if err := w.check(s, etag); err != nil {
+			w.answer(Acknowledged{}, err)
+			continue
+		}
+		taken = append(taken, w)
+		q := lake.Request{Place: len(taken), Rows: w.Rows, Key: w.Key}
+		if w.Key != "" {
+			q.Hash = w.Hash
+		}
+		requests = append(requests, q)
+		etag = dataset.ETag(s.UUID, sequence, q.Place)
+	}
+	if len(taken) == 0 {
+		return
+	}
+	c.lastRows = 0
+	for _, w := range taken {
+		c.lastRows += w.Rows
+	}
+	d, err := c.create(ctx, c.header(s, requests), s, taken)
+	d, err = c.known(ctx, d, taken, err)
+	if err != nil {
+		for _, w := range taken {
+			w.answer(Acknowledged{}, err)
+		}
+		return
+	}
+	if file := taken[0].File; file != "" {
+		// The store may have linked it. Its second name goes before anybody notes
+		// the delta's identity, as that changes the ctime.
+		if err := os.Remove(file); err != nil {
+			c.shared.Log.Warn("a job's file stays until its scratch folder goes", "err", err)
+		}
+	}
+	c.shared.Stream.Do(func() []lake.Entry {
+		c.ds.Append(d)
+		return []lake.Entry{{Apply: &lake.Apply{TableUUID: s.UUID, Deltas: []lake.Delta{d}}}}
+	})
+	for i, w := range taken {
+		w.answer(Acknowledged{
+			Rows: w.Rows, ReadPoint: lake.ReadPoint{TableUUID: s.UUID, Sequence: sequence},
+			ETag: dataset.ETag(s.UUID, sequence, requests[i].Place),
+		}, nil)
+	}
+}
+
+func (c *Committer) header(s *dataset.State, requests []lake.Request) format.DeltaHeader {
+	position, at := c.shared.Clock.Next()
+	return format.DeltaHeader{
+		TableUUID: s.UUID, First: s.Sequence + 1, Sequence: s.Sequence + 1, SchemaID: s.Schema.ID,
+		UUID: uuid.NewString(), Epoch: c.shared.Epoch, LakePosition: position, Time: at, Requests: requests,
+	}
+}
+
+// create encodes the batch and creates it under its sequence. On an unknown
+// outcome the delta is given beside the error, to be settled.
+func (c *Committer) create(ctx context.Context, h format.DeltaHeader, s *dataset.State, taken []*waiting) (lake.Delta, error) {
+	if file := taken[0].File; file != "" {
+		return c.createFrom(ctx, h, s, taken[0])
+	}
+	var all []format.Changes
+	for _, w := range taken {
+		all = append(all, w.Changes...)
+	}
+	return c.createChanges(ctx, h, s, all)
+}
+
+func (c *Committer) createChanges(ctx context.Context, h format.DeltaHeader, s *dataset.State, all []format.Changes) (lake.Delta, error) {
+	merged, err := merge(s.Schema, all)
+	if err != nil {
+		return lake.Delta{}, lake.Step("encode the delta", err)
+	}
+	for _, m := range merged {
+		h.Rows += m.Rows.NumRows()
+	}
+	body, err := c.encoder.encode(s.Schema, h, merged)
+	if err != nil {
+		return lake.Delta{}, lake.Step("encode the delta", err)
+	}
+	err = c.ds.Log.Create(ctx, h.Sequence, body, h.UUID)
+	return c.describe(h, int64(len(body))), lake.Step("write the delta", err)
+}
+
+func (c *Committer) createFrom(ctx context.Context, h format.DeltaHeader, s *dataset.State, w *waiting) (lake.Delta, error) {
+	h.Rows = w.FileRows
+	if err := format.FinishDelta(w.File, h, s.Schema); err != nil {
+		return lake.Delta{}, lake.Step("finish the delta", err)
+	}
+	fi, err := os.Stat(w.File)
+	if err != nil {
+		return lake.Delta{}, lake.Step("finish the delta", err)
+	}
+	err = c.ds.Log.CreateFrom(ctx, h.Sequence, w.File, h.UUID)
+	return c.describe(h, fi.Size()), lake.Step("write the delta", err)
+}
+
+// describe is the delta as the stream and the state name it, but for its path.
+func (c *Committer) describe(h format.DeltaHeader, bytes int64) lake.Delta {
+	return h.Lake(c.ds.Log.Key(h.Sequence), bytes)
+}
+
+// known goes from the outcome of a delta's creation to one that is known: the
+// delta is there, with the path that the worker reads it by, or for sure not.
+func (c *Committer) known(ctx context.Context, d lake.Delta, taken []*waiting, err error) (lake.Delta, error) {
+	if err == nil {
+		d.Path, err = c.locate(ctx, d.Key)
+	}
+	if isUnknown(err) {
+		return c.settle(ctx, d, taken, err)
+	}
+	return d, err
+}
+
+// locate gives the path of a delta that is there. Without it nobody could read
+// what is committed, so a failure leaves the outcome open.
+func (c *Committer) locate(ctx context.Context, key string) (string, error) {
+	path, err := c.ds.Log.Local(ctx, key)
+	if err != nil {
+		return "", lake.Errorf(lake.CodeUnknownOutcome, "%s is written, but its file is not to be had: %w", key, err)
+	}
+	return path, nil
+}
+
+// settle finds out whether a delta went in. The clients wait for it as long as
+// for room; after that they are told that the outcome is unknown, and so is
+// nobody else let in until it is known: no later sequence may be tried.
+func (c *Committer) settle(ctx context.Context, d lake.Delta, taken []*waiting, cause error) (lake.Delta, error) {
+	c.shared.Log.Warn("a delta's outcome is unknown; settling it", "key", d.Key, "err", cause)
+	deadline := time.Now().Add(c.shared.Limits.Wait)
+	for pause := 10 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		err := c.ds.Log.Settle(ctx)
+		if err == nil {
+			d.Path, err = c.locate(ctx, d.Key)
+		}
+		if err == nil {
+			return d, nil
+		}
+		if !isUnknown(err) && !errors.Is(err, lake.ErrUnavailable) && ctx.Err() == nil {
+			return d, err // it is known now: not created
+		}
+		if ctx.Err() != nil || time.Now().After(deadline) {
+			for _, w := range taken {
+				w.answer(Acknowledged{}, lake.Errorf(lake.CodeUnknownOutcome, "%s: whether the change went in is not known: %v", w.Name, cause).
+					WithHint("send it again with the same Idempotency-Key"))
+			}
+			c.refuseWaiting(d)
+		}
+		if ctx.Err() != nil {
+			return d, err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// refuseWaiting answers what queues behind an unsettled delta.
+func (c *Committer) refuseWaiting(d lake.Delta) {
+	for n := len(c.queue); n > 0; n-- {
+		select {
+		case item := <-c.queue:
+			refuse(item, unsettled(d.Key))
+		default:
+			return
+		}
+	}
+}
+
+// encoder keeps the encoder of the schema that was used last.
+type encoder struct {
+	schemaID int
+	enc      *format.DeltaEncoder
+}
+
+func (e *encoder) encode(schema lake.Schema, h format.DeltaHeader, changes []format.Changes) ([]byte, error) {
+	if e.enc == nil || e.schemaID != schema.ID {
+		enc, err := format.NewDeltaEncoder(schema)
+		if err != nil {
+			return nil, err
+		}
+		e.enc, e.schemaID = enc, schema.ID
+	}
+	return e.enc.Encode(h, changes)
+}

@@ -1,0 +1,13 @@
+// Package change makes rows change: it takes requests, and what else must pass
+// in order with them, through one committer per dataset.
+//
+//	Request    decoded changes of one client, with its conditions
+//	Committer  the one goroutine that gives a dataset's sequences out
+//	batch      the requests that share a delta
+//	Held       the committer, standing still, in the hand of an exclusive step
+//
+// The delta's creation under the next sequence is the commit; the acknowledgement
+// follows it, the worker's apply comes behind. Callers are engine (changes, drop,
+// rename) and imports and compaction (exclusive steps). This package never talks
+// to the worker but through the stream, and never touches the base.
+package change

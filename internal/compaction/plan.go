@@ -1,0 +1,164 @@
+package compaction
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"slices"
+
+	"tarn/internal/dataset"
+	"tarn/internal/job"
+	"tarn/internal/lake"
+)
+
+// Plan says what a fold of a dataset would do. It is a pure value: equal states
+// give equal plans.
+type Plan struct {
+	Name     lake.Name
+	UUID     string
+	Snapshot *string // of the base it starts from
+	Through  int64   // the sequence that will be folded-through
+	Deltas   []lake.Delta
+	Rewrite  []lake.BaseFile // whose rows the fold reads and replaces
+	Groups   []job.Group     // of them, by key range, so that new files stay clear of those kept
+	Keep     []lake.BaseFile
+
+	DeltasWithChanges int
+	DeltaRows         int64
+	PendingBytes      int64
+	RewriteBytes      int64
+	Reason            string
+}
+
+// smallShare is the part of the target size under which a file counts as small;
+// smallFiles is how many of them a fold leaves before it takes them along.
+const (
+	smallShare = 4
+	smallFiles = 8
+)
+
+// NewPlan plans a fold of everything pending in s. touched holds the keys of the
+// base files into whose key ranges pending changes fall.
+func NewPlan(s *dataset.State, touched map[string]bool, targetBytes int64) Plan {
+	p := Plan{Name: s.Name, UUID: s.UUID, Snapshot: s.Table.SnapshotID(), Through: s.Sequence, Deltas: s.Pending()}
+	p.DeltasWithChanges, p.DeltaRows, p.PendingBytes = s.PendingSize()
+	if p.DeltasWithChanges == 0 {
+		p.Keep = s.Files
+		p.Reason = "nothing is pending"
+		return p
+	}
+	take := takeKeyed
+	if !s.Schema.Keyed() {
+		take = takeTail
+	}
+	small := take(s.Files, touched, targetBytes)
+	p.Rewrite, p.Keep, p.Groups = part(s, touched)
+	for _, f := range p.Rewrite {
+		p.RewriteBytes += f.Bytes
+	}
+	p.Reason = fmt.Sprintf("%d deltas with %d changes (%d bytes) are pending; they touch %d of %d base files",
+		p.DeltasWithChanges, p.DeltaRows, p.PendingBytes, len(p.Rewrite)-small, len(s.Files))
+	if small > 0 {
+		p.Reason += fmt.Sprintf("; %d small files are merged on the way", small)
+	}
+	return p
+}
+
+// takeKeyed marks small files as touched where there are many of them, and says
+// how many it marked.
+func takeKeyed(files []lake.BaseFile, touched map[string]bool, targetBytes int64) int {
+	var small []string
+	for _, f := range files {
+		if !touched[f.Key] && f.Bytes < targetBytes/smallShare {
+			small = append(small, f.Key)
+		}
+	}
+	if len(small) < smallFiles {
+		return 0
+	}
+	for _, key := range small {
+		touched[key] = true
+	}
+	return len(small)
+}
+
+// takeTail does the same without a key: only the newest files in arrival order
+// can be merged with what arrives, or the order would be lost.
+func takeTail(files []lake.BaseFile, touched map[string]bool, targetBytes int64) int {
+	n := 0
+	for n < len(files) {
+		f := files[len(files)-1-n]
+		if f.Bytes >= targetBytes/smallShare || len(f.Deletes) > 0 {
+			break
+		}
+		n++
+	}
+	if n < smallFiles {
+		return 0
+	}
+	for _, f := range files[len(files)-n:] {
+		touched[f.Key] = true
+	}
+	return n
+}
+
+// part parts the files into those to rewrite and those to keep, and the former
+// into groups where there is a key.
+func part(s *dataset.State, touched map[string]bool) (rewrite, keep []lake.BaseFile, groups []job.Group) {
+	files := slices.Clone(s.Files)
+	if s.Schema.Keyed() {
+		slices.SortStableFunc(files, func(a, b lake.BaseFile) int {
+			return cmp.Or(bytes.Compare(a.Lower, b.Lower), cmp.Compare(a.Ordinal, b.Ordinal))
+		})
+		groups = group(files, touched)
+	}
+	for _, f := range files {
+		if touched[f.Key] {
+			rewrite = append(rewrite, f)
+		} else {
+			keep = append(keep, f)
+		}
+	}
+	return rewrite, keep, groups
+}
+
+// group gives the key ranges that a fold rewrites apart from each other. files
+// are sorted by their lower bounds. A new group begins only where no file so far
+// reaches, as a key must belong to the group of every file that may hold it;
+// where files are kept a group without files takes the new keys among them.
+func group(files []lake.BaseFile, touched map[string]bool) []job.Group {
+	groups := []job.Group{{}}
+	last := &groups[0]
+	position := 0
+	var reach []byte // the highest upper bound so far
+	endless := false // a file without bounds: everything belongs together
+	kept := len(files) > 0 && !touched[files[0].Key]
+	for _, f := range files {
+		if f.Lower == nil || f.Upper == nil {
+			endless = true
+		}
+		if touched[f.Key] == kept && !endless && bytes.Compare(f.Lower, reach) > 0 {
+			groups = append(groups, job.Group{From: f.Lower})
+			last = &groups[len(groups)-1]
+		}
+		kept = !touched[f.Key]
+		if touched[f.Key] {
+			last.Files = append(last.Files, position)
+			position++
+		}
+		if bytes.Compare(f.Upper, reach) > 0 {
+			reach = f.Upper
+		}
+	}
+	if kept && !endless {
+		groups = append(groups, job.Group{From: append(bytes.Clone(reach), 0)})
+	}
+	return groups
+}
+
+// TargetFileBytes is the size of base files for a dataset of so many bytes: 128
+// MiB for small ones up to 1 GiB, so that there are well under 100 of them.
+func TargetFileBytes(datasetBytes int64) int64 {
+	const mib = int64(1) << 20
+	return min(max(datasetBytes/32, 128*mib), 1024*mib)
+}

@@ -1,0 +1,333 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"time"
+
+	"tarn/internal/lake"
+	"tarn/internal/rows"
+)
+
+// Column is a column as clients see it; Type is in DuckDB's spelling.
+type Column struct {
+	Name     string `json:"name"`
+	Type     string `json:"type"`
+	Nullable bool   `json:"nullable"`
+}
+
+// Description is what is known of a dataset at one read point.
+type Description struct {
+	Dataset       string     `json:"dataset"`
+	Columns       []Column   `json:"columns"`
+	PrimaryKey    []string   `json:"primary_key"`    // empty: append-only
+	Rows          int64      `json:"rows"`           // exact, pending changes merged
+	BaseRows      int64      `json:"base_rows"`      // in the base alone
+	Files         int        `json:"files"`          // data files of the base
+	Bytes         int64      `json:"bytes"`          // of these files
+	PendingDeltas int        `json:"pending_deltas"` // that hold changes
+	PendingRows   int64      `json:"pending_rows"`   // changes in them
+	PendingBytes  int64      `json:"pending_bytes"`
+	FoldedThrough int64      `json:"folded_through"`
+	ReadPoint     lake.Place `json:"read_point"`
+	ETag          string     `json:"-"`
+	// Problem says, in a list, why the rows could not be counted; Rows is -1 then.
+	Problem string `json:"problem,omitempty"`
+}
+
+// Idempotency carries an Idempotency-Key and what else of the request its hash
+// covers: method, path without /v1, sorted query and content type, a line each.
+// The engine adds the body. The zero value asks for none.
+type Idempotency struct {
+	Key   string
+	Scope string
+}
+
+// CreateRequest makes an empty dataset.
+type CreateRequest struct {
+	Dataset     lake.Name
+	Schema      lake.Schema // Columns and Key; ids are given here
+	Idempotency Idempotency
+}
+
+// ChangeOp says what the body of a ChangeRequest holds.
+type ChangeOp string
+
+// What a body can hold: rows to upsert (or to append, without a key), keys to
+// delete, or both in order (NDJSON).
+const (
+	OpUpsert  ChangeOp = "upsert"
+	OpDelete  ChangeOp = "delete"
+	OpChanges ChangeOp = "changes"
+)
+
+// ChangeRequest changes rows of one dataset, all or none.
+type ChangeRequest struct {
+	Dataset     lake.Name
+	Op          ChangeOp
+	Format      rows.Format
+	Body        io.Reader // read to its end; over Settings.MaxBodyBytes: CodeTooLarge
+	Missing     rows.MissingPolicy
+	IfMatch     string // the header's value, "" for none
+	Idempotency Idempotency
+}
+
+// ChangeResult is the answer to an acknowledged change.
+type ChangeResult struct {
+	Rows      int64          `json:"rows"` // changes in the request
+	Sequence  int64          `json:"sequence"`
+	ReadPoint lake.ReadPoint `json:"read_point"`
+	ETag      string         `json:"-"`
+}
+
+// ImportMode says what an import does to the dataset.
+type ImportMode string
+
+// The modes of an import.
+const (
+	ImportCreate  ImportMode = "create"
+	ImportAppend  ImportMode = "append"
+	ImportReplace ImportMode = "replace"
+)
+
+// OnDuplicate says what an import does with keys that are double or exist.
+type OnDuplicate string
+
+// Double keys are an error, or the last row of a key wins.
+const (
+	DuplicateError OnDuplicate = "error"
+	DuplicateLast  OnDuplicate = "last"
+)
+
+// ImportFile is one file to import: a file of this machine by Path, or a Body
+// that is spooled to scratch.
+type ImportFile struct {
+	Name   string // for messages
+	Format rows.Format
+	Path   string
+	Body   io.Reader
+	Type   string // its Content-Type, part of an Idempotency-Key's hash
+}
+
+// ImportRequest brings files into a dataset, all in one commit.
+type ImportRequest struct {
+	Dataset     lake.Name
+	Mode        ImportMode  // "" is create
+	PrimaryKey  []string    // nil: not said
+	OnDuplicate OnDuplicate // "" is error
+	// Next gives the files one by one and then io.EOF; a Body is read before
+	// Next is called again.
+	Next        func() (ImportFile, error)
+	Idempotency Idempotency
+}
+
+// ImportResult is the answer to an import.
+type ImportResult struct {
+	Dataset   string         `json:"dataset"`
+	Rows      int64          `json:"rows"`  // rows taken in from the files
+	Files     int            `json:"files"` // files read
+	Sequence  int64          `json:"sequence"`
+	ReadPoint lake.ReadPoint `json:"read_point"`
+}
+
+// CompactRequest folds pending deltas of one dataset, or of all when Dataset is
+// nil. PrimaryKey asks for the removal of earlier duplicates by these columns
+// of a dataset without a key.
+type CompactRequest struct {
+	Dataset    *lake.Name
+	PrimaryKey []string
+	DryRun     bool
+}
+
+// CompactResult says exactly what a compaction did or, for a dry run, would do.
+type CompactResult struct {
+	Dataset        string         `json:"dataset"`
+	DryRun         bool           `json:"dry_run,omitempty"`
+	BaseRows       int64          `json:"base_rows"`     // in the base before
+	DeltaRows      int64          `json:"delta_rows"`    // change rows in the folded deltas
+	FinalRows      int64          `json:"final_rows"`    // in the base after; absent from a dry run (-1)
+	DeltasMerged   int            `json:"deltas_merged"` // that hold changes
+	Inserted       int64          `json:"inserted"`
+	Updated        int64          `json:"updated"`
+	Deleted        int64          `json:"deleted"`
+	FilesRewritten int            `json:"files_rewritten"`
+	FilesKept      int            `json:"files_kept"`
+	FilesAdded     int            `json:"files_added"`
+	BytesRewritten int64          `json:"bytes_rewritten"`
+	BytesPending   int64          `json:"bytes_pending"`
+	FoldedThrough  int64          `json:"folded_through"`
+	Snapshot       *string        `json:"snapshot"`
+	ReadPoint      lake.ReadPoint `json:"read_point"`
+	Reason         string         `json:"reason"` // why this was, or would be, done or not
+	ElapsedMS      float64        `json:"elapsed_ms"`
+	// Problem says, where all datasets were asked for, why this one was not done.
+	Problem string `json:"problem,omitempty"`
+}
+
+// CompactResults is the answer where no dataset was named.
+type CompactResults struct {
+	Results []CompactResult `json:"results"`
+}
+
+// JobState is where a job stands.
+type JobState string
+
+// The states of a job.
+const (
+	JobQueued    JobState = "queued"
+	JobRunning   JobState = "running"
+	JobDone      JobState = "done"
+	JobFailed    JobState = "failed"
+	JobCancelled JobState = "cancelled"
+)
+
+// JobProgress is how far a job is; Total is 0 while unknown.
+type JobProgress struct {
+	Step  string `json:"step"`
+	Done  int64  `json:"done"`
+	Total int64  `json:"total"`
+}
+
+// JobInfo is one import or compaction as clients see it.
+type JobInfo struct {
+	ID       string      `json:"id"`
+	Kind     string      `json:"kind"` // import, compact
+	Dataset  string      `json:"dataset,omitempty"`
+	State    JobState    `json:"state"`
+	Created  time.Time   `json:"created"`
+	Ended    *time.Time  `json:"ended,omitempty"`
+	Progress JobProgress `json:"progress"`
+	Result   any         `json:"result,omitempty"`
+	Err      error       `json:"-"` // httpapi renders it as "error": a problem
+}
+
+// QueryRequest is one read. The answer streams in Format.
+type QueryRequest struct {
+	SQL     string
+	Params  json.RawMessage // an array for ? and $1, an object for $name, or nil
+	Timeout time.Duration   // 0: the setting's
+	Format  rows.OutFormat
+}
+
+// GetRequest asks for the rows of keys; Body holds the key columns.
+type GetRequest struct {
+	Dataset lake.Name
+	Format  rows.Format
+	Body    io.Reader
+	Out     rows.OutFormat
+}
+
+// Answer is a streaming result. Close it always; closing before the end cancels.
+type Answer struct {
+	ID          string // of /queries/{id}
+	ContentType string
+	Head        rows.Head
+	ETag        string        // of a read of one dataset, else ""
+	Deadline    time.Time     // covers sending: a client that takes longer is cut
+	Body        io.ReadCloser // a read error of type *lake.Error after the first byte ends the answer
+	Tail        func() rows.Tail
+}
+
+// QueryInfo is one running query.
+type QueryInfo struct {
+	ID      string    `json:"id"`
+	SQL     string    `json:"sql"`
+	State   string    `json:"state"` // queued, running
+	Started time.Time `json:"started"`
+}
+
+// DeltaInfo is one delta that is still kept.
+type DeltaInfo struct {
+	Sequence int64     `json:"sequence"`
+	Rows     int64     `json:"rows"`
+	Bytes    int64     `json:"bytes"`
+	Time     time.Time `json:"time"`
+	State    string    `json:"state"` // folded, pending
+	Requests int       `json:"requests"`
+}
+
+// Finding is one thing that Verify found wrong.
+type Finding struct {
+	Key     string `json:"key"` // the object, or the dataset
+	Problem string `json:"problem"`
+}
+
+// VerifyReport says what was read and what is wrong.
+type VerifyReport struct {
+	CatalogVersions int       `json:"catalog_versions"`
+	Datasets        int       `json:"datasets"`
+	Objects         int       `json:"objects"`
+	Bytes           int64     `json:"bytes"`
+	Rows            int64     `json:"rows"`        // in the bases of the newest version
+	Unreachable     int       `json:"unreachable"` // objects that nobody reaches: upkeep collects them
+	Findings        []Finding `json:"findings"`
+}
+
+// CacheEntry is how one dataset stands in the cache.
+type CacheEntry struct {
+	Dataset   string          `json:"dataset"`
+	State     string          `json:"state" enum:"cold,loading,hot,not_loaded" doc:"not_loaded: pinned, and not hot for the reason given"`
+	Reason    string          `json:"reason,omitempty" doc:"of not_loaded"`
+	Pinned    bool            `json:"pinned"`
+	Rows      int64           `json:"rows" doc:"of the image"`
+	Bytes     int64           `json:"bytes" doc:"of the image, measured"`
+	Hits      int64           `json:"hits" doc:"queries that named the dataset and were answered from its image, since the server started"`
+	LoadedAt  *time.Time      `json:"loaded_at" doc:"null unless hot"`
+	LastUsed  *time.Time      `json:"last_used" doc:"null: not since the server started"`
+	ReadPoint *lake.ReadPoint `json:"read_point" doc:"of the image; null unless hot"`
+}
+
+// CacheStats is how the cache stands.
+type CacheStats struct {
+	BudgetBytes int64        `json:"budget_bytes"`
+	UsedBytes   int64        `json:"used_bytes" doc:"all that the budget counts: images, their key filters, dropped images that an older query still holds"`
+	Hits        int64        `json:"hits" doc:"datasets named by queries and answered from an image, since the server started"`
+	Misses      int64        `json:"misses" doc:"and from files"`
+	Loads       int64        `json:"loads"`
+	Evictions   int64        `json:"evictions"`
+	Datasets    []CacheEntry `json:"datasets"`
+}
+
+// Door is everything an adapter can ask of an opened lake. *Engine is the one
+// implementation; adapters name the interface so that it stays the only door.
+type Door interface {
+	List(ctx context.Context) ([]Description, error)
+	Describe(ctx context.Context, name lake.Name) (Description, error)
+	Create(ctx context.Context, r CreateRequest) (Description, error)
+	Rename(ctx context.Context, name, to lake.Name, idem Idempotency) (Description, error)
+	Drop(ctx context.Context, name lake.Name, idem Idempotency) error
+	Deltas(ctx context.Context, name lake.Name) ([]DeltaInfo, error)
+
+	Change(ctx context.Context, r ChangeRequest) (ChangeResult, error)
+	// Import reads the files, then starts a job and returns it.
+	Import(ctx context.Context, r ImportRequest) (*Job, error)
+	// Compact starts a job; its result is a CompactResult or CompactResults.
+	Compact(ctx context.Context, r CompactRequest) (*Job, error)
+	Jobs() []JobInfo
+	Job(id string) (*Job, error)
+	CancelJob(id string) (JobInfo, error)
+
+	Query(ctx context.Context, r QueryRequest) (*Answer, error)
+	Get(ctx context.Context, r GetRequest) (*Answer, error)
+	// Row gives one row as a JSON object and the ETag of the state read.
+	Row(ctx context.Context, name lake.Name, key string) (row []byte, etag string, err error)
+	Queries() []QueryInfo
+	CancelQuery(id string) (QueryInfo, error)
+
+	// CachePin answers when the dataset is hot and its pin is durable;
+	// lake.CodeCacheFull where it does not fit beside the other pins.
+	CachePin(ctx context.Context, name lake.Name) (CacheEntry, error)
+	CacheUnpin(ctx context.Context, name lake.Name) (CacheEntry, error)
+	// CacheEvict makes a dataset cold, and unpins it.
+	CacheEvict(ctx context.Context, name lake.Name) (CacheEntry, error)
+	// CacheEvictAll makes all datasets cold that are not pinned, or all, and
+	// gives the entries of all.
+	CacheEvictAll(ctx context.Context, pinnedToo bool) ([]CacheEntry, error)
+	CacheStats(ctx context.Context) (CacheStats, error)
+
+	Verify(ctx context.Context, progress func(JobProgress)) (VerifyReport, error)
+	// Ready is nil when every way works; else the reason (CodeNotReady).
+	Ready() error
+	Settings() Settings
+}

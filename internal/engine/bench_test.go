@@ -1,0 +1,148 @@
+package engine_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"tarn/internal/demo/staffing"
+	"tarn/internal/duck"
+	"tarn/internal/engine"
+	"tarn/internal/rows"
+)
+
+// The figures of the README's kind, beside plain DuckDB on the same files:
+//
+//	go test -tags duckdb_arrow -run '^$' -bench . -benchtime 1x ./internal/engine
+
+// benchLake imports timesheets and candidates with real processes.
+func benchLake(b *testing.B) (*opened, string) {
+	b.Helper()
+	data := filepath.Join(b.TempDir(), "parquet")
+	set, err := staffing.New(staffing.DefaultSeed, 1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	o := openLake(b, b.TempDir(), processes)
+	if err := os.MkdirAll(data, 0o755); err != nil {
+		b.Fatal(err)
+	}
+	for dataset, key := range map[string]string{"timesheets": "timesheet_id", "candidates": "candidate_id"} {
+		table, _ := set.Table(dataset)
+		path, err := set.WriteParquet(context.Background(), table, data, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		n := 0
+		j, err := o.Import(context.Background(), engine.ImportRequest{
+			Dataset: name(b, dataset), PrimaryKey: []string{key},
+			Next: func() (engine.ImportFile, error) {
+				if n++; n > 1 {
+					return engine.ImportFile{}, io.EOF
+				}
+				return engine.ImportFile{Name: dataset, Format: rows.Parquet, Path: path}, nil
+			},
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := j.Wait(context.Background()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return o, data
+}
+
+var benchQueries = []struct{ name, sql string }{
+	{"join", "select c.city, t.status, count(*), sum(t.hours_regular*t.bill_rate), avg(c.pay_rate) from timesheets t join candidates c on c.candidate_id=t.candidate_id group by c.city, t.status"},
+	{"filter", "select * from candidates where state='CA' and status='active' and years>=5 order by candidate_id limit 100"},
+	{"point", "select * from candidates where candidate_id = 4711"},
+	{"group", "select status, count(*), sum(hours_regular) from timesheets group by status"},
+}
+
+func median(ds []time.Duration) time.Duration {
+	slices.Sort(ds)
+	return ds[len(ds)/2]
+}
+
+// BenchmarkCold compares cold queries with DuckDB's read_parquet on the files that
+// tarn wrote and on those it imported, in turns.
+func BenchmarkCold(b *testing.B) {
+	o, data := benchLake(b)
+	defer o.close()
+	db, err := duck.Open(context.Background(), duck.Options{Scratch: b.TempDir(), MemoryLimitBytes: 1 << 30, Threads: 2})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer db.Close()
+	conn, err := db.Conn(context.Background())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer conn.Close()
+	for _, t := range []string{"timesheets", "candidates"} {
+		if err := conn.Exec(context.Background(), fmt.Sprintf("create view %s as select * from read_parquet('%s')", t, filepath.Join(data, t+".parquet"))); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for b.Loop() {
+		for _, q := range benchQueries {
+			var tarn, plain []time.Duration
+			for range 21 {
+				at := time.Now()
+				o.rows(q.sql)
+				tarn = append(tarn, time.Since(at))
+				at = time.Now()
+				if _, err := conn.Rows(context.Background(), q.sql); err != nil {
+					b.Fatal(err)
+				}
+				plain = append(plain, time.Since(at))
+			}
+			b.Logf("%-8s tarn %8s  read_parquet %8s  ratio %.2f", q.name, median(tarn), median(plain), float64(median(tarn))/float64(median(plain)))
+		}
+	}
+}
+
+// BenchmarkUpsert measures durable upserts into the 1M rows: one writer's p50, and
+// the rate of 64.
+func BenchmarkUpsert(b *testing.B) {
+	o, _ := benchLake(b)
+	defer o.close()
+	text := o.rows("select to_json(t) from timesheets t where timesheet_id = 1")[0]
+	text = strings.ReplaceAll(strings.TrimSuffix(strings.TrimPrefix(text, `["`), `"]`), `\"`, `"`)
+	row := func(id int64) string {
+		return strings.Replace(text, `"timesheet_id":1,`, fmt.Sprintf(`"timesheet_id":%d,`, id), 1)
+	}
+	for b.Loop() {
+		var one []time.Duration
+		for i := range 200 {
+			at := time.Now()
+			o.change("timesheets", engine.OpUpsert, row(int64(i*4999+1)))
+			one = append(one, time.Since(at))
+		}
+		b.Logf("one writer: p50 %s", median(one))
+		for _, writers := range []int{64} {
+			var done atomic.Int64
+			var group sync.WaitGroup
+			began := time.Now()
+			for w := range writers {
+				group.Go(func() {
+					for i := 0; time.Since(began) < 5*time.Second; i++ {
+						o.change("timesheets", engine.OpUpsert, row(int64((w*7919+i*104729)%1_000_000+1)))
+						done.Add(1)
+					}
+				})
+			}
+			group.Wait()
+			b.Logf("%d writers: %.0f rows/s", writers, float64(done.Load())/time.Since(began).Seconds())
+		}
+	}
+}

@@ -1,0 +1,74 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"tarn/internal/format"
+	"tarn/internal/lake"
+	"tarn/internal/store"
+)
+
+// replayed is a catalog request with an Idempotency-Key on its way. The zero
+// value has no key.
+type replayed struct {
+	key, hash string
+	leave     func()
+}
+
+// begin looks a catalog request up by its key. When it was done before, answer
+// is filled in and done is true; else the caller does it, hands remember's entry
+// to the catalog version that commits it, and calls end.
+func (e *Engine) begin(ctx context.Context, idem Idempotency, body string, answer any) (r replayed, done bool, err error) {
+	if idem.Key == "" {
+		return replayed{leave: func() {}}, false, nil
+	}
+	r = replayed{key: idem.Key, hash: requestHash(idem, body)}
+	if r.leave, err = e.idem.Enter(ctx, idem.Key); err != nil {
+		return r, false, err
+	}
+	entry := e.shop.Catalog.Current().FindRequest(idem.Key)
+	switch {
+	case entry == nil:
+		return r, false, nil
+	case entry.Hash != r.hash:
+		r.leave()
+		return r, false, lake.Errorf(lake.CodeIdempotencyReused, "Idempotency-Key %q came with another request before", idem.Key).
+			WithHint("use a new key for a new request")
+	}
+	defer r.leave()
+	if answer == nil || len(entry.Answer) == 0 {
+		return r, true, nil
+	}
+	return r, true, json.Unmarshal(entry.Answer, answer)
+}
+
+func (r replayed) end() { r.leave() }
+
+// remember writes the request with its answer into the catalog version that
+// commits it, and lets go of those that are too old.
+func (e *Engine) remember(next *format.Version, r replayed, status int, answer any) {
+	cut := time.Now().Add(-e.set.IdempotencyRetention)
+	kept := next.Requests[:0]
+	for _, q := range next.Requests {
+		if q.Time.After(cut) {
+			kept = append(kept, q)
+		}
+	}
+	next.Requests = kept
+	if r.key == "" {
+		return
+	}
+	var raw json.RawMessage
+	if answer != nil {
+		raw, _ = json.Marshal(answer) // of our own types, which have no unmarshallable values
+	}
+	next.Requests = append(next.Requests, format.RequestEntry{Key: r.key, Hash: r.hash, Time: time.Now().UTC(), Status: status, Answer: raw})
+}
+
+// requestHash is over method, path, query and content type (idem.Scope) and the
+// body, or for a long one its hash.
+func requestHash(idem Idempotency, body string) string {
+	return store.HashBytes([]byte(idem.Scope + "\x00" + body))
+}

@@ -1,0 +1,348 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
+
+	"tarn/internal/base"
+	"tarn/internal/cache"
+	"tarn/internal/catalog"
+	"tarn/internal/change"
+	"tarn/internal/compaction"
+	"tarn/internal/dataset"
+	"tarn/internal/delta"
+	"tarn/internal/format"
+	"tarn/internal/imports"
+	"tarn/internal/job"
+	"tarn/internal/lake"
+	"tarn/internal/query"
+	"tarn/internal/store"
+	"tarn/internal/upkeep"
+	"tarn/internal/worker"
+	"tarn/internal/workshop"
+)
+
+// Options say which lake to open and with what.
+type Options struct {
+	Data     string   // the lake's folder; made if absent
+	State    string   // this node's own folder; "" is <Data>/state
+	URL      string   // where this server answers, for the lock file; may be set later by SetURL
+	Settings Settings // zero fields are defaults of a machine with MemoryBytes
+	// MemoryBytes is what this machine, or its cgroup, has.
+	MemoryBytes int64
+	// WorkerCommand and JobCommand are the argv of `tarn worker` and `tarn job`;
+	// nil runs them inside this process, for tests.
+	WorkerCommand []string
+	JobCommand    []string
+	// Brief says that the lake is open for a command or two: no image is loaded
+	// unless it is pinned now.
+	Brief    bool
+	Log      *slog.Logger
+	Registry *prometheus.Registry // nil: metrics of its own, unseen
+
+	// Store replaces the local one, in tests; the lake's lock is then skipped.
+	Store store.Store
+}
+
+// Engine is an opened lake.
+type Engine struct {
+	opts  Options
+	set   Settings
+	log   *slog.Logger
+	store store.Store
+	lock  *store.LockFile
+
+	stateLock  *store.LockFile
+	scratchDir string
+
+	shop      *workshop.Workshop
+	shared    *change.Shared
+	stream    *worker.Stream
+	worker    *worker.Supervisor
+	queries   *query.Runner
+	cache     *cache.Cache
+	importer  *imports.Importer
+	collector *upkeep.Collector
+	metrics   *metrics
+	jobs      jobs
+	bodies    *semaphore.Weighted // bytes of the bodies in memory
+	idem      change.Inflight     // of requests to the catalog
+
+	ctx       context.Context // of everything durable; ends in Close
+	cancel    context.CancelFunc
+	going     sync.WaitGroup // goroutines of upkeep, policy and jobs
+	draining  atomic.Bool
+	tidying   sync.Mutex
+	closeOnce sync.Once
+	closeErr  error
+
+	mu struct {
+		sync.RWMutex                    // held within Stream.Do, never the other way round across I/O
+		byName       map[string]*member // by Name.Key()
+		byUUID       map[string]*member
+	}
+}
+
+// member is a dataset with its activities.
+type member struct {
+	ds        *dataset.Dataset
+	committer *change.Committer
+	compactor *compaction.Compactor
+	policy    backOff
+}
+
+// Open opens a lake, or makes a new one, and recovers it: every acknowledged
+// change is there, nothing in part, and what nobody can reach is cleared up.
+//
+// lake.CodeLocked: another process has it. lake.CodeDamaged names the file.
+func Open(ctx context.Context, o Options) (_ *Engine, err error) {
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.MemoryBytes <= 0 {
+		o.MemoryBytes = 4 * gib
+	}
+	e := &Engine{opts: o, set: o.Settings.withDefaults(o.MemoryBytes), log: o.Log}
+	e.mu.byName, e.mu.byUUID = map[string]*member{}, map[string]*member{}
+	e.jobs.init()
+	e.bodies = semaphore.NewWeighted(largeBodies * e.set.SpoolBytes)
+	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, e.Close(context.WithoutCancel(ctx)))
+			err = lake.Step("open the lake", err)
+		}
+	}()
+	if err := e.openStore(ctx); err != nil {
+		return nil, err
+	}
+	if err := e.openShop(ctx); err != nil {
+		return nil, err
+	}
+	last, err := e.openDatasets(ctx)
+	if err != nil {
+		return nil, err
+	}
+	e.shared = &change.Shared{
+		Clock: change.NewClock(time.Now, last.position, last.at),
+		Epoch: e.shop.Catalog.Current().Epoch, Log: e.log, Limits: e.set.changeLimits(),
+		Settling: e.shop.Settling,
+	}
+	e.stream = worker.NewStream(e.replay)
+	e.shared.Stream = e.stream
+	e.collector = &upkeep.Collector{
+		Store: e.store, Catalog: e.shop.Catalog, FS: e.shop.FS, InUse: e.shop.TablesInUse, Readers: e.readersGone,
+		Forget: e.shop.Verifier.Forget, Log: e.log,
+	}
+	if err := e.recoverDeltas(ctx); err != nil {
+		return nil, err
+	}
+	if _, err := e.collector.CollectAtOpen(ctx); err != nil {
+		return nil, err
+	}
+	if err := e.startWorker(ctx); err != nil {
+		return nil, err
+	}
+	if err := e.openCache(); err != nil {
+		return nil, err
+	}
+	e.metrics = newMetrics(e, o.Registry)
+	for _, m := range e.mu.byUUID {
+		m.start(e)
+	}
+	e.going.Go(e.runUpkeep)
+	e.going.Go(e.runPolicy)
+	if !o.Brief {
+		e.going.Go(func() { e.cache.Run(e.ctx) })
+	}
+	return e, nil
+}
+
+func (e *Engine) openStore(ctx context.Context) error {
+	if e.opts.Store != nil {
+		e.store = e.opts.Store
+	} else {
+		dir, err := filepath.Abs(e.opts.Data)
+		if err != nil {
+			return err
+		}
+		// The root is looked at first, so that a refused one stays as it was; the
+		// disk is probed under the lock.
+		local, err := store.OpenLocal(dir, store.LocalOptions{SkipProbe: true})
+		if err != nil {
+			return err
+		}
+		if e.lock, err = store.Lock(dir, store.Holder{PID: os.Getpid(), URL: e.opts.URL}); err != nil {
+			return errors.Join(err, local.Close())
+		}
+		e.store = local
+		if err := local.Probe(ctx); err != nil {
+			return err
+		}
+		if err := local.Sweep(ctx); err != nil {
+			return err
+		}
+		e.opts.Data = dir
+	}
+	if e.opts.State == "" {
+		e.opts.State = filepath.Join(e.opts.Data, "state")
+	}
+	return e.openScratch()
+}
+
+func (e *Engine) openShop(ctx context.Context) error {
+	cat, err := catalog.Open(ctx, e.store, catalog.Options{})
+	if err != nil {
+		return err
+	}
+	verifier, err := base.OpenVerifier(e.store, filepath.Join(e.opts.State, "verified.jsonl"))
+	if err != nil {
+		return err
+	}
+	fs := base.NewFS(e.store, verifier)
+	e.shop = &workshop.Workshop{
+		Context: e.ctx, Store: e.store, FS: fs, Catalog: cat, Verifier: verifier, Scratch: e.scratch(),
+		LakeDirs: e.lakeDirs(), KeepSnapshots: e.set.SnapshotRetention, Limits: workshop.Limits{MemoryBytes: e.set.JobMemoryBytes, Threads: e.set.JobThreads}, Log: e.log,
+	}
+	if e.opts.JobCommand != nil {
+		e.shop.Runner = &job.Process{Command: e.opts.JobCommand, Log: e.log}
+	} else {
+		e.shop.Runner = job.Inside{}
+	}
+	e.shop.Init()
+	e.importer = &imports.Importer{Shop: e.shop, TargetFileBytes: e.set.TargetFileBytes}
+	return nil
+}
+
+// lakeDirs are the folders whose durable files worker and jobs may read.
+func (e *Engine) lakeDirs() []string {
+	dirs := []string{e.opts.State}
+	if e.opts.Data != "" {
+		dirs = append(dirs, e.opts.Data)
+	}
+	return dirs
+}
+
+// lastDelta is the newest position and time among all deltas of the lake.
+type lastDelta struct {
+	position int64
+	at       time.Time
+}
+
+// openDatasets loads every dataset of the current catalog version.
+func (e *Engine) openDatasets(ctx context.Context) (lastDelta, error) {
+	var mu sync.Mutex
+	var last lastDelta
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(8)
+	for _, entry := range e.shop.Catalog.Current().Datasets {
+		g.Go(func() error {
+			ds, err := e.openDataset(gctx, entry)
+			if err != nil {
+				return lake.Step("dataset "+entry.LakeName().String(), err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			for _, d := range ds.State().Deltas {
+				last.position = max(last.position, d.LakePosition)
+				if d.Time.After(last.at) {
+					last.at = d.Time
+				}
+			}
+			e.addMember(e.newMember(ds, false))
+			return nil
+		})
+	}
+	return last, g.Wait()
+}
+
+func (e *Engine) openDataset(ctx context.Context, entry format.DatasetEntry) (*dataset.Dataset, error) {
+	table, err := base.Load(ctx, e.shop.FS, entry.Metadata)
+	if err != nil {
+		return nil, err
+	}
+	files, err := e.shop.Readable(ctx, table)
+	if err != nil {
+		return nil, err
+	}
+	log, deltas, err := delta.Open(ctx, e.store, entry.TableUUID, entry.TrimmedThrough)
+	if err != nil {
+		return nil, err
+	}
+	s := &dataset.State{
+		Name: entry.LakeName(), UUID: entry.TableUUID, Schema: table.Schema(), Table: table, Files: files,
+		FoldedThrough: table.FoldedThrough(), TrimmedThrough: entry.TrimmedThrough,
+	}
+	ds := dataset.New(s, log, deltas)
+	if s.Sequence < s.FoldedThrough {
+		return nil, lake.Errorf(lake.CodeDamaged, "the base contains changes up to sequence %d, the newest delta is %d: %s is missing",
+			s.FoldedThrough, s.Sequence, delta.Key(s.UUID, s.FoldedThrough)).
+			WithHint("restore it from a backup")
+	}
+	return ds, nil
+}
+
+// recoverDeltas deletes the deltas at or below trimmed-through that a crash, or a
+// delayed put, left behind.
+func (e *Engine) recoverDeltas(ctx context.Context) error {
+	for _, m := range e.mu.byUUID {
+		s := m.ds.State()
+		if err := m.ds.Log.Trim(ctx, s.TrimmedThrough); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *Engine) startWorker(ctx context.Context) error {
+	w, err := worker.Start(e.ctx, worker.Options{
+		Command: e.opts.WorkerCommand, Dir: filepath.Join(e.scratch(), "worker"), Log: e.log,
+		Open: worker.Open{
+			LakeDirs: e.lakeDirs(), MemoryLimitBytes: e.set.QueryMemoryBytes, Threads: e.set.Threads,
+			MaxConcurrent: e.set.QueryConcurrency, LargeDeltaBytes: e.set.LargeDeltaBytes,
+			ImageBudgetBytes: max(0, e.set.CacheBytes),
+		},
+	}, e.stream)
+	if err != nil {
+		return lake.Step("start the worker", err)
+	}
+	e.worker = w
+	e.queries = query.NewRunner(w, e.stream, query.Limits{
+		Concurrency: e.set.QueryConcurrency, Queue: e.set.QueryQueue,
+		Timeout: e.set.QueryTimeout, MaxTimeout: e.set.MaxQueryTimeout, MaxSQLBytes: e.set.MaxSQLBytes,
+	})
+	return nil
+}
+
+// replay is every dataset as a worker that knows nothing must hear it. It is
+// called under the stream's lock.
+func (e *Engine) replay() []lake.Entry {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	var out []lake.Entry
+	for _, m := range e.mu.byUUID {
+		out = append(out, m.ds.State().Replay()...)
+	}
+	return out
+}
+
+// SetURL writes where this server answers into the lake's lock file.
+func (e *Engine) SetURL(url string) error {
+	if e.lock == nil {
+		return nil
+	}
+	return e.lock.SetURL(url)
+}
+
+// Settings are those in force.
+func (e *Engine) Settings() Settings { return e.set }

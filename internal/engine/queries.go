@@ -1,0 +1,227 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/url"
+	"strings"
+	"time"
+
+	"tarn/internal/dataset"
+	"tarn/internal/keys"
+	"tarn/internal/lake"
+	"tarn/internal/query"
+	"tarn/internal/rows"
+	"tarn/internal/worker"
+)
+
+// Query runs a read. The answer streams; close it always.
+func (e *Engine) Query(ctx context.Context, r QueryRequest) (*Answer, error) {
+	a, err := e.run(ctx, worker.QueryRequest{SQL: r.SQL, Params: r.Params, Format: r.Format}, r.Timeout)
+	if err != nil {
+		return nil, err
+	}
+	e.used(a.Head)
+	return a, nil
+}
+
+// run hands a query to the worker. Where it finds a base file that is not what
+// was verified, the file is verified anew: one that is whole after all (it was
+// touched, or copied) is published again and the query repeated once.
+func (e *Engine) run(ctx context.Context, q worker.QueryRequest, timeout time.Duration) (*Answer, error) {
+	began := time.Now()
+	res, err := e.queries.Run(ctx, q, timeout)
+	if lake.CodeOf(err) == lake.CodeDamaged {
+		mended := false
+		for _, m := range e.members() {
+			mended = e.reverify(ctx, m) || mended
+		}
+		if mended {
+			res, err = e.queries.Run(ctx, q, timeout)
+		}
+	}
+	e.metrics.queried(time.Since(began), err)
+	if err != nil {
+		return nil, err
+	}
+	return &Answer{
+		ID: res.ID, ContentType: res.ContentType, Head: res.Head, Body: res, Tail: res.Tail, Deadline: res.Deadline,
+	}, nil
+}
+
+// reverify verifies the base files of a dataset that are not as they were when
+// last verified, and publishes them if they are whole: then it is true. Files that
+// are as they were cost a stat each.
+func (e *Engine) reverify(ctx context.Context, m *member) (mended bool) {
+	s := m.ds.State()
+	files, err := e.shop.Readable(ctx, s.Table)
+	if err != nil {
+		return false // who reads it says what is wrong with it
+	}
+	e.stream.Do(func() []lake.Entry {
+		now := m.ds.State()
+		if now.Dropped || now.Table != s.Table || sameIdentities(files, now.Files) {
+			return nil
+		}
+		mended = true
+		next := m.ds.Update(func(n *dataset.State) { n.Files = files })
+		return []lake.Entry{next.Publish(false)}
+	})
+	return mended
+}
+
+func sameIdentities(a, b []lake.BaseFile) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i].Identity != b[i].Identity || a[i].Path != b[i].Path {
+			return false
+		}
+	}
+	return true
+}
+
+// Get gives the rows of keys; absent ones are left out.
+func (e *Engine) Get(ctx context.Context, r GetRequest) (*Answer, error) {
+	m, err := e.keyed(r.Dataset)
+	if err != nil {
+		return nil, err
+	}
+	b, err := e.readBody(ctx, r.Body, e.set.SpoolBytes, e.set.SpoolBytes)
+	if err != nil {
+		return nil, lake.Step("get from "+r.Dataset.String(), err)
+	}
+	defer b.Remove()
+	return e.get(ctx, m, r.Format, b.small, r.Out)
+}
+
+func (e *Engine) keyed(name lake.Name) (*member, error) {
+	m, err := e.member(name)
+	if err == nil && !m.ds.State().Schema.Keyed() {
+		return nil, lake.Errorf(lake.CodeNoPrimaryKey, "%s has no primary key", name).WithHint("read it by SQL")
+	}
+	return m, err
+}
+
+func (e *Engine) get(ctx context.Context, m *member, in rows.Format, body []byte, out rows.OutFormat) (*Answer, error) {
+	s := m.ds.State()
+	a, err := e.run(ctx, worker.QueryRequest{Format: out, Get: &worker.Get{TableUUID: s.UUID, Format: in, Keys: body}}, 0)
+	if err != nil {
+		return nil, lake.Step("get from "+s.Name.String(), err)
+	}
+	e.used(a.Head)
+	a.ETag = e.etagAt(m, a.Head)
+	return a, nil
+}
+
+// etagAt is the ETag of the state that an answer was read from, "" where its
+// delta is trimmed already.
+func (e *Engine) etagAt(m *member, head rows.Head) string {
+	s := m.ds.State()
+	for _, at := range head.ReadPoints {
+		if at.TableUUID != s.UUID {
+			continue
+		}
+		if at.Sequence == s.Sequence {
+			return s.ETag()
+		}
+		for i := len(s.Deltas) - 1; i >= 0; i-- {
+			if s.Deltas[i].Sequence == at.Sequence {
+				return dataset.ETag(s.UUID, at.Sequence, len(s.Deltas[i].Requests))
+			}
+		}
+		if at.Sequence == 0 {
+			return dataset.ETag(s.UUID, 0, 0)
+		}
+	}
+	return ""
+}
+
+// Row gives one row by its key as a JSON object.
+func (e *Engine) Row(ctx context.Context, name lake.Name, key string) ([]byte, string, error) {
+	m, err := e.keyed(name)
+	if err != nil {
+		return nil, "", err
+	}
+	s := m.ds.State()
+	body, err := keyAsCSV(s.Schema, key)
+	if err != nil {
+		return nil, "", err
+	}
+	a, err := e.get(ctx, m, rows.CSV, body, rows.OutNDJSON)
+	if err != nil {
+		return nil, "", err
+	}
+	defer a.Body.Close()
+	row, err := io.ReadAll(a.Body)
+	if err != nil {
+		return nil, "", err
+	}
+	if row = bytes.TrimSpace(row); len(row) == 0 {
+		return nil, "", lake.Errorf(lake.CodeRowNotFound, "%s has no row with the key %s", name, key)
+	}
+	return row, a.ETag, nil
+}
+
+// keyAsCSV is the key of a URL's path as a CSV body of one row. Every field is
+// quoted: an empty text is a value, not a null.
+func keyAsCSV(schema lake.Schema, key string) ([]byte, error) {
+	if _, err := keys.ParsePath(schema.KeySchema(), key); err != nil {
+		return nil, err
+	}
+	parts := strings.Split(key, ",")
+	for i, p := range parts {
+		text, err := url.PathUnescape(p)
+		if err != nil {
+			return nil, lake.Errorf(lake.CodeInvalidRequest, "the key %q: %w", key, err)
+		}
+		parts[i] = lake.QuoteIdent(text)
+	}
+	head := make([]string, len(schema.Key))
+	for i, name := range schema.Key {
+		head[i] = lake.QuoteIdent(name)
+	}
+	return []byte(strings.Join(head, ",") + "\n" + strings.Join(parts, ",") + "\n"), nil
+}
+
+// ask runs SQL of our own and decodes its NDJSON answer into out, a pointer to a
+// slice of structs.
+func (e *Engine) ask(ctx context.Context, sql string, out any) (rows.Head, error) {
+	a, err := e.run(ctx, worker.QueryRequest{SQL: sql, Format: rows.OutNDJSON}, 0)
+	if err != nil {
+		return rows.Head{}, err
+	}
+	defer a.Body.Close()
+	text, err := io.ReadAll(a.Body)
+	if err != nil {
+		return rows.Head{}, err
+	}
+	lines := strings.Join(strings.Split(strings.TrimSpace(string(text)), "\n"), ",")
+	return a.Head, json.Unmarshal([]byte("["+lines+"]"), out)
+}
+
+// Queries lists the queries that run or wait.
+func (e *Engine) Queries() []QueryInfo {
+	out := []QueryInfo{}
+	for _, q := range e.queries.List() {
+		out = append(out, queryInfo(q))
+	}
+	return out
+}
+
+// CancelQuery ends a query.
+func (e *Engine) CancelQuery(id string) (QueryInfo, error) {
+	q, err := e.queries.Cancel(id)
+	return queryInfo(q), err
+}
+
+func queryInfo(q query.Running) QueryInfo {
+	state := "running"
+	if q.Queued {
+		state = "queued"
+	}
+	return QueryInfo{ID: q.ID, SQL: q.SQL, State: state, Started: q.Started.UTC()}
+}

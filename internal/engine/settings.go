@@ -1,0 +1,106 @@
+package engine
+
+import (
+	"reflect"
+	"time"
+
+	"tarn/internal/change"
+	"tarn/internal/compaction"
+)
+
+// Settings are the limits and policies of an opened lake. Sizes are bytes. The
+// zero value of a field means its default, which Defaults gives.
+type Settings struct {
+	QueryConcurrency int           // queries that run at once
+	QueryQueue       int           // queries that wait; beyond: CodeOverloaded
+	QueryTimeout     time.Duration // of a query that says none; also the longest one may ask for is MaxQueryTimeout
+	MaxQueryTimeout  time.Duration
+	QueryMemoryBytes int64 // DuckDB's memory limit in the worker
+	Threads          int   // of the worker; 0: all cores
+	MaxSQLBytes      int64
+
+	CacheBytes int64 // budget of the images of hot datasets; NoCache: none
+
+	MaxBodyBytes   int64 // of one change request
+	SpoolBytes     int64 // bodies above it are spooled and a job makes the delta
+	MaxRowBytes    int64
+	MaxImportBytes int64 // of one import's uploads; 0: what the disk has free
+
+	MaxPendingBytes  int64 // of a dataset; beyond it changes wait, then CodePendingFull
+	MaxPendingDeltas int
+	PendingWait      time.Duration
+	LargeDeltaBytes  int64 // a delta above it is not held in the tail
+
+	CompactAuto     bool          // the policy compacts by itself
+	CompactDeltas   int           // pending deltas that make a compaction due
+	CompactBytes    int64         // pending bytes that always make it due
+	CompactRatio    float64       // pending bytes over bytes to rewrite that makes it due
+	CompactInterval time.Duration // how often the policy looks
+	TargetFileBytes int64         // of base files; 0: by the dataset's size
+
+	JobMemoryBytes int64 // DuckDB's memory limit in a job
+	JobThreads     int
+	JobRetention   time.Duration
+
+	SnapshotRetention    time.Duration
+	DeltaRetention       time.Duration
+	IdempotencyRetention time.Duration
+	UpkeepInterval       time.Duration
+}
+
+const (
+	mib = int64(1) << 20
+	gib = int64(1) << 30
+	gb  = int64(1_000_000_000)
+)
+
+// NoCache is the budget of a cache that holds nothing, as 0 means the default.
+const NoCache = -1
+
+// Defaults are settings that work with no setting at all on any machine of
+// memoryBytes. The cache has 16 GB or half of the memory, whichever is less;
+// queries have half of the rest, and jobs, of which an import or compaction and a
+// large change run at once, a sixteenth of the memory each. What remains is for
+// the server, for what DuckDB takes outside its limits, and for the system.
+func Defaults(memoryBytes int64) Settings {
+	cache := min(16*gb, memoryBytes/2)
+	return Settings{
+		QueryConcurrency: 8, QueryQueue: 64,
+		QueryTimeout: 60 * time.Second, MaxQueryTimeout: time.Hour,
+		QueryMemoryBytes: max(256*mib, (memoryBytes-cache)/2), MaxSQLBytes: 128 << 10,
+		CacheBytes:   cache,
+		MaxBodyBytes: gib, SpoolBytes: 8 * mib, MaxRowBytes: 16 * mib,
+		MaxPendingBytes: 2 * gib, MaxPendingDeltas: 20_000, PendingWait: 10 * time.Second, LargeDeltaBytes: 64 * mib,
+		CompactAuto: true, CompactDeltas: 1_000, CompactBytes: 256 * mib, CompactRatio: 0.1, CompactInterval: 5 * time.Second,
+		JobMemoryBytes: max(128*mib, memoryBytes/16), JobThreads: 1, JobRetention: 24 * time.Hour,
+		SnapshotRetention: time.Hour, DeltaRetention: 24 * time.Hour, IdempotencyRetention: 24 * time.Hour,
+		UpkeepInterval: time.Minute,
+	}
+}
+
+// withDefaults fills zero fields in.
+func (s Settings) withDefaults(memoryBytes int64) Settings {
+	have, def := reflect.ValueOf(&s).Elem(), reflect.ValueOf(Defaults(memoryBytes))
+	for i := range have.NumField() {
+		if f := have.Field(i); f.IsZero() && f.Kind() != reflect.Bool {
+			f.Set(def.Field(i))
+		}
+	}
+	return s
+}
+
+func (s Settings) changeLimits() change.Limits {
+	return change.Limits{
+		PendingBytes: s.MaxPendingBytes, PendingDeltas: s.MaxPendingDeltas, Wait: s.PendingWait,
+		BatchRows: 100_000, BatchBytes: 64 * mib, Gather: time.Millisecond,
+	}
+}
+
+// policy is due well before writers reach the bounds of what may be pending,
+// whatever was set.
+func (s Settings) policy() compaction.Policy {
+	return compaction.Policy{
+		Deltas: max(1, min(s.CompactDeltas, s.MaxPendingDeltas/2)), Bytes: min(s.CompactBytes, s.MaxPendingBytes/2),
+		Ratio: s.CompactRatio, Large: s.LargeDeltaBytes,
+	}
+}

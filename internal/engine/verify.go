@@ -1,0 +1,54 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"tarn/internal/base"
+	"tarn/internal/lake"
+	"tarn/internal/store"
+	"tarn/internal/upkeep"
+)
+
+// Verify reads everything durable and says what is wrong. Upkeep rests meanwhile.
+func (e *Engine) Verify(ctx context.Context, progress func(JobProgress)) (VerifyReport, error) {
+	e.tidying.Lock()
+	defer e.tidying.Unlock()
+	return verify(ctx, e.store, progress)
+}
+
+// VerifyLake is Verify of a lake that nobody has open, under its lock: nothing is
+// recovered, cleared or written, so that all that is wrong is found and not only
+// what an opening stumbles over.
+func VerifyLake(ctx context.Context, dir string, progress func(JobProgress)) (_ VerifyReport, err error) {
+	s, err := store.OpenLocal(dir, store.LocalOptions{SkipProbe: true})
+	if err != nil {
+		return VerifyReport{}, lake.Step("verify", err)
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	lock, err := store.Lock(dir, store.Holder{PID: os.Getpid()})
+	if err != nil {
+		return VerifyReport{}, lake.Step("verify", err)
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	return verify(ctx, s, progress)
+}
+
+func verify(ctx context.Context, s store.Store, progress func(JobProgress)) (VerifyReport, error) {
+	v := upkeep.Verifier{Store: s, FS: base.NewFS(s, nil)}
+	if progress != nil {
+		v.Progress = func(done, total int64) {
+			progress(JobProgress{Step: "read and check", Done: done, Total: total})
+		}
+	}
+	r, err := v.Verify(ctx)
+	out := VerifyReport{
+		CatalogVersions: r.CatalogVersions, Datasets: r.Datasets, Objects: r.Objects, Bytes: r.Bytes, Rows: r.Rows,
+		Unreachable: r.Unreachable, Findings: []Finding{},
+	}
+	for _, f := range r.Findings {
+		out.Findings = append(out.Findings, Finding(f))
+	}
+	return out, err
+}

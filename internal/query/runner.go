@@ -1,0 +1,195 @@
+package query
+
+import (
+	"cmp"
+	"context"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"tarn/internal/lake"
+	"tarn/internal/worker"
+)
+
+// Limits bound queries.
+type Limits struct {
+	Concurrency int
+	Queue       int
+	Timeout     time.Duration // where none is asked for
+	MaxTimeout  time.Duration
+	MaxSQLBytes int64
+}
+
+// Running is a query that runs or waits.
+type Running struct {
+	ID      string
+	SQL     string
+	Queued  bool
+	Started time.Time
+}
+
+// Runner runs the queries of a lake.
+type Runner struct {
+	Worker *worker.Supervisor
+	Stream *worker.Stream
+	limits Limits
+
+	admission *admission
+	mu        struct {
+		sync.Mutex
+		running map[string]*entry
+	}
+}
+
+type entry struct {
+	Running
+	cancel context.CancelCauseFunc
+}
+
+// NewRunner makes a Runner over a worker and the stream it hears.
+func NewRunner(w *worker.Supervisor, s *worker.Stream, limits Limits) *Runner {
+	r := &Runner{Worker: w, Stream: s, limits: limits, admission: newAdmission(limits.Concurrency, limits.Queue)}
+	r.mu.running = map[string]*entry{}
+	return r
+}
+
+// errCancelled is the cause of a query's end by Cancel.
+var errCancelled = lake.Errorf(lake.CodeCancelled, "the query was cancelled")
+
+// Run runs a query and gives its streaming result, which the caller closes. ctx
+// is the client's: its end cancels the query, also while it streams. A timeout
+// of 0 is the setting's.
+func (r *Runner) Run(ctx context.Context, q worker.QueryRequest, timeout time.Duration) (*Result, error) {
+	if int64(len(q.SQL)) > r.limits.MaxSQLBytes {
+		return nil, lake.Errorf(lake.CodeTooLarge, "the SQL has %d bytes; max_sql_bytes is %d", len(q.SQL), r.limits.MaxSQLBytes)
+	}
+	switch {
+	case timeout < 0:
+		return nil, lake.Errorf(lake.CodeInvalidRequest, "a timeout must be positive")
+	case timeout == 0:
+		timeout = min(r.limits.Timeout, r.limits.MaxTimeout)
+	case timeout > r.limits.MaxTimeout:
+		return nil, lake.Errorf(lake.CodeInvalidRequest, "the timeout %s is above max_query_timeout (%s)", timeout, r.limits.MaxTimeout)
+	}
+	q.ID = uuid.NewString()
+	q.Deadline = time.Now().Add(timeout)
+	q.MaxSQLBytes = int(r.limits.MaxSQLBytes)
+	ctx, cancelCause := context.WithCancelCause(ctx)
+	ctx, cancelTime := context.WithDeadline(ctx, q.Deadline)
+	e := &entry{Running: Running{ID: q.ID, SQL: q.SQL, Queued: true, Started: time.Now()}, cancel: cancelCause}
+	r.add(e)
+	end := sync.OnceFunc(func() {
+		r.remove(q.ID)
+		cancelTime()
+		cancelCause(nil)
+	})
+	leave, err := r.admission.enter(ctx)
+	if err != nil {
+		end()
+		return nil, explain(ctx, err, timeout)
+	}
+	r.setRunning(q.ID)
+	q.See = r.Stream.End()
+	res, err := r.Worker.Query(ctx, q)
+	if err != nil {
+		leave()
+		end()
+		return nil, explain(ctx, err, timeout)
+	}
+	return &Result{Result: res, ID: q.ID, Deadline: q.Deadline, ctx: ctx, timeout: timeout, close: sync.OnceFunc(func() {
+		res.Body.Close()
+		leave()
+		end()
+	})}, nil
+}
+
+// explain says in words why a query's context ended.
+func explain(ctx context.Context, err error, timeout time.Duration) error {
+	// The worker has the same deadline, and may notice it first.
+	if until, ok := ctx.Deadline(); ctx.Err() == nil && (!ok || time.Now().Before(until)) {
+		return err
+	}
+	switch cause := context.Cause(ctx); {
+	case cause == errCancelled:
+		return errCancelled
+	case cause == nil || cause == context.DeadlineExceeded:
+		return lake.Errorf(lake.CodeDeadline, "the query did not end within %s", timeout).
+			WithHint("ask for less, or for more time by timeout")
+	}
+	return err
+}
+
+// Result is a running query's answer. Close it always.
+type Result struct {
+	*worker.Result
+	ID       string
+	Deadline time.Time
+
+	ctx     context.Context
+	timeout time.Duration
+	close   func()
+}
+
+// Read reads the encoded answer; an error after the first byte is a *lake.Error.
+func (r *Result) Read(p []byte) (int, error) {
+	n, err := r.Body.Read(p)
+	if err != nil && err != io.EOF {
+		err = explain(r.ctx, err, r.timeout)
+	}
+	return n, err
+}
+
+// Close ends the query if it still runs. It may be called twice.
+func (r *Result) Close() error {
+	r.close()
+	return nil
+}
+
+func (r *Runner) add(e *entry) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mu.running[e.ID] = e
+}
+
+func (r *Runner) remove(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.mu.running, id)
+}
+
+func (r *Runner) setRunning(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if e := r.mu.running[id]; e != nil {
+		e.Queued = false
+	}
+}
+
+// List gives the queries that run or wait, oldest first.
+func (r *Runner) List() []Running {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := make([]Running, 0, len(r.mu.running))
+	for _, e := range r.mu.running {
+		out = append(out, e.Running)
+	}
+	slices.SortFunc(out, func(a, b Running) int {
+		return cmp.Or(a.Started.Compare(b.Started), cmp.Compare(a.ID, b.ID))
+	})
+	return out
+}
+
+// Cancel ends a query. One that is not known is CodeQueryNotFound.
+func (r *Runner) Cancel(id string) (Running, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e := r.mu.running[id]
+	if e == nil {
+		return Running{}, lake.Errorf(lake.CodeQueryNotFound, "no query %q is running", id)
+	}
+	e.cancel(errCancelled)
+	return e.Running, nil
+}

@@ -1,0 +1,181 @@
+package upkeep
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"time"
+
+	"tarn/internal/base"
+	"tarn/internal/catalog"
+	"tarn/internal/delta"
+	"tarn/internal/format"
+	"tarn/internal/lake"
+	"tarn/internal/store"
+)
+
+// Collector deletes what nobody can reach.
+type Collector struct {
+	Store   store.Store
+	Catalog *catalog.Catalog
+	FS      *base.FS
+	// InUse gives the tables whose folders a job reads or writes now.
+	InUse func() map[string]bool
+	// Readers waits until every query that began before has ended and the worker
+	// has heard everything so far.
+	Readers func(context.Context) error
+	// Forget is told of each object that is about to go; it lets go of its path.
+	Forget func(key string)
+	Log    *slog.Logger
+
+	reach reach
+}
+
+// Collected is what a pass deleted.
+type Collected struct {
+	Objects int
+	Bytes   int64
+}
+
+// Collect deletes all unreachable objects. What is listed first can only become
+// unreachable afterwards, never reachable, except by a commit in flight: hence
+// list, then ask what is in use, then find what is reachable.
+func (c *Collector) Collect(ctx context.Context) (Collected, error) {
+	return c.collect(ctx, c.InUse, c.Readers)
+}
+
+// CollectAtOpen is Collect under the lake's lock, before anybody reads or writes:
+// there is nobody to wait for.
+func (c *Collector) CollectAtOpen(ctx context.Context) (Collected, error) {
+	return c.collect(ctx, func() map[string]bool { return nil }, func(context.Context) error { return nil })
+}
+
+func (c *Collector) collect(ctx context.Context, tablesInUse func() map[string]bool, readersGone func(context.Context) error) (Collected, error) {
+	var listed []store.Info
+	for _, prefix := range []string{"base/", "deltas/"} {
+		for info, err := range c.Store.List(ctx, prefix, "") {
+			if err != nil {
+				return Collected{}, lake.Step("collect: list "+prefix, err)
+			}
+			listed = append(listed, info)
+		}
+	}
+	inUse := tablesInUse()
+	versions, err := c.versions(ctx)
+	if err != nil {
+		return Collected{}, lake.Step("collect", err)
+	}
+	reachable, _, err := c.reach.of(ctx, c.FS, versions)
+	if err != nil {
+		return Collected{}, lake.Step("collect", err)
+	}
+	kept := keptDeltas(versions)
+	var garbage []store.Info
+	for _, info := range listed {
+		if !reachable[info.Key] && !inUse[tableOf(info.Key)] && !kept(info.Key) {
+			garbage = append(garbage, info)
+		}
+	}
+	if len(garbage) == 0 {
+		return Collected{}, nil
+	}
+	if err := readersGone(ctx); err != nil {
+		return Collected{}, lake.Step("collect: wait for readers", err)
+	}
+	var out Collected
+	for _, info := range garbage {
+		c.Forget(info.Key)
+		if err := c.Store.Delete(ctx, info.Key); err != nil {
+			return out, lake.Step("collect", err)
+		}
+		c.Log.Debug("collected", "key", info.Key, "bytes", info.Size)
+		out.Objects++
+		out.Bytes += info.Size
+	}
+	return out, nil
+}
+
+// versions gives the retained catalog versions, oldest first.
+func (c *Collector) versions(ctx context.Context) ([]format.Version, error) {
+	var out []format.Version
+	for n, err := range c.Catalog.Versions(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		v, err := c.Catalog.Read(ctx, n)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, v)
+	}
+	return out, nil
+}
+
+// keptDeltas says of a key whether it is a delta that some retained version
+// still has: of one of its datasets, after its trimmed-through.
+func keptDeltas(versions []format.Version) func(key string) bool {
+	trimmed := map[string]int64{}
+	for _, v := range versions { // the newest version decides, it comes last
+		for _, e := range v.Datasets {
+			trimmed[e.TableUUID] = e.TrimmedThrough
+		}
+	}
+	return func(key string) bool {
+		table, sequence, ok := delta.ParseKey(key)
+		if !ok {
+			return strings.HasPrefix(key, "deltas/") // not one of ours: leave it alone
+		}
+		through, known := trimmed[table]
+		return known && sequence > through
+	}
+}
+
+// tableOf gives the table uuid that a key of a base or a delta belongs to.
+func tableOf(key string) string {
+	if table, _, ok := delta.ParseKey(key); ok {
+		return table
+	}
+	parts := strings.SplitN(key, "/", 4)
+	if len(parts) < 4 || parts[0] != "base" {
+		return ""
+	}
+	const uuidLength = 36
+	if len(parts[2]) < uuidLength {
+		return ""
+	}
+	return parts[2][len(parts[2])-uuidLength:]
+}
+
+// Folded gives, by table, the lowest folded-through among the retained catalog
+// versions: the deltas after it belong to a state that is still kept.
+func (c *Collector) Folded(ctx context.Context) (map[string]int64, error) {
+	versions, err := c.versions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	_, folded, err := c.reach.of(ctx, c.FS, versions)
+	return folded, err
+}
+
+// Retire deletes the catalog versions that became old before the instant, never
+// the newest. A version is as old as the one that followed it: until then it was
+// current.
+func (c *Collector) Retire(ctx context.Context, before time.Time) (int, error) {
+	versions, err := c.versions(ctx)
+	if err != nil {
+		return 0, lake.Step("retire catalog versions", err)
+	}
+	n := 0
+	// A commit in flight may have made a version already that is not current yet.
+	current := c.Catalog.Current().Number
+	for i, v := range versions[:max(0, len(versions)-1)] {
+		if v.Number >= current || !versions[i+1].Time.Before(before) {
+			break
+		}
+		if err := c.Catalog.Delete(ctx, v.Number); err != nil {
+			return n, lake.Step("retire catalog versions", err)
+		}
+		n++
+	}
+	return n, nil
+}

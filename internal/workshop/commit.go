@@ -1,0 +1,123 @@
+package workshop
+
+import (
+	"context"
+	"time"
+
+	"tarn/internal/base"
+	"tarn/internal/format"
+	"tarn/internal/job"
+	"tarn/internal/lake"
+)
+
+// Commit is a change of a table's files that is to become current.
+type Commit struct {
+	Before        []lake.BaseFile // the files it starts from
+	Remove        []lake.BaseFile
+	Outputs       []job.Output // of a job, to be added
+	FoldedThrough int64
+	Rows          int64 // that the base must have afterwards, by the job's own counts
+	Kind          base.Kind
+	Catalog       func(*format.Version) // edits the same catalog version, may be nil
+}
+
+// ordinal is the arrival ordinal of the first new file: that of the first file
+// it replaces where these are the newest, else the next.
+func (c Commit) ordinal() int64 {
+	if len(c.Remove) == 0 {
+		return NextOrdinal(c.Before)
+	}
+	removed := map[string]bool{}
+	for _, f := range c.Remove {
+		removed[f.Key] = true
+	}
+	next := int64(0)
+	for _, f := range c.Before {
+		if !removed[f.Key] {
+			next = max(next, f.Ordinal+1)
+		}
+	}
+	return next
+}
+
+// Commit takes the outputs in, commits them to the table and gives the table as
+// it is then, with its files ready to be read. It fails with CodeInternal,
+// before anything is current, when the files do not hold the rows that the job
+// counted.
+func (w *Workshop) Commit(ctx context.Context, t *base.Table, c Commit) (*base.Table, []lake.BaseFile, error) {
+	if err := c.countRows(); err != nil {
+		return nil, nil, err
+	}
+	added, err := w.TakeIn(ctx, t, c.Outputs, c.ordinal())
+	if err != nil {
+		return nil, nil, err
+	}
+	next, err := t.Commit(ctx, base.Change{
+		Kind: c.Kind, Remove: c.Remove, Add: added, FoldedThrough: c.FoldedThrough, KeepFor: w.KeepSnapshots, KeepLast: 1,
+	}, w.MakeCurrent(t, c.Catalog))
+	if err != nil {
+		return nil, nil, err
+	}
+	files, err := w.ReadableAfterCommit(ctx, next, c.Before)
+	return next, files, err
+}
+
+// ReadableAfterCommit is Readable for a base that is current already: there is
+// no way back, so it tries until it can or the server ends. Files that were there
+// before keep the path and identity they had: if one is not that file any more,
+// whoever reads it finds out, and that is no reason not to show the others.
+func (w *Workshop) ReadableAfterCommit(ctx context.Context, t *base.Table, before []lake.BaseFile) ([]lake.BaseFile, error) {
+	known := map[string]lake.BaseFile{}
+	for _, f := range before {
+		known[f.Key] = f
+	}
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
+		files, err := w.readableNew(ctx, t, known)
+		if err == nil {
+			return files, nil
+		}
+		w.Log.Error("the new base is committed, but its files cannot be read yet", "table", t.UUID(), "err", err)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil, lake.Errorf(lake.CodeUnknownOutcome, "the commit went in, but the server ended before it could show it: %w", err)
+		}
+	}
+}
+
+func (w *Workshop) readableNew(ctx context.Context, t *base.Table, known map[string]lake.BaseFile) ([]lake.BaseFile, error) {
+	files, err := t.Files(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i, f := range files {
+		if k, ok := known[f.Key]; ok {
+			files[i] = k
+			continue
+		}
+		one, err := w.Verifier.Files(ctx, []lake.BaseFile{f})
+		if err != nil {
+			return nil, err
+		}
+		files[i] = one[0]
+	}
+	return files, nil
+}
+
+// countRows holds the job's counts against the files' own.
+func (c Commit) countRows() error {
+	rows := int64(0)
+	for _, f := range c.Before {
+		rows += f.Rows
+	}
+	for _, f := range c.Remove {
+		rows -= f.Rows
+	}
+	for _, o := range c.Outputs {
+		rows += o.Rows
+	}
+	if rows != c.Rows {
+		return lake.Errorf(lake.CodeInternal, "the new base would have %d rows where %d are due; nothing was committed", rows, c.Rows)
+	}
+	return nil
+}
