@@ -1,0 +1,48 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// Main runs the program of this process: its arguments, streams, environment
+// and signals. The first SIGINT or SIGTERM cancels the command (a server
+// drains); the second ends the process at once.
+func Main(version string) int {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	go func() {
+		<-signals
+		if startedByTarn(os.Args) {
+			// Ctrl-C and a service manager's stop reach all processes of the group.
+			// It is the parent that says when these end: a server that drains still
+			// needs its worker.
+			for range signals {
+			}
+		}
+		cancel()
+		<-signals
+		fmt.Fprintln(os.Stderr, "tarn: ended at once")
+		os.Exit(exitFailure)
+	}()
+	self, err := os.Executable()
+	if err != nil {
+		return report(os.Stderr, fmt.Errorf("find this program's file, to start it again: %w", err))
+	}
+	p := &Program{
+		Args:  os.Args[1:],
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Env: os.LookupEnv, Self: []string{self}, Memory: MachineMemory(), Version: version,
+	}
+	return p.Run(ctx)
+}
+
+// startedByTarn says whether this is a worker process, which ends when its
+// standard input does. (A job is told to end by SIGTERM.)
+func startedByTarn(args []string) bool { return len(args) > 1 && args[1] == "worker" }

@@ -1,0 +1,100 @@
+package cli
+
+import (
+	"iter"
+	"reflect"
+	"time"
+
+	"tarn/internal/engine"
+)
+
+// settings are engine.Settings as flags. Each field has the name of the
+// engine's (a test holds that), its flag too unless a tag says else; nil is not
+// given, which leaves the default.
+type settings struct {
+	QueryConcurrency *int           `group:"settings" setting:"" placeholder:"N" help:"Queries that run at once."`
+	QueryQueue       *int           `group:"settings" setting:"" placeholder:"N" help:"Queries that wait for a place; beyond it they are refused (429)."`
+	QueryTimeout     *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"Time of a query that asks for none."`
+	MaxQueryTimeout  *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"The longest time that a query may ask for."`
+	QueryMemoryBytes *size          `group:"settings" setting:"" placeholder:"SIZE" help:"Memory that queries work in; beyond it they spill."`
+	Threads          *int           `group:"settings" setting:"" placeholder:"N" help:"Threads of queries; 0 is all cores."`
+	MaxSQLBytes      *size          `group:"settings" setting:"" placeholder:"SIZE" help:"Longest SQL text."`
+
+	CacheBytes *size `name:"cache-size" group:"settings" setting:"" placeholder:"SIZE" help:"Memory for datasets in use; 0 holds none."`
+
+	MaxBodyBytes   *size `group:"settings" setting:"" placeholder:"SIZE" help:"Largest body of one change request."`
+	SpoolBytes     *size `group:"settings" setting:"" placeholder:"SIZE" help:"Change bodies above it go through a file instead of memory."`
+	MaxRowBytes    *size `group:"settings" setting:"" placeholder:"SIZE" help:"Largest row."`
+	MaxImportBytes *size `group:"settings" setting:"" placeholder:"SIZE" help:"Largest upload of one import; 0 is what the disk has free."`
+
+	MaxPendingBytes  *size          `group:"settings" setting:"" placeholder:"SIZE" help:"Pending changes of a dataset beyond which writers wait."`
+	MaxPendingDeltas *int           `group:"settings" setting:"" placeholder:"N" help:"Pending deltas of a dataset beyond which writers wait."`
+	PendingWait      *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"How long writers wait there before they are refused (429)."`
+	LargeDeltaBytes  *size          `group:"settings" setting:"" placeholder:"SIZE" help:"A delta above it is read from its file, not held in memory."`
+
+	CompactAuto     bool           `group:"settings" setting:"" default:"true" negatable:"" help:"Compact by itself when it is due."`
+	CompactDeltas   *int           `group:"settings" setting:"" placeholder:"N" help:"Pending deltas that make a compaction due."`
+	CompactBytes    *size          `group:"settings" setting:"" placeholder:"SIZE" help:"Pending bytes that make a compaction due."`
+	CompactRatio    *float64       `group:"settings" setting:"" placeholder:"RATIO" help:"Pending bytes over bytes to rewrite that make a compaction due."`
+	CompactInterval *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"How often it is looked whether a compaction is due."`
+	TargetFileBytes *size          `group:"settings" setting:"" placeholder:"SIZE" help:"Size of base files; 0 is by the size of the dataset."`
+
+	JobMemoryBytes *size          `group:"settings" setting:"" placeholder:"SIZE" help:"Memory that an import or compaction works in."`
+	JobThreads     *int           `group:"settings" setting:"" placeholder:"N" help:"Threads of an import or compaction."`
+	JobRetention   *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"How long jobs that ended are listed."`
+
+	SnapshotRetention    *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"How long old snapshots of the base are kept."`
+	DeltaRetention       *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"How long folded deltas are kept."`
+	IdempotencyRetention *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"How long an Idempotency-Key is remembered."`
+	UpkeepInterval       *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"How often what nobody can reach is cleared away."`
+}
+
+// over gives the defaults with the settings that were given put over them.
+func (s settings) over(defaults engine.Settings) engine.Settings {
+	from, to := reflect.ValueOf(s), reflect.ValueOf(&defaults).Elem()
+	for i := range from.NumField() {
+		given, target := from.Field(i), to.FieldByName(from.Type().Field(i).Name)
+		if given.Kind() == reflect.Pointer {
+			if given.IsNil() {
+				continue
+			}
+			given = given.Elem()
+		}
+		target.Set(given.Convert(target.Type()))
+	}
+	if s.CacheBytes != nil && *s.CacheBytes == 0 {
+		defaults.CacheBytes = engine.NoCache // 0 is not given, to the engine
+	}
+	return defaults
+}
+
+// settingDefault gives the default of the setting of a field, as its flag
+// would be written; ok is false for a flag that is no engine setting.
+func settingDefault(defaults engine.Settings, field string) (text string, ok bool) {
+	v := reflect.ValueOf(defaults).FieldByName(field)
+	if !v.IsValid() {
+		return "", false
+	}
+	own, _ := reflect.TypeFor[settings]().FieldByName(field)
+	t := own.Type
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	given := v.Convert(t).Interface()
+	if n, isSize := given.(size); isSize && len(n.String()) > len("1024MiB") {
+		return "about " + bytesShown(int64(n)), true // of this machine's memory
+	}
+	return textOf(given), true
+}
+
+// settingFields lists the names of the fields.
+func settingFields() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		t := reflect.TypeFor[settings]()
+		for i := range t.NumField() {
+			if !yield(t.Field(i).Name) {
+				return
+			}
+		}
+	}
+}

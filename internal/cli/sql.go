@@ -1,0 +1,127 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+	"time"
+
+	"tarn/internal/client"
+	"tarn/internal/rows"
+)
+
+type sqlCommand struct {
+	Query string `arg:"" help:"The question, or - to read it from standard input."`
+
+	Output  string        `short:"o" enum:",table,json,ndjson,csv,arrow" default:"" placeholder:"FORMAT" help:"table, json, ndjson, csv or arrow; by default a table on a terminal and csv elsewhere."`
+	Param   []string      `sep:"none" placeholder:"VALUE" help:"Value of the next ? (or $$1, $$2, ...), or name=value for $$name; JSON where it parses, else text. May be repeated."`
+	Timeout time.Duration `placeholder:"TIME" help:"Give up after this time; by default the lake's setting."`
+	MaxRows int           `default:"1000" placeholder:"N" help:"Rows that a table shows; 0 shows all."`
+
+	clientFlags `embed:""`
+}
+
+func (*sqlCommand) Help() string {
+	return `SELECT in DuckDB's SQL over all datasets of the lake; SHOW TABLES, DESCRIBE and EXPLAIN too.
+
+Examples:
+
+  tarn sql "select city, count(*) from trips group by city"
+  tarn sql 'select * from trips where trip_id = ?' --param 7
+  tarn sql 'select * from trips where city = $city' --param city=Oslo -o ndjson`
+}
+
+var outputs = map[string]rows.OutFormat{
+	"table": rows.OutJSON, "json": rows.OutJSON, "ndjson": rows.OutNDJSON, "csv": rows.OutCSV, "arrow": rows.OutArrow,
+}
+
+func (c *sqlCommand) Run(ctx context.Context, p *Program) error {
+	terminal := isTerminal(p.Stdout)
+	output := c.Output
+	switch {
+	case output == "" && terminal:
+		output = "table"
+	case output == "":
+		output = "csv"
+	case output == "arrow" && terminal:
+		return usagef("-o arrow is not text; send it to a file or a program")
+	}
+	query := c.Query
+	if query == "-" {
+		text, err := io.ReadAll(p.Stdin)
+		if err != nil {
+			return fmt.Errorf("read the query from standard input: %w", err)
+		}
+		query = string(text)
+	}
+	params, err := parseParams(c.Param)
+	if err != nil {
+		return err
+	}
+	return c.withLake(ctx, p, lakeExists, func(d lakeDoor) (err error) {
+		a, err := d.SQL(ctx, client.Query{SQL: query, Params: params, Timeout: c.Timeout, Format: outputs[output]})
+		if err != nil {
+			return err
+		}
+		// Closing an answer that was read to its end tells nothing new.
+		defer a.Close()
+		if output == "table" {
+			return writeTable(p.Stdout, a, c.MaxRows, width(p.Stdout))
+		}
+		out := p.Stdout
+		if output == "csv" {
+			out = &csvLines{w: out}
+		}
+		if _, err := io.Copy(out, a); err != nil {
+			return err
+		}
+		if output == "json" {
+			_, err = io.WriteString(p.Stdout, "\n")
+		}
+		return err
+	})
+}
+
+var namedParam = regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_]*)=(.*)$`)
+
+// parseParams makes a list of values, or a map where they have names. A value
+// is JSON where it parses as such (7, true, null, "7", [1,2]), else text.
+func parseParams(given []string) (any, error) {
+	var list []any
+	named := map[string]any{}
+	for _, g := range given {
+		if m := namedParam.FindStringSubmatch(g); m != nil {
+			if _, double := named[m[1]]; double {
+				return nil, usagef("--param %s is given twice", m[1])
+			}
+			named[m[1]] = paramValue(m[2])
+			continue
+		}
+		list = append(list, paramValue(g))
+	}
+	switch {
+	case len(given) == 0:
+		return nil, nil
+	case len(list) > 0 && len(named) > 0:
+		return nil, usagef("--param: values with and without a name").withHint(`a text with = in it is written as JSON: --param '"a=b"'`)
+	case len(named) > 0:
+		return named, nil
+	}
+	return list, nil
+}
+
+func paramValue(text string) any {
+	d := json.NewDecoder(strings.NewReader(text))
+	d.UseNumber() // all digits
+	var v any
+	if d.Decode(&v) == nil {
+		if _, err := d.Token(); errors.Is(err, io.EOF) {
+			return v
+		}
+	}
+	return text
+}

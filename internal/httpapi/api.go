@@ -1,0 +1,154 @@
+package httpapi
+
+import (
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"tarn/internal/engine"
+	"tarn/internal/lake"
+)
+
+// Options are what a handler needs besides the lake. The zero value works.
+type Options struct {
+	Version  string // of the program, shown by /health and the OpenAPI document
+	Log      *slog.Logger
+	Registry *prometheus.Registry // what /metrics shows; nil: only HTTP's own
+	// UploadIdle ends a request whose body stands still for so long; 0 is a
+	// minute.
+	UploadIdle time.Duration
+}
+
+// api is the handler. Nothing in it changes after New.
+type api struct {
+	door       engine.Door
+	log        *slog.Logger
+	version    string
+	uploadIdle time.Duration
+	codes      codes
+	metrics    *metrics
+	scrape     http.Handler
+	origin     *http.CrossOriginProtection
+	mux        *http.ServeMux
+	openapi    []byte
+	docs       []byte
+	buffers    sync.Pool // *[]byte of streamBufferBytes
+}
+
+// New gives the handler of a lake's HTTP.
+func New(door engine.Door, o Options) http.Handler {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Registry == nil {
+		o.Registry = prometheus.NewRegistry()
+	}
+	if o.UploadIdle <= 0 {
+		o.UploadIdle = time.Minute
+	}
+	a := &api{
+		door: door, log: o.Log, version: o.Version, uploadIdle: o.UploadIdle,
+		codes: newCodes(), metrics: newMetrics(o.Registry), mux: http.NewServeMux(),
+		scrape: promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{}),
+		origin: http.NewCrossOriginProtection(),
+	}
+	a.buffers.New = func() any { b := make([]byte, streamBufferBytes); return &b }
+	routes := a.routes()
+	a.register(routes)
+	doc := a.describe(routes)
+	a.openapi = mustJSON(doc)
+	a.docs = renderDocs(doc, routes)
+	return a.observe(a.front)
+}
+
+// register gives the mux every route, and for each path what answers its other
+// methods. The latter also keeps the mux from redirecting.
+func (a *api) register(routes []*route) {
+	allowed := map[string][]string{}
+	for _, rt := range routes {
+		for _, path := range rt.patterns() {
+			a.mux.Handle(rt.method+" "+path, a.serve(rt))
+			allowed[path] = append(allowed[path], rt.method)
+			if rt.method == http.MethodGet {
+				allowed[path] = append(allowed[path], http.MethodHead)
+			}
+		}
+	}
+	for path, methods := range allowed {
+		slices.Sort(methods)
+		a.mux.Handle(path, a.refuseMethod(strings.Join(methods, ", ")))
+	}
+	if _, taken := allowed["/"]; !taken {
+		a.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { a.refusePath(w, r) })
+	}
+}
+
+// front takes /v1 off the path, refuses what the mux would answer in HTML, and
+// hands over to the mux.
+func (a *api) front(w http.ResponseWriter, r *http.Request) {
+	x := exchangeOf(r)
+	x.path = r.URL.EscapedPath()
+	if rest, ok := strings.CutPrefix(x.path, "/v1/"); ok {
+		x.prefix, x.path = "/v1", "/"+rest
+		u := *r.URL
+		u.Path = strings.TrimPrefix(u.Path, "/v1")
+		u.RawPath = strings.TrimPrefix(u.RawPath, "/v1")
+		short := *r
+		short.URL = &u
+		r = &short
+	}
+	if err := a.origin.Check(r); err != nil {
+		a.writeProblem(w, x, lake.Errorf(lake.CodeForbidden, "a browser sent this for a page of another origin: %w", err).
+			WithHint("call from the server's own origin, or from a program"))
+		return
+	}
+	if !cleanPath(x.path) {
+		a.refusePath(w, r)
+		return
+	}
+	a.mux.ServeHTTP(w, r)
+}
+
+// cleanPath says whether the mux takes the path as it is, rather than
+// redirecting to a shorter one.
+func cleanPath(escaped string) bool {
+	if !strings.HasPrefix(escaped, "/") || strings.Contains(escaped, "//") {
+		return false
+	}
+	for part := range strings.SplitSeq(escaped, "/") {
+		if part == "." || part == ".." {
+			return false
+		}
+	}
+	return true
+}
+
+func (a *api) refusePath(w http.ResponseWriter, r *http.Request) {
+	x := exchangeOf(r)
+	a.writeProblem(w, x, lake.Errorf(lake.CodeNotFound, "there is no %s", clip(x.prefix+x.path)).
+		WithHint("GET /docs lists every path"))
+}
+
+func (a *api) refuseMethod(allow string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		x := exchangeOf(r)
+		w.Header().Set("Allow", allow)
+		a.writeProblem(w, x, lake.Errorf(lake.CodeMethodNotAllowed, "%s is not a method of %s", clip(r.Method), clip(x.prefix+x.path)).
+			WithHint("use %s", allow))
+	}
+}
+
+// clip bounds what a message repeats of a request.
+func clip(s string) string {
+	const most = 200
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}

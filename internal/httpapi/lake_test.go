@@ -1,0 +1,114 @@
+package httpapi_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/apache/arrow-go/v18/arrow/ipc"
+
+	"tarn/internal/client"
+	"tarn/internal/engine"
+	"tarn/internal/httpapi"
+	"tarn/internal/lake"
+	"tarn/internal/rows"
+)
+
+// TestOnALake goes the main way over a real lake: what the fakes of the other
+// tests stand for is so.
+func TestOnALake(t *testing.T) {
+	ctx := t.Context()
+	e, err := engine.Open(ctx, engine.Options{Data: t.TempDir(), MemoryBytes: 2 << 30, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := e.Close(context.WithoutCancel(ctx)); err != nil {
+			t.Error(err)
+		}
+	}()
+	c, end := client.NewInMemory(httpapi.New(e, httpapi.Options{}))
+	defer end()
+
+	name := lake.Name{Namespace: "main", Dataset: "people"}
+	if _, err := c.Create(ctx, name, []client.Column{{Name: "id", Type: "BIGINT"}, {Name: "k", Type: "VARCHAR"}, {Name: "rate", Type: "DECIMAL(10,2)"}}, []string{"id", "k"}, "k-create"); err != nil {
+		t.Fatal(err)
+	}
+	text := `[{"id":9007199254740993,"k":"a,b","rate":40.5},{"id":2,"k":"","rate":null}]`
+	body := func(s string) client.Body {
+		return client.Body{ContentType: rows.MediaJSON, Reader: strings.NewReader(s), Length: int64(len(s))}
+	}
+	first, err := c.Upsert(ctx, name, body(text), client.ChangeOptions{IdempotencyKey: "k-1"})
+	if err != nil || first.Rows != 2 || first.Sequence != 1 {
+		t.Fatalf("%+v, %v", first, err)
+	}
+	again, err := c.Upsert(ctx, name, body(text), client.ChangeOptions{IdempotencyKey: "k-1"})
+	if err != nil || again != first {
+		t.Errorf("a retry: %+v, %v, want %+v", again, err, first)
+	}
+	if _, err := c.Upsert(ctx, name, body("[]"), client.ChangeOptions{IdempotencyKey: "k-1"}); lake.CodeOf(err) != lake.CodeIdempotencyReused {
+		t.Errorf("another request with the key: %v", err)
+	}
+	if _, err := c.Delete(ctx, name, body(`{"id":2,"k":""}`), client.ChangeOptions{IfMatch: `"other.1.1"`}); lake.CodeOf(err) != lake.CodePreconditionFailed {
+		t.Errorf("another state: %v", err)
+	}
+	row, etag, err := c.Row(ctx, name, "9007199254740993", "a,b")
+	if err != nil || strings.TrimSpace(string(row)) != `{"id":9007199254740993,"k":"a,b","rate":"40.50"}` || etag != first.ETag {
+		t.Errorf("%s, %s, %v", row, etag, err)
+	}
+	if _, _, err := c.Row(ctx, name, "2", "absent"); lake.CodeOf(err) != lake.CodeRowNotFound {
+		t.Errorf("an absent row: %v", err)
+	}
+
+	for format, check := range map[rows.OutFormat]func([]byte) bool{
+		rows.OutJSON: func(b []byte) bool {
+			var out struct {
+				RowCount int64 `json:"row_count"`
+			}
+			return json.Unmarshal(b, &out) == nil && out.RowCount == 2
+		},
+		rows.OutNDJSON: func(b []byte) bool { return bytes.Count(b, []byte("\n")) == 2 },
+		rows.OutCSV:    func(b []byte) bool { return bytes.HasPrefix(b, []byte("id,k,rate\r\n2,\"\",\r\n")) },
+		rows.OutArrow: func(b []byte) bool {
+			r, err := ipc.NewReader(bytes.NewReader(b))
+			if err != nil {
+				return false
+			}
+			defer r.Release()
+			n := int64(0)
+			for r.Next() {
+				n += r.RecordBatch().NumRows()
+			}
+			return n == 2 && r.Err() == nil
+		},
+	} {
+		ans, err := c.SQL(ctx, client.Query{SQL: "SELECT * FROM people ORDER BY id", Format: format})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(ans)
+		ans.Close()
+		if err != nil || !check(got) || ans.Tail().RowCount != 2 {
+			t.Errorf("%s: %q, %v, tail %+v", format.ContentType(), got, err, ans.Tail())
+		}
+	}
+	if _, err := c.SQL(ctx, client.Query{SQL: "DROP TABLE people", Format: rows.OutJSON}); lake.CodeOf(err) != lake.CodeSQLRefused {
+		t.Errorf("the gate: %v", err)
+	}
+
+	done, err := c.Compact(ctx, client.CompactOptions{Dataset: &name})
+	if err != nil || len(done) != 1 || done[0].FinalRows != 2 || done[0].DeltasMerged != 1 {
+		t.Errorf("%+v, %v", done, err)
+	}
+	res, err := c.Import(ctx, lake.Name{Namespace: "main", Dataset: "log"}, []client.File{csvFile("a.csv", "n\n1\n2\n"), csvFile("b.csv", "n\n3\n")}, client.ImportOptions{})
+	if err != nil || res.Rows != 3 || res.Files != 2 {
+		t.Errorf("%+v, %v", res, err)
+	}
+	if d, err := c.Describe(ctx, name); err != nil || d.Rows != 2 || d.BaseRows != 2 || d.ETag != first.ETag {
+		t.Errorf("%+v, %v", d, err)
+	}
+}

@@ -1,0 +1,106 @@
+package httpapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"tarn/internal/engine"
+	"tarn/internal/lake"
+	"tarn/internal/rows"
+)
+
+const mediaText = "text/plain"
+
+// sqlBody is a query as JSON.
+type sqlBody struct {
+	SQL     string          `json:"sql" doc:"one SELECT, SHOW TABLES, DESCRIBE or EXPLAIN, in DuckDB's SQL"`
+	Params  json.RawMessage `json:"params,omitempty" doc:"an array for ? and $1, an object for $name"`
+	Timeout string          `json:"timeout,omitempty" doc:"such as 5s; sending the answer included"`
+}
+
+// querySQL runs a query and streams its answer.
+func (a *api) querySQL(c *call) error {
+	out, media, err := c.negotiate()
+	if err != nil {
+		return err
+	}
+	if err := c.canStream(); err != nil {
+		return err
+	}
+	settings := a.door.Settings()
+	body, err := a.readSQL(c, settings.MaxSQLBytes)
+	if err != nil {
+		return err
+	}
+	timeout, err := readTimeout(body.Timeout, settings)
+	if err != nil {
+		return err
+	}
+	ans, err := a.door.Query(c.r.Context(), engine.QueryRequest{SQL: body.SQL, Params: body.Params, Timeout: timeout, Format: out})
+	if err != nil {
+		return err
+	}
+	return a.stream(c, ans, out, media)
+}
+
+// readSQL reads a query in either of its two forms.
+func (a *api) readSQL(c *call, limit int64) (sqlBody, error) {
+	media, err := mediaOf(c.r.Header.Get("Content-Type"), rows.MediaJSON, mediaText)
+	if err != nil {
+		return sqlBody{}, err
+	}
+	var body sqlBody
+	if media == mediaText {
+		text, err := a.readText(c, limit, "max_sql_bytes")
+		if err != nil {
+			return sqlBody{}, err
+		}
+		body.SQL = string(text)
+	} else {
+		if err := a.readJSON(c, &body); err != nil {
+			return sqlBody{}, err
+		}
+		if limit > 0 && int64(len(body.SQL)) > limit {
+			return sqlBody{}, lake.Errorf(lake.CodeTooLarge, "the SQL is over %d bytes", limit).WithHint("send less, or raise max_sql_bytes")
+		}
+		if body.Params, err = readParams(body.Params); err != nil {
+			return sqlBody{}, err
+		}
+	}
+	if strings.TrimSpace(body.SQL) == "" {
+		return sqlBody{}, lake.Errorf(lake.CodeInvalidRequest, "the query is empty").
+			WithHint(`send {"sql": "SELECT …"}, or the SQL itself as text/plain`)
+	}
+	return body, nil
+}
+
+// readParams lets an array or an object through; null is none.
+func readParams(raw json.RawMessage) (json.RawMessage, error) {
+	raw = bytes.TrimSpace(raw)
+	switch {
+	case len(raw) == 0 || bytes.Equal(raw, []byte("null")):
+		return nil, nil
+	case raw[0] == '[' || raw[0] == '{':
+		return raw, nil
+	}
+	return nil, lake.Errorf(lake.CodeInvalidRequest, "params is neither an array nor an object").
+		WithHint("an array for ? and $1, an object for $name")
+}
+
+// readTimeout reads a query's timeout; 0 is the setting's.
+func readTimeout(s string, settings engine.Settings) (time.Duration, error) {
+	if s == "" {
+		return 0, nil
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d <= 0 {
+		return 0, lake.Errorf(lake.CodeInvalidRequest, "timeout %q is not a duration", clip(s)).WithHint("such as 500ms, 5s or 2m")
+	}
+	if most := settings.MaxQueryTimeout; most > 0 && d > most {
+		return 0, lake.Errorf(lake.CodeInvalidRequest, "timeout %s is over the longest, %s", d, most).
+			WithHint("ask for less, or raise max_query_timeout")
+	}
+	return d, nil
+}

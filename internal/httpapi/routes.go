@@ -1,0 +1,258 @@
+package httpapi
+
+import (
+	"net/http"
+	"slices"
+
+	"tarn/internal/engine"
+	"tarn/internal/lake"
+	"tarn/internal/rows"
+)
+
+// The tags that group routes in the document.
+const (
+	tagQueries  = "Queries"
+	tagCache    = "Cache"
+	tagDatasets = "Datasets"
+	tagImport   = "Import and compaction"
+	tagRows     = "Rows"
+	tagRunning  = "What runs"
+	tagServer   = "Server"
+)
+
+// routes is the table of calls.
+func (a *api) routes() []*route {
+	return slices.Concat(a.queryRoutes(), a.cacheRoutes(), a.datasetRoutes(), a.jobRoutes(), a.rowRoutes(), a.runningRoutes(), a.serverRoutes())
+}
+
+// queryErrors are what every read of rows can end in.
+func queryErrors(more ...lake.Code) []lake.Code {
+	return append(more, lake.CodeDatasetNotFound, lake.CodeNotAcceptable, lake.CodeTooLarge, lake.CodeUnsupportedMedia,
+		lake.CodeOverloaded, lake.CodeCancelled, lake.CodeDamaged, lake.CodeWorkerDied, lake.CodeNotReady, lake.CodeUnavailable,
+		lake.CodeDeadline, lake.CodeOutOfDisk, lake.CodeOutOfMemory)
+}
+
+// commitErrors are what everything that commits can end in.
+func commitErrors(more ...lake.Code) []lake.Code {
+	return append(more, lake.CodeIdempotencyReused, lake.CodeNotReady, lake.CodeUnavailable, lake.CodeUnknownOutcome,
+		lake.CodeFenced, lake.CodeOutOfDisk)
+}
+
+// rowBodies are the formats that rows and keys come in.
+func rowBodies(doc string) []content {
+	return []content{
+		{media: rows.MediaJSON, doc: doc + ": an array of objects by column name, or one object"},
+		{media: rows.MediaNDJSON, doc: doc + ": an object a line"},
+		{media: rows.MediaCSV, doc: doc + ": RFC 4180 with a header; an empty field is null, a quoted empty one the empty string"},
+		{media: rows.MediaArrow, doc: doc + ": an Arrow IPC stream"},
+		{media: rows.MediaParquet, doc: doc + ": a Parquet file"},
+	}
+}
+
+// streamed are the answers of a query.
+func streamed() []answer {
+	return []answer{{
+		status: http.StatusOK, doc: "the rows, as they come",
+		content: []content{
+			{media: rows.MediaJSON, typ: queryAnswer{}},
+			{media: rows.MediaNDJSON, doc: "an object a line"},
+			{media: rows.MediaCSV, doc: "RFC 4180 with a header"},
+			{media: rows.MediaArrow, doc: "an Arrow IPC stream"},
+		},
+		headers: []string{headerQueryID, headerReadPoints, headerServedFrom},
+	}}
+}
+
+// queryAnswer is a query's answer as JSON. It is only the document's: the
+// worker writes it.
+type queryAnswer struct {
+	Columns []struct {
+		Name string `json:"name"`
+		Type string `json:"type"`
+	} `json:"columns"`
+	Rows       [][]any               `json:"rows"`
+	RowCount   int64                 `json:"row_count"`
+	ElapsedMS  float64               `json:"elapsed_ms"`
+	ReadPoints map[string]lake.Place `json:"read_points"`
+	ServedFrom map[string]string     `json:"served_from"`
+}
+
+func (a *api) queryRoutes() []*route {
+	return []*route{{
+		method: http.MethodPost, path: "/query/sql", id: "query-sql", tag: tagQueries,
+		summary: "Run a query", handle: a.querySQL,
+		doc:     "One SELECT, SHOW TABLES, DESCRIBE or EXPLAIN over all datasets, at one instant of the whole lake. The answer streams in the format that Accept asks for. A client that goes away cancels it.",
+		body:    []content{{media: rows.MediaJSON, typ: sqlBody{}}, {media: mediaText, doc: "the SQL itself"}},
+		answers: streamed(),
+		errors:  queryErrors(lake.CodeSQLInvalid, lake.CodeSQLRefused),
+	}}
+}
+
+func (a *api) datasetRoutes() []*route {
+	described := func(status int, doc string) []answer {
+		return []answer{{status: status, doc: doc, content: jsonOf(engine.Description{}), headers: []string{"ETag"}}}
+	}
+	created := described(http.StatusCreated, "created")
+	created[0].headers = append(created[0].headers, "Location")
+	return []*route{{
+		method: http.MethodGet, path: "/datasets", id: "list-datasets", tag: tagDatasets,
+		summary: "List datasets", handle: a.listDatasets,
+		answers: []answer{{status: http.StatusOK, doc: "all datasets", content: jsonOf(datasetsAnswer{})}},
+		errors:  []lake.Code{lake.CodeNotReady, lake.CodeUnavailable},
+	}, {
+		method: http.MethodGet, path: "/datasets/{name}", id: "describe-dataset", tag: tagDatasets,
+		summary: "Describe a dataset", handle: a.describeDataset,
+		doc:     "Its columns, key, exact row count, files, pending changes and read point.",
+		answers: described(http.StatusOK, "the dataset"),
+		errors:  []lake.Code{lake.CodeDatasetNotFound, lake.CodeNotReady, lake.CodeUnavailable},
+	}, {
+		method: http.MethodPut, path: "/datasets/{name}", id: "create-dataset", tag: tagDatasets,
+		summary: "Create an empty dataset", handle: a.createDataset, idempotent: true,
+		body:    jsonOf(createBody{}),
+		answers: created,
+		errors:  commitErrors(lake.CodeDatasetExists, lake.CodeUnsupported, lake.CodeUnsupportedMedia, lake.CodeTooLarge),
+	}, {
+		method: http.MethodDelete, path: "/datasets/{name}", id: "drop-dataset", tag: tagDatasets,
+		summary: "Drop a dataset", handle: a.dropDataset, idempotent: true,
+		answers: []answer{{status: http.StatusNoContent, doc: "dropped"}},
+		errors:  commitErrors(lake.CodeDatasetNotFound),
+	}, {
+		method: http.MethodPost, path: "/datasets/{name}/rename", id: "rename-dataset", tag: tagDatasets,
+		summary: "Rename a dataset", handle: a.renameDataset, idempotent: true,
+		body:    jsonOf(renameBody{}),
+		answers: described(http.StatusOK, "the dataset under its new name"),
+		errors:  commitErrors(lake.CodeDatasetNotFound, lake.CodeDatasetExists, lake.CodeUnsupportedMedia, lake.CodeTooLarge),
+	}, {
+		method: http.MethodGet, path: "/datasets/{name}/deltas", id: "list-deltas", tag: tagDatasets,
+		summary: "List the deltas that are kept", handle: a.listDeltas,
+		answers: []answer{{status: http.StatusOK, doc: "the deltas, by sequence", content: jsonOf(deltasAnswer{})}},
+		errors:  []lake.Code{lake.CodeDatasetNotFound, lake.CodeNotReady, lake.CodeUnavailable},
+	}}
+}
+
+// waitParam is taken by what starts a job.
+func waitParam() queryParam {
+	return queryParam{name: "wait", values: []string{"true", "false"}, fallback: "true", doc: "false answers at once with the job's id"}
+}
+
+func startedAnswer() answer {
+	return answer{status: http.StatusAccepted, doc: "the job goes on (wait=false)", content: jsonOf(jobStarted{}), headers: []string{"Location"}}
+}
+
+func (a *api) jobRoutes() []*route {
+	return []*route{{
+		method: http.MethodPost, path: "/datasets/{name}/import", id: "import", tag: tagImport,
+		summary: "Import files", handle: a.importFiles, idempotent: true,
+		doc: "The body is a file, or multipart/form-data with a file a part; all go in with one commit. A client that goes away after its upload does not end the import.",
+		query: []queryParam{
+			{name: "primary_key", doc: "column names parted by commas, a name with a comma in double quotes; with a mode other than create it must be the dataset's"},
+			{name: "mode", values: []string{string(engine.ImportCreate), string(engine.ImportAppend), string(engine.ImportReplace)}, fallback: string(engine.ImportCreate), doc: "create a dataset, append to one, or replace its rows"},
+			{name: "on_duplicate", values: []string{string(engine.DuplicateError), string(engine.DuplicateLast)}, fallback: string(engine.DuplicateError), doc: "double or existing keys are an error, or the last row wins"},
+			waitParam(),
+		},
+		body:    append(rowBodies("rows"), content{media: mediaMultipart, doc: "a file a part, each with its own Content-Type"}),
+		answers: []answer{{status: http.StatusOK, doc: "imported", content: jsonOf(engine.ImportResult{})}, startedAnswer()},
+		errors: commitErrors(lake.CodeDatasetNotFound, lake.CodeDatasetExists, lake.CodeNoPrimaryKey, lake.CodeKeyMismatch, lake.CodeKeyConflict, lake.CodeSchemaChanged,
+			lake.CodeTooLarge, lake.CodeUnsupportedMedia, lake.CodeRowsInvalid, lake.CodeUnsupported, lake.CodeOverloaded, lake.CodeCancelled, lake.CodeOutOfMemory),
+	}, {
+		method: http.MethodPost, path: "/query/compact", id: "compact", tag: tagImport,
+		summary: "Compact", handle: a.compact,
+		doc:          "Folds pending changes into the base, exactly. Nothing to do is a success with deltas_merged 0. Without a dataset all are compacted and the answer is {\"results\": […]}; no body at all means the same.",
+		query:        []queryParam{waitParam()},
+		body:         jsonOf(compactBody{}),
+		bodyOptional: true,
+		answers:      []answer{{status: http.StatusOK, doc: "compacted; {\"results\": […]} where no dataset was named", content: jsonOf(compactAnswer{})}, startedAnswer()},
+		errors: []lake.Code{lake.CodeDatasetNotFound, lake.CodeHasPrimaryKey, lake.CodeUnsupportedMedia, lake.CodeTooLarge, lake.CodeOverloaded, lake.CodeCancelled, lake.CodeDamaged,
+			lake.CodeNotReady, lake.CodeUnavailable, lake.CodeUnknownOutcome, lake.CodeFenced, lake.CodeOutOfDisk, lake.CodeOutOfMemory},
+	}}
+}
+
+func (a *api) rowRoutes() []*route {
+	changed := []answer{{status: http.StatusOK, doc: "durable and visible", content: jsonOf(engine.ChangeResult{}), headers: []string{"ETag"}}}
+	missing := queryParam{name: "missing", values: []string{"error", "null"}, fallback: "error", doc: "what a column that a row does not have means"}
+	changeErrors := commitErrors(lake.CodeDatasetNotFound, lake.CodeNoPrimaryKey, lake.CodeSchemaChanged, lake.CodePreconditionFailed, lake.CodeTooLarge,
+		lake.CodeUnsupportedMedia, lake.CodeRowsInvalid, lake.CodePendingFull, lake.CodeOverloaded, lake.CodeOutOfMemory)
+	got := streamed()
+	got[0].headers = append(got[0].headers, "ETag")
+	return []*route{{
+		method: http.MethodPost, path: "/datasets/{name}/rows", id: "upsert-rows", tag: tagRows,
+		summary: "Upsert rows", handle: a.upsertRows, idempotent: true, ifMatch: true,
+		doc:   "All or none. A dataset without a key takes appends: every row is added.",
+		query: []queryParam{missing}, body: rowBodies("rows"), answers: changed, errors: changeErrors,
+	}, {
+		method: http.MethodPost, path: "/datasets/{name}/changes", id: "change-rows", tag: tagRows,
+		summary: "Upsert rows and delete keys, in order", handle: a.changeRows, idempotent: true, ifMatch: true,
+		doc:     "All or none; the last change of a key wins.",
+		query:   []queryParam{missing},
+		body:    []content{{media: rows.MediaNDJSON, doc: `a line {"op":"upsert","row":{…}} or {"op":"delete","key":{…}} each`}},
+		answers: changed, errors: changeErrors,
+	}, {
+		method: http.MethodPost, path: "/datasets/{name}/delete", id: "delete-rows", tag: tagRows,
+		summary: "Delete keys", handle: a.deleteRows, idempotent: true, ifMatch: true,
+		doc:  "All or none. A key that is absent is deleted just the same.",
+		body: rowBodies("keys"), answers: changed, errors: changeErrors,
+	}, {
+		method: http.MethodPost, path: "/datasets/{name}/get", id: "get-rows", tag: tagRows,
+		summary: "Get the rows of keys", handle: a.getRows,
+		doc:  "Answered like /query/sql; absent keys are left out.",
+		body: rowBodies("keys"), answers: got, errors: queryErrors(lake.CodeNoPrimaryKey, lake.CodeRowsInvalid),
+	}, {
+		method: http.MethodGet, path: "/datasets/{name}/rows/{key}", also: "/datasets/{name}/rows/{$}", id: "get-row", tag: tagRows,
+		summary: "Get one row", handle: a.getRow,
+		doc:     "The key of several columns is parted by commas, then each part is percent-decoded.",
+		answers: []answer{{status: http.StatusOK, doc: "the row by column name", content: jsonOf(map[string]any{}), headers: []string{"ETag"}}},
+		errors:  queryErrors(lake.CodeRowNotFound, lake.CodeNoPrimaryKey, lake.CodeRowsInvalid),
+	}}
+}
+
+func (a *api) runningRoutes() []*route {
+	return []*route{{
+		method: http.MethodGet, path: "/jobs", id: "list-jobs", tag: tagRunning,
+		summary: "List jobs", handle: a.listJobs,
+		answers: []answer{{status: http.StatusOK, doc: "imports and compactions, those that ended for 24 h", content: jsonOf(jobsAnswer{})}},
+	}, {
+		method: http.MethodGet, path: "/jobs/{id}", id: "show-job", tag: tagRunning,
+		summary: "Show a job", handle: a.showJob,
+		answers: []answer{{status: http.StatusOK, doc: "the job", content: jsonOf(jobAnswer{})}},
+		errors:  []lake.Code{lake.CodeJobNotFound},
+	}, {
+		method: http.MethodDelete, path: "/jobs/{id}", id: "cancel-job", tag: tagRunning,
+		summary: "Cancel a job", handle: a.cancelJob,
+		answers: []answer{{status: http.StatusOK, doc: "the job as it stands", content: jsonOf(jobAnswer{})}},
+		errors:  []lake.Code{lake.CodeJobNotFound},
+	}, {
+		method: http.MethodGet, path: "/queries", id: "list-queries", tag: tagRunning,
+		summary: "List running queries", handle: a.listQueries,
+		answers: []answer{{status: http.StatusOK, doc: "queries that wait or run", content: jsonOf(queriesAnswer{})}},
+	}, {
+		method: http.MethodDelete, path: "/queries/{id}", id: "cancel-query", tag: tagRunning,
+		summary: "Cancel a query", handle: a.cancelQuery,
+		answers: []answer{{status: http.StatusOK, doc: "the query as it stood", content: jsonOf(engine.QueryInfo{})}},
+		errors:  []lake.Code{lake.CodeQueryNotFound},
+	}}
+}
+
+func (a *api) serverRoutes() []*route {
+	return []*route{{
+		method: http.MethodGet, path: "/health", id: "health", tag: tagServer,
+		summary: "Liveness", handle: a.health,
+		answers: []answer{{status: http.StatusOK, doc: "the process answers", content: jsonOf(statusAnswer{})}},
+	}, {
+		method: http.MethodGet, path: "/ready", id: "ready", tag: tagServer,
+		summary: "Readiness", handle: a.ready,
+		answers: []answer{{status: http.StatusOK, doc: "the lake has recovered and every way works", content: jsonOf(statusAnswer{})}},
+		errors:  []lake.Code{lake.CodeNotReady, lake.CodeUnavailable, lake.CodeFenced},
+	}, {
+		method: http.MethodGet, path: "/metrics", id: "metrics", tag: tagServer,
+		summary: "Prometheus metrics", handle: a.showMetrics,
+		answers: []answer{{status: http.StatusOK, doc: "in Prometheus's text format", content: []content{{media: mediaMetrics, doc: "metrics"}}}},
+	}, {
+		method: http.MethodGet, path: "/openapi.json", id: "openapi", tag: tagServer,
+		summary: "This document", handle: a.showOpenAPI,
+		answers: []answer{{status: http.StatusOK, doc: "OpenAPI 3.1", content: jsonOf(map[string]any{})}},
+	}, {
+		method: http.MethodGet, path: "/docs", id: "docs", tag: tagServer,
+		summary: "Its page", handle: a.showDocs,
+		answers: []answer{{status: http.StatusOK, doc: "a page for people", content: []content{{media: mediaHTML, doc: "HTML"}}}},
+	}}
+}
