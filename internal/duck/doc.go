@@ -9,6 +9,8 @@
 //   - a Conn is one connection: one statement at a time, one goroutine at a time;
 //   - a Stream is a running query whose batches are computed as they are read;
 //     the next statement on its connection ends it;
+//   - a RowMask marks rows of Parquet files as dead, for a function in C that
+//     views call;
 //   - the Gate says whether a text of a user may run, what it names, and what
 //     exactly to run; it holds even where the database is not locked, and a
 //     locked database (Options.Lock) holds even where the gate does not.

@@ -131,6 +131,7 @@ pg_my_temp_schema pg_opclass_is_visible pg_operator_is_visible pg_opfamily_is_vi
 pg_postmaster_start_time pg_size_pretty pg_sleep pg_table_is_visible pg_ts_config_is_visible
 pg_ts_dict_is_visible pg_ts_parser_is_visible pg_ts_template_is_visible pg_type_is_visible pg_typeof
 col_description obj_description shobj_description map_to_pg_oid format_pg_type format_type`),
+	"is for tarn's own views": wordSet(LiveFunction),
 	"is internal to DuckDB": wordSet(`
 sum_no_overflow
 __internal_compress_integral_ubigint __internal_compress_integral_uinteger

@@ -107,6 +107,9 @@ func (db *DB) configure(ctx context.Context, o Options) error {
 		return err
 	}
 	defer c.Close()
+	if err := c.registerLive(); err != nil {
+		return err
+	}
 	statements := []string{"SET GLOBAL TimeZone = 'UTC'"}
 	if o.PlainJoins {
 		statements = append(statements, "SET disabled_optimizers = 'join_filter_pushdown'")

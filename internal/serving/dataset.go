@@ -45,6 +45,10 @@ type dataset struct {
 
 	// shown
 	shown shown
+	masks []*shownMask // of the shown view, and of one that is being made
+
+	placeAt   time.Time // not before
+	placeTook time.Duration
 
 	// behind
 	err     error
@@ -65,7 +69,8 @@ type shown struct {
 	name   lake.Name
 	sql    string
 	tables []string // of the tail
-	image  *image   // nil: the cold view
+	masks  []*shownMask
+	image  *image // nil: the cold view
 	guard  *guard
 }
 

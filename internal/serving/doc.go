@@ -3,11 +3,12 @@
 //
 // Words. A *tail* is the pending changes of a dataset, the latest per key, as a
 // table. A *view* is how base files and tail show as one relation. A file is
-// *touched* when the tail holds a key that may be in it; only touched files are
-// anti-joined with the tail. A *large* delta is not loaded: its keys are, and
-// the view reads its file. An *image* is all rows of a dataset, merged, as a
-// table in memory, with a filter of its keys; a dataset that has one is *hot* and
-// has no tail. A *load* builds one aside, in slices; a *rebuild* is a load that
+// *touched* when the tail holds a key that may be in it and is not *placed*: whose
+// row in the files is not known by its number. Only touched files are anti-joined
+// with the tail; rows that are *dead* by place are passed over by a *mask*. A
+// *large* delta is not loaded: its keys are, and the view reads its file. An
+// *image* is all rows of a dataset, merged, as a table in memory, with a filter of
+// its keys; a dataset that has one is *hot* and has no tail. A *load* builds one aside, in slices; a *rebuild* is a load that
 // sorts a hot dataset's image anew. An image is *demoted* when its dataset goes
 // back to files and tail; a dropped image is *held* while a reader may still see
 // it. The *ledger* books the bytes of images as measured around each step.

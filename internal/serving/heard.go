@@ -21,6 +21,7 @@ type ear struct {
 		names    map[string]string       // lake.Name.Key() → table uuid
 		datasets map[string]heardDataset // by table uuid
 		served   map[string]served       // by table uuid
+		asked    []string                // table uuids: see ask
 		changed  chan struct{}           // closed at every change of the above
 		closed   bool
 	}
@@ -46,6 +47,7 @@ type served struct {
 	number int64
 	guard  *guard
 	err    error
+	loose  bool // queries pay for keys that are not placed, and none has said so
 }
 
 func newEar() *ear {
@@ -198,6 +200,30 @@ func (e *ear) serve(news map[string]*served) {
 		}
 	}
 	e.wake()
+}
+
+// ask notes that a query read a dataset; true when it paid for keys that are not
+// placed and is the first to say so.
+func (e *ear) ask(uuid string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s := e.mu.served[uuid]
+	if !s.loose {
+		return false
+	}
+	s.loose = false
+	e.mu.served[uuid] = s
+	e.mu.asked = append(e.mu.asked, uuid)
+	return true
+}
+
+// takeAsked gives the datasets that were asked for since the last call.
+func (e *ear) takeAsked() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	out := e.mu.asked
+	e.mu.asked = nil
+	return out
 }
 
 // behind lists the datasets that answer nothing now, and why.

@@ -278,6 +278,11 @@ func (m *modelled) check(l *testLake, r *rand.Rand) {
 	if a.ServedFrom[m.at.String()] != from {
 		t.Fatalf("served from %v, want %s: %+v", a.ServedFrom, from, l.s.Images())
 	}
+	if !m.hot && r.IntN(3) == 0 {
+		l.untilPlaced(m.at)
+		got, _ = l.ask("SELECT * FROM " + m.at.String())
+		same(t, m.at.String()+" with all keys placed", got, m.rows())
+	}
 	got, _ = l.ask("SELECT count(*) AS n FROM " + m.at.String())
 	same(t, "count", got, []string{fmt.Sprintf(`{"n":%d}`, len(m.rows()))})
 	if m.schema.Keyed() {

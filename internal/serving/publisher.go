@@ -34,6 +34,8 @@ type publisher struct {
 	noted    map[string]*dataset // those that the board may have something to say of
 	loads    []*load             // the first is under way
 	lookAt   time.Time           // when to measure though nothing happened; zero: never
+	toPlace  []*dataset
+	retired  []retired
 	replayed bool
 	end      int64 // the stream's number that is being brought to the database
 }
@@ -78,6 +80,9 @@ func (p *publisher) run(ctx context.Context) {
 		p.obey(ctx)
 		p.tend(ctx)
 		p.step(ctx)
+		p.asked()
+		p.placeNext(ctx)
+		p.freeMasks()
 	}
 }
 
@@ -99,6 +104,9 @@ func (p *publisher) alarm() (<-chan struct{}, func()) {
 	}
 	if !p.lookAt.IsZero() {
 		soonest(p.lookAt)
+	}
+	if at, ok := p.placeAt(); ok {
+		soonest(at)
 	}
 	if len(p.loads) > 0 {
 		if p.loads[0].ready(time.Now()) {
@@ -227,6 +235,7 @@ func (p *publisher) attempt(ctx context.Context, d *dataset) error {
 	}
 	_, _, err := p.fill(ctx, []*dataset{d})
 	d.undo()
+	p.keepMasks(d, d.shown.masks)
 	if e := p.conn.Exec(context.WithoutCancel(ctx), "ROLLBACK"); e != nil {
 		p.broken(e)
 	}
@@ -280,6 +289,7 @@ func (p *publisher) transact(ctx context.Context, group []*dataset) (err error) 
 		}
 		for _, d := range group {
 			d.undo()
+			p.keepMasks(d, d.shown.masks)
 		}
 		if e := p.conn.Exec(context.WithoutCancel(ctx), "ROLLBACK"); e != nil {
 			p.broken(e)
@@ -312,7 +322,9 @@ func (p *publisher) fill(ctx context.Context, group []*dataset) ([]shown, []name
 		if d.image != nil {
 			next[i].sql = d.image.view()
 		} else {
-			next[i].sql = v.sql()
+			if next[i].sql, next[i].masks, err = v.sql(d.mask); err != nil {
+				return nil, nil, lake.Step("show "+d.name.String(), err)
+			}
 		}
 	}
 	names, err := p.reshow(ctx, group, next)
@@ -419,6 +431,7 @@ func (p *publisher) committed(group []*dataset, next []shown, names []nameMove) 
 	for i, d := range group {
 		next[i].tables = slices.Clone(d.tail.exist)
 		p.shownImage(d, next[i].image)
+		p.keepMasks(d, next[i].masks)
 		d.shown, d.todo = next[i], nil
 		switch {
 		case d.dropped:
@@ -427,7 +440,7 @@ func (p *publisher) committed(group []*dataset, next []shown, names []nameMove) 
 		case d.err != nil: // said already
 		default:
 			d.dirty = false
-			news[d.uuid] = &served{name: d.name, number: p.end, guard: next[i].guard}
+			news[d.uuid] = &served{name: d.name, number: p.end, guard: next[i].guard, loose: d.image == nil && d.tail.loose()}
 		}
 	}
 	p.ear.serve(news)

@@ -141,6 +141,11 @@ func (s *Serving) tryBegin(ctx context.Context, sess *session, p plan) (_ *readi
 		r.end(ctx)
 		return nil, err
 	}
+	for _, uuid := range uuids {
+		if s.ear.ask(uuid) {
+			s.orders.wake()
+		}
+	}
 	return r, nil
 }
 

@@ -37,6 +37,7 @@ type Serving struct {
 	readers readers
 	orders  *orders
 	board   board
+	writer  *publisher
 	dirs    []string
 
 	stop context.CancelFunc
@@ -77,6 +78,7 @@ func Open(ctx context.Context, o Options) (*Serving, error) {
 		datasets: map[string]*dataset{}, holders: map[string]string{}, spaces: map[string]string{},
 		orders: s.orders, readers: &s.readers, board: &s.board, ledger: ledger{budget: o.ImageBudgetBytes}, noted: map[string]*dataset{},
 	}
+	s.writer = p
 	p.post()
 	run, stop := context.WithCancel(context.Background())
 	s.stop = stop
@@ -173,6 +175,7 @@ func (s *Serving) Close() {
 		s.stop()
 		s.work.Wait()
 		s.pool.close()
+		s.writer.endMasks()
 		s.db.Close()
 	})
 }

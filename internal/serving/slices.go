@@ -88,6 +88,9 @@ func guardOf(all *guard, files ...lake.BaseFile) *guard {
 // are left out, and files of others, which need not be sorted, are.
 func fileSlices(s lake.Schema, f lake.BaseFile, all *guard) []slice {
 	v := coldView{schema: s}
+	if !placeable(s) && len(f.Deletes) == 0 { // its rows cannot be told apart by number
+		return []slice{{sql: "SELECT " + v.columns() + " FROM " + readParquet([]string{f.Path}, ""), rows: f.Rows, bytes: f.Bytes, guard: guardOf(all, f)}}
+	}
 	order := " ORDER BY file_row_number"
 	if s.Keyed() {
 		order = " ORDER BY " + keyList(s)

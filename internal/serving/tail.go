@@ -34,14 +34,24 @@ type tail struct {
 	exist    []string // every table of the dataset that there is in the transaction
 	large    []largeDelta
 	index    fileIndex
-	touched  touchedSet
-	made     int // tables made so far, for their names
+	touched  touchedSet // by what is not placed
+	news     []newKey   // keys that are not placed
+	places   places
+	deletes  bool // a file has delete files
+	made     int  // tables made so far, for their names
 	opened   opened
 	key      *keys.Encoder
 }
 
 // count is how many rows a delta brought to a table.
 type count struct{ sequence, rows int64 }
+
+// newKey is a key's first column, as files' bounds are written, and the sequence
+// since when the tail has it.
+type newKey struct {
+	since int64
+	first string
+}
 
 // knownKey is the sequence of a key's latest change and its first column as
 // base files' bounds are written.
@@ -92,7 +102,10 @@ func (t *tail) schemaChanges(s lake.Schema) bool {
 // setFiles takes new files and classifies every key anew.
 func (t *tail) setFiles(files []lake.BaseFile) {
 	t.index, t.touched = newFileIndex(files), newTouchedSet(len(files))
+	t.places, t.news = places{}, nil
+	t.deletes = slices.ContainsFunc(files, func(f lake.BaseFile) bool { return len(f.Deletes) > 0 })
 	for _, k := range t.known {
+		t.news = append(t.news, newKey{k.sequence, k.first})
 		t.touch(files, []byte(k.first), []byte(k.first))
 	}
 	for _, d := range t.large {
@@ -110,7 +123,7 @@ func (t *tail) touch(files []lake.BaseFile, low, high []byte) {
 
 // view is the cold view that shows files and tail.
 func (t *tail) view(files []lake.BaseFile) coldView {
-	v := coldView{schema: t.schema, files: files, large: t.large}
+	v := coldView{schema: t.schema, files: files, large: t.large, places: t.places}
 	if len(t.counts) > 0 || len(t.known) > 0 {
 		v.tail = t.table
 	}
@@ -219,6 +232,7 @@ func (t *tail) know(key []byte, rec arrow.RecordBatch, row int, sequence int64, 
 		k.first = string(first)
 	}
 	t.known[owned] = k
+	t.news = append(t.news, newKey{sequence, k.first})
 	t.touch(files, first, first)
 	return false
 }

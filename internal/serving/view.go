@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"tarn/internal/duck"
 	"tarn/internal/lake"
 )
 
@@ -26,33 +27,60 @@ func internal(table string) string {
 type coldView struct {
 	schema  lake.Schema
 	files   []lake.BaseFile
-	touched []bool       // by file; nil: none. Keyed datasets only
+	places  places
+	touched []bool       // by file; nil: none. By keys that are not placed
 	tail    string       // table of loaded changes, "" when there are none
 	keys    string       // table of the keys of large deltas, "" when there are none
 	large   []largeDelta // in order
 }
 
-// sql gives the view's query. Its columns are exactly the schema's.
+// sql gives the view's query, and the masks that it reads, which mask makes of
+// positions in files. Its columns are exactly the schema's.
 //
-//	files that no pending change touches      read as they are
-//	touched files                             anti-joined with tail and keys
+//	files without a dead row                  read as they are
+//	files whose dead rows are placed          without these, by a mask
+//	files touched by keys that are not        the same, anti-joined with these keys
+//	files whose delete files are not placed   each by itself, anti-joined
 //	the tail's upserts                        UNION ALL
 //	each large delta's upserts                semi-joined with the keys it is newest for
-func (v coldView) sql() string {
-	var parts, plain []string
+func (v coldView) sql(mask func(files []int) (*shownMask, error)) (text string, masks []*shownMask, err error) {
+	var parts, alone []string
+	var plain, placed, touched []int
 	for i, f := range v.files {
-		anti := ""
-		if v.touched != nil && v.touched[i] {
-			anti = v.antiJoin()
-		}
-		if anti == "" && len(f.Deletes) == 0 {
-			plain = append(plain, f.Path)
+		hit := v.touched != nil && v.touched[i]
+		switch {
+		case len(f.Deletes) > 0 && !v.places.on:
+			alone = append(alone, v.withDeletes(f, hit))
+		case hit:
+			touched = append(touched, i)
+		case v.places.on && v.places.dead[i] != nil:
+			placed = append(placed, i)
+		default:
+			plain = append(plain, i)
 		}
 	}
 	if len(plain) > 0 {
-		parts = append(parts, "SELECT "+v.columns()+" FROM "+readParquet(plain, ""))
+		parts = append(parts, "SELECT "+v.columns()+" FROM "+v.read(plain))
 	}
-	parts = append(parts, v.changedFiles()...)
+	for i, files := range [][]int{placed, touched} {
+		if len(files) == 0 {
+			continue
+		}
+		part := "SELECT " + v.columns() + " FROM " + v.read(files)
+		m, err := mask(files)
+		if err != nil {
+			return "", nil, err
+		}
+		if m != nil {
+			masks = append(masks, m)
+			part += fmt.Sprintf(" WHERE %s(%d, file_index, file_row_number)", duck.LiveFunction, m.Number)
+		}
+		if i == 1 {
+			part = "SELECT " + v.names("b") + " FROM (" + part + ") b" + v.antiJoin()
+		}
+		parts = append(parts, part)
+	}
+	parts = append(parts, alone...)
 	if v.tail != "" {
 		where := ""
 		if v.schema.Keyed() {
@@ -64,35 +92,28 @@ func (v coldView) sql() string {
 		parts = append(parts, v.largePart(d))
 	}
 	if len(parts) == 0 {
-		return v.empty()
+		return v.empty(), nil, nil
 	}
-	return strings.Join(parts, "\nUNION ALL ")
+	return strings.Join(parts, "\nUNION ALL "), masks, nil
 }
 
-// changedFiles reads the touched files in one scan, and each file with delete
-// files of its own by itself, without the rows at the deleted positions.
-func (v coldView) changedFiles() []string {
-	var parts, touched []string
-	for i, f := range v.files {
-		hit := v.touched != nil && v.touched[i]
-		switch {
-		case len(f.Deletes) > 0:
-			part := "SELECT " + v.names("b") + " FROM (SELECT " + v.columns() + ", file_row_number FROM " +
-				readParquet([]string{f.Path}, ", file_row_number = true") + ") b ANTI JOIN " + deletedRows(f) +
-				" d ON b.file_row_number = d.pos"
-			if hit {
-				part += v.antiJoin()
-			}
-			parts = append(parts, part)
-		case hit:
-			touched = append(touched, f.Path)
-		}
+func (v coldView) read(files []int) string {
+	paths := make([]string, len(files))
+	for i, f := range files {
+		paths[i] = v.files[f].Path
 	}
-	if len(touched) > 0 {
-		parts = append([]string{"SELECT " + v.names("b") + " FROM (SELECT " + v.columns() + " FROM " +
-			readParquet(touched, "") + ") b" + v.antiJoin()}, parts...)
+	return readParquet(paths, "")
+}
+
+// withDeletes reads a file without the rows that its delete files take away.
+func (v coldView) withDeletes(f lake.BaseFile, touched bool) string {
+	part := "SELECT " + v.names("b") + " FROM (SELECT " + v.columns() + ", file_row_number FROM " +
+		readParquet([]string{f.Path}, ", file_row_number = true") + ") b ANTI JOIN " + deletedRows(f) +
+		" d ON b.file_row_number = d.pos"
+	if touched {
+		part += v.antiJoin()
 	}
-	return parts
+	return part
 }
 
 // deletedRows gives the positions that a file's delete files take away. They
@@ -106,14 +127,19 @@ func deletedRows(f lake.BaseFile) string {
 	return "(SELECT pos FROM " + readParquet(paths, "") + " WHERE ends_with(file_path, " + lake.QuoteString("/"+f.Key) + "))"
 }
 
-// antiJoin takes away what the pending changes replace.
+// antiJoin takes away what the pending changes replace whose keys are not placed.
 func (v coldView) antiJoin() string {
 	var b strings.Builder
+	key := coldView{schema: v.schema.KeySchema()}
 	for i, table := range []string{v.tail, v.keys} {
-		if table != "" {
-			alias := fmt.Sprintf("t%d", i)
-			b.WriteString(" ANTI JOIN " + internal(table) + " " + alias + " ON " + v.sameKey("b", alias))
+		if table == "" {
+			continue
 		}
+		alias, from := fmt.Sprintf("t%d", i), internal(table)
+		if v.places.on {
+			from = fmt.Sprintf("(SELECT %s FROM %s WHERE %s > %d)", key.names(""), from, sequenceColumn, v.places.through)
+		}
+		b.WriteString(" ANTI JOIN " + from + " " + alias + " ON " + v.sameKey("b", alias))
 	}
 	return b.String()
 }
