@@ -110,7 +110,7 @@ func (s *session) writeChanges(ctx context.Context, ch Changes) (Output, error) 
 		return Output{}, err
 	}
 	sql := fmt.Sprintf("COPY (SELECT %s FROM %s) TO %s (FORMAT parquet, COMPRESSION %s, ROW_GROUP_SIZE %d, FIELD_IDS %s)",
-		list(names), inOrder(latestArrived(ch)), lake.QuoteString(path), compression, groupRows, fieldIDs(columns))
+		list(names), inOrder(latestArrived(ch)), lake.QuoteString(path), deltaCompression, groupRows, fieldIDs(columns))
 	if err := s.watched(ctx, "write", dir, sql); err != nil {
 		return Output{}, err
 	}
