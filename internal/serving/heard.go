@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"tarn/internal/lake"
 )
@@ -18,6 +19,8 @@ type ear struct {
 		heard    int64
 		applied  int64
 		queue    []batch
+		since    time.Time               // when the oldest in the queue came
+		waiters  int                     // who wait for something to be applied
 		names    map[string]string       // lake.Name.Key() → table uuid
 		datasets map[string]heardDataset // by table uuid
 		served   map[string]served       // by table uuid
@@ -77,9 +80,17 @@ func (e *ear) replay(entries []lake.Entry, end int64) error {
 	for _, entry := range entries {
 		e.note(entry, end)
 	}
-	e.mu.queue = append(e.mu.queue, batch{entries, end})
+	e.queue(batch{entries, end})
 	e.wake()
 	return nil
+}
+
+// queue puts a batch behind the others; mu is held.
+func (e *ear) queue(b batch) {
+	if len(e.mu.queue) == 0 {
+		e.mu.since = time.Now()
+	}
+	e.mu.queue = append(e.mu.queue, b)
 }
 
 // hear takes in the entries that follow; those heard before are passed over.
@@ -104,7 +115,7 @@ func (e *ear) hear(entries []lake.Entry) error {
 		e.note(entry, entry.Number)
 	}
 	e.mu.heard = entries[len(entries)-1].Number
-	e.mu.queue = append(e.mu.queue, batch{entries, e.mu.heard})
+	e.queue(batch{entries, e.mu.heard})
 	e.wake()
 	return nil
 }
@@ -146,9 +157,23 @@ func (e *ear) rename(uuid string, to lake.Name) {
 	e.mu.names[to.Key()] = uuid
 }
 
-// take waits for entries and gives all that are queued, up to most entries.
-// wake and ping end the wait early with nothing; ok is false when the ear is
-// closed.
+// gatherTime is how long the stream is gathered while nobody waits for it: one
+// apply of many deltas costs little more than one of a single delta.
+const gatherTime = 100 * time.Millisecond
+
+// ripe says whether the queue is to be taken now, else how long it may be gathered;
+// mu is held.
+func (e *ear) ripe(most int) (bool, time.Duration) {
+	if len(e.mu.queue) == 0 {
+		return false, 0
+	}
+	left := gatherTime - time.Since(e.mu.since)
+	return e.mu.applied == 0 || e.mu.waiters > 0 || len(e.mu.queue) >= most || left <= 0, left
+}
+
+// take waits for entries and gives all that are queued, up to most entries. It
+// gathers them for a while unless somebody waits for what they bring. wake and
+// ping end the wait early with nothing; ok is false when the ear is closed.
 func (e *ear) take(most int, wake, ping <-chan struct{}) (entries []lake.Entry, end int64, ok bool) {
 	for {
 		e.mu.Lock()
@@ -157,7 +182,8 @@ func (e *ear) take(most int, wake, ping <-chan struct{}) (entries []lake.Entry, 
 			e.mu.Unlock()
 			return nil, 0, false
 		}
-		for len(e.mu.queue) > 0 && (len(entries) == 0 || len(entries)+len(e.mu.queue[0].entries) <= most) {
+		ripe, left := e.ripe(most)
+		for ripe && len(e.mu.queue) > 0 && (len(entries) == 0 || len(entries)+len(e.mu.queue[0].entries) <= most) {
 			entries = append(entries, e.mu.queue[0].entries...)
 			end = e.mu.queue[0].end
 			e.mu.queue = e.mu.queue[1:]
@@ -170,8 +196,13 @@ func (e *ear) take(most int, wake, ping <-chan struct{}) (entries []lake.Entry, 
 		if ok {
 			return entries, end, true
 		}
+		var gathered <-chan time.Time
+		if left > 0 {
+			gathered = time.After(left)
+		}
 		select {
 		case <-changed:
+		case <-gathered:
 		case <-wake:
 			return nil, 0, true
 		case <-ping:
@@ -245,7 +276,7 @@ func (e *ear) behind() map[string]string {
 // waitShown waits until a dataset shows everything up to a number, and gives
 // the guard of its files. It fails with the reason when the dataset is behind.
 func (e *ear) waitShown(ctx context.Context, uuid string, number int64) (g *guard, err error) {
-	wait := e.wait(ctx, func() bool {
+	wait := e.waitFor(ctx, func() bool {
 		s, ok := e.mu.served[uuid]
 		d, there := e.mu.datasets[uuid]
 		switch {
@@ -297,7 +328,25 @@ func (e *ear) waitHeard(ctx context.Context, number int64) error {
 
 // waitApplied waits until queries see the stream up to a number.
 func (e *ear) waitApplied(ctx context.Context, number int64) error {
-	return e.wait(ctx, func() bool { return e.mu.started && e.mu.applied >= number })
+	return e.waitFor(ctx, func() bool { return e.mu.started && e.mu.applied >= number })
+}
+
+// waitFor is wait for something to be applied: nothing is gathered meanwhile.
+func (e *ear) waitFor(ctx context.Context, there func() bool) error {
+	e.mu.Lock()
+	if there() || e.mu.closed {
+		e.mu.Unlock()
+		return e.wait(ctx, there)
+	}
+	e.mu.waiters++
+	e.wake()
+	e.mu.Unlock()
+	defer func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.mu.waiters--
+	}()
+	return e.wait(ctx, there)
 }
 
 func (e *ear) wait(ctx context.Context, there func() bool) error {
