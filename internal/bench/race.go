@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -11,10 +12,8 @@ type entrant struct {
 	System  string
 	Rows    string // the namespace: clean, changed_1, changed_10
 	subject subject
-	// only is the one query that the entrant runs, "" for all; its text is then
-	// made by request.
-	only    string
-	request func(round int) string
+	only    []string               // the queries that it runs, nil for all
+	request func(round int) string // makes their text, nil: as for everyone
 }
 
 // Timing is how fast one entrant answered one query in a race.
@@ -49,7 +48,7 @@ func (w *WrongAnswer) Error() string {
 func (b *bench) race(ctx context.Context, state State, q query, entrants []entrant) ([]Timing, error) {
 	var in []entrant
 	for _, e := range entrants {
-		if e.only == "" || e.only == q.Name {
+		if e.only == nil || slices.Contains(e.only, q.Name) {
 			in = append(in, e)
 		}
 	}

@@ -35,7 +35,7 @@ func TestARaceTakesTurns(t *testing.T) {
 		{System: readParquet, Rows: clean0, subject: scripted{"a", &asked, says(10*time.Millisecond, 1)}},
 		{System: tarn, Rows: clean0, subject: scripted{"b", &asked, says(5*time.Millisecond, 1)}},
 		{System: tarn, Rows: changed10, subject: scripted{"c", &asked, says(6*time.Millisecond, 2)}},
-		{System: tarnByKey, Rows: clean0, subject: scripted{"d", &asked, says(time.Millisecond, 1)}, only: "point"},
+		{System: tarnByKey, Rows: clean0, subject: scripted{"d", &asked, says(time.Millisecond, 1)}, only: []string{"point"}},
 	}
 	b := testBench(2)
 	got, err := b.race(t.Context(), Cold, query{Name: "group"}, entrants)

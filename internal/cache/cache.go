@@ -162,6 +162,27 @@ func (c *Cache) Used(uuid string, hot bool) {
 	c.ping()
 }
 
+// Reused notes that a query named a dataset and was answered by what was answered
+// before. That is a use: when the data change, the next answer comes from them.
+func (c *Cache) Reused(uuid string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k := c.of(uuid)
+	k.use(c.o.Now())
+	if !k.hot() && !k.wanted {
+		k.wanted = true
+		c.ping()
+	}
+}
+
+// Hot says whether a dataset has an image, as of the last look at the worker.
+func (c *Cache) Hot(uuid string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k := c.mu.known[uuid]
+	return k != nil && k.hot()
+}
+
 // Dropped forgets a dataset that is gone, its pin too.
 func (c *Cache) Dropped(uuid string) {
 	c.mu.Lock()

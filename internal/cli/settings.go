@@ -20,7 +20,8 @@ type settings struct {
 	Threads          *int           `group:"settings" setting:"" placeholder:"N" help:"Threads of queries; 0 is all cores."`
 	MaxSQLBytes      *size          `group:"settings" setting:"" placeholder:"SIZE" help:"Longest SQL text."`
 
-	CacheBytes *size `name:"cache-size" group:"settings" setting:"" placeholder:"SIZE" help:"Memory for datasets in use; 0 holds none."`
+	CacheBytes       *size `name:"cache-size" group:"settings" setting:"" placeholder:"SIZE" help:"Memory for datasets in use; 0 holds none."`
+	ResultCacheBytes *size `name:"result-cache-size" group:"settings" setting:"" placeholder:"SIZE" help:"The part of it for answers that are given again; unless said, a 32nd of it and at most 256MiB; 0 keeps none."`
 
 	MaxBodyBytes   *size `group:"settings" setting:"" placeholder:"SIZE" help:"Largest body of one change request."`
 	SpoolBytes     *size `group:"settings" setting:"" placeholder:"SIZE" help:"Change bodies above it go through a file instead of memory."`
@@ -62,9 +63,16 @@ func (s settings) over(defaults engine.Settings) engine.Settings {
 		}
 		target.Set(given.Convert(target.Type()))
 	}
-	if s.CacheBytes != nil && *s.CacheBytes == 0 {
-		defaults.CacheBytes = engine.NoCache // 0 is not given, to the engine
+	if s.CacheBytes != nil && s.ResultCacheBytes == nil {
+		defaults.ResultCacheBytes = 0 // not of the default cache, but of this one
 	}
+	none := func(given *size, to *int64) {
+		if given != nil && *given == 0 {
+			*to = engine.NoCache // 0 is not given, to the engine
+		}
+	}
+	none(s.CacheBytes, &defaults.CacheBytes)
+	none(s.ResultCacheBytes, &defaults.ResultCacheBytes)
 	return defaults
 }
 

@@ -19,6 +19,7 @@ type Query struct {
 	Params  any
 	Timeout time.Duration // 0: the server's
 	Format  rows.OutFormat
+	Fresh   bool // not an answer that the server has kept
 }
 
 // Answer is the stream of a query. Close it always; closing before the end
@@ -49,6 +50,9 @@ func (c *Client) SQL(ctx context.Context, query Query) (*Answer, error) {
 	q, err := newRequest(http.MethodPost, "/query/sql").json(body)
 	if err != nil {
 		return nil, err
+	}
+	if query.Fresh {
+		q.header.Set("Cache-Control", "no-cache")
 	}
 	return c.answer(ctx, q, query.Format)
 }

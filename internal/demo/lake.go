@@ -36,10 +36,21 @@ type answer struct {
 	elapsed time.Duration
 }
 
+// ask has the query run, also where the server has kept its answer.
 func (l *lakeClient) ask(ctx context.Context, sql string) (answer, error) {
+	return l.question(ctx, client.Query{SQL: sql, Format: rows.OutJSON, Fresh: true})
+}
+
+// askAgain takes an answer that the server has kept.
+func (l *lakeClient) askAgain(ctx context.Context, sql string) (answer, error) {
+	return l.question(ctx, client.Query{SQL: sql, Format: rows.OutJSON})
+}
+
+func (l *lakeClient) question(ctx context.Context, q client.Query) (answer, error) {
 	var out answer
+	sql := q.SQL
 	began := time.Now()
-	a, err := l.c.SQL(ctx, client.Query{SQL: sql, Format: rows.OutJSON})
+	a, err := l.c.SQL(ctx, q)
 	if err != nil {
 		return out, lake.Step(sql, err)
 	}

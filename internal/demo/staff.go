@@ -129,6 +129,11 @@ func (t *tour) ask(ctx context.Context, want *expected) error {
 	}
 	t.checkJoin(want, hot.answer, "from memory in "+took(hot.median))
 	t.say("%s", faster(cold, hot))
+	again, err := t.askAgain(ctx, joinSQL)
+	if err != nil {
+		return err
+	}
+	t.checkJoin(want, again.answer, "asked again, with nothing changed, in "+took(again.median))
 
 	t.step(fmt.Sprintf("Ask: filter %s candidates", count(people.Rows)))
 	if cold, err = t.askCold(ctx, filterSQL, "candidates"); err != nil {

@@ -208,6 +208,7 @@ type QueryRequest struct {
 	Params  json.RawMessage // an array for ? and $1, an object for $name, or nil
 	Timeout time.Duration   // 0: the setting's
 	Format  rows.OutFormat
+	Fresh   bool // not the answer of before, though it were right
 }
 
 // GetRequest asks for the rows of keys; Body holds the key columns.
@@ -225,6 +226,7 @@ type Answer struct {
 	Head        rows.Head
 	ETag        string        // of a read of one dataset, else ""
 	Deadline    time.Time     // covers sending: a client that takes longer is cut
+	Again       bool          // it was given before at the same read points, and no worker was asked
 	Body        io.ReadCloser // a read error of type *lake.Error after the first byte ends the answer
 	Tail        func() rows.Tail
 }
@@ -281,12 +283,22 @@ type CacheEntry struct {
 // CacheStats is how the cache stands.
 type CacheStats struct {
 	BudgetBytes int64        `json:"budget_bytes"`
-	UsedBytes   int64        `json:"used_bytes" doc:"all that the budget counts: images, their key filters, dropped images that an older query still holds"`
+	UsedBytes   int64        `json:"used_bytes" doc:"all that the budget counts: images, their key filters, dropped images that an older query still holds, answers that are kept"`
 	Hits        int64        `json:"hits" doc:"datasets named by queries and answered from an image, since the server started"`
 	Misses      int64        `json:"misses" doc:"and from files"`
 	Loads       int64        `json:"loads"`
 	Evictions   int64        `json:"evictions"`
 	Datasets    []CacheEntry `json:"datasets"`
+	Results     CacheResults `json:"results" doc:"answers that are kept to be given again"`
+}
+
+// CacheResults is how the answers stand that are kept to be given again.
+type CacheResults struct {
+	BudgetBytes int64 `json:"budget_bytes" doc:"the part of the budget that is for them"`
+	UsedBytes   int64 `json:"used_bytes"`
+	Entries     int   `json:"entries"`
+	Hits        int64 `json:"hits" doc:"queries that were answered so, since the server started"`
+	Misses      int64 `json:"misses" doc:"queries that were not"`
 }
 
 // Door is everything an adapter can ask of an opened lake. *Engine is the one

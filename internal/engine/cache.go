@@ -6,13 +6,16 @@ import (
 
 	"tarn/internal/cache"
 	"tarn/internal/lake"
+	"tarn/internal/results"
 	"tarn/internal/rows"
 )
 
 // openCache opens the policy over the worker's images.
 func (e *Engine) openCache() (err error) {
+	images, answers := e.set.cacheShares()
+	e.results = results.New(answers)
 	e.cache, err = cache.New(cache.Options{
-		BudgetBytes: e.set.CacheBytes, Worker: e.worker, Datasets: e.cachable,
+		BudgetBytes: images, Worker: e.worker, Datasets: e.cachable,
 		PinsPath: filepath.Join(e.opts.State, "pins.json"), Log: e.log,
 	})
 	return err
@@ -49,9 +52,12 @@ func (e *Engine) CacheUnpin(ctx context.Context, name lake.Name) (CacheEntry, er
 	return e.cached(ctx, name, e.cache.Unpin)
 }
 
-// CacheEvict makes a dataset cold and unpins it.
+// CacheEvict makes a dataset cold and unpins it; answers about it go too.
 func (e *Engine) CacheEvict(ctx context.Context, name lake.Name) (CacheEntry, error) {
-	return e.cached(ctx, name, e.cache.Evict)
+	return e.cached(ctx, name, func(ctx context.Context, uuid string) (cache.Entry, error) {
+		defer e.results.Forget(uuid)
+		return e.cache.Evict(ctx, uuid)
+	})
 }
 
 func (e *Engine) cached(ctx context.Context, name lake.Name, do func(context.Context, string) (cache.Entry, error)) (CacheEntry, error) {
@@ -67,6 +73,11 @@ func (e *Engine) cached(ctx context.Context, name lake.Name, do func(context.Con
 // the entries of all.
 func (e *Engine) CacheEvictAll(ctx context.Context, pinnedToo bool) ([]CacheEntry, error) {
 	entries, err := e.cache.EvictAll(ctx, pinnedToo)
+	for _, d := range e.cachable() {
+		if !e.cache.Hot(d.UUID) {
+			e.results.Forget(d.UUID)
+		}
+	}
 	return cacheEntries(entries), err
 }
 
@@ -76,9 +87,11 @@ func (e *Engine) CacheStats(ctx context.Context) (CacheStats, error) {
 	if err != nil {
 		return CacheStats{}, err
 	}
+	r := e.results.Stats()
 	return CacheStats{
-		BudgetBytes: s.BudgetBytes, UsedBytes: s.UsedBytes, Hits: s.Hits, Misses: s.Misses, Loads: s.Loads, Evictions: s.Evictions,
-		Datasets: cacheEntries(s.Datasets),
+		BudgetBytes: s.BudgetBytes + r.BudgetBytes, UsedBytes: s.UsedBytes + r.UsedBytes,
+		Hits: s.Hits, Misses: s.Misses, Loads: s.Loads, Evictions: s.Evictions,
+		Datasets: cacheEntries(s.Datasets), Results: CacheResults(r),
 	}, nil
 }
 

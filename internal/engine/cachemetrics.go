@@ -4,24 +4,31 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"tarn/internal/cache"
+	"tarn/internal/results"
 )
 
 // cacheMetrics are the cache's figures for Prometheus, as of its last look at the
 // worker: the same that stats gives.
 type cacheMetrics struct {
-	cache *cache.Cache
+	cache   *cache.Cache
+	results *results.Cache
 
+	resultUsed, resultHits, resultMisses         *prometheus.Desc
 	budget, used, hits, misses, loads, evictions *prometheus.Desc
 	hot, pinned, rows, bytes, uses, lastUsed     *prometheus.Desc // by dataset
 }
 
-func newCacheMetrics(c *cache.Cache) *cacheMetrics {
+func newCacheMetrics(c *cache.Cache, r *results.Cache) *cacheMetrics {
 	of := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc("tarn_cache_"+name, help, labels, nil)
 	}
 	return &cacheMetrics{
-		cache:     c,
-		budget:    of("budget_bytes", "What images may take."),
+		cache: c, results: r,
+		resultUsed:   of("results_used_bytes", "Answers that are kept to be given again."),
+		resultHits:   of("results_hits_total", "Queries that were answered as before, as nothing had changed."),
+		resultMisses: of("results_misses_total", "Queries that were not."),
+
+		budget:    of("budget_bytes", "What images and answers that are kept may take."),
 		used:      of("used_bytes", "All that the budget counts."),
 		hits:      of("hits_total", "Datasets named by queries and answered from an image."),
 		misses:    of("misses_total", "Datasets named by queries and answered from files."),
@@ -38,7 +45,7 @@ func newCacheMetrics(c *cache.Cache) *cacheMetrics {
 
 // Describe implements prometheus.Collector.
 func (m *cacheMetrics) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{m.budget, m.used, m.hits, m.misses, m.loads, m.evictions, m.hot, m.pinned, m.rows, m.bytes, m.uses, m.lastUsed} {
+	for _, d := range []*prometheus.Desc{m.resultUsed, m.resultHits, m.resultMisses, m.budget, m.used, m.hits, m.misses, m.loads, m.evictions, m.hot, m.pinned, m.rows, m.bytes, m.uses, m.lastUsed} {
 		out <- d
 	}
 }
@@ -49,8 +56,12 @@ func (m *cacheMetrics) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(d, kind, v, labels...)
 	}
 	s := m.cache.Snapshot()
-	send(m.budget, prometheus.GaugeValue, float64(s.BudgetBytes))
-	send(m.used, prometheus.GaugeValue, float64(s.UsedBytes))
+	r := m.results.Stats()
+	send(m.resultUsed, prometheus.GaugeValue, float64(r.UsedBytes))
+	send(m.resultHits, prometheus.CounterValue, float64(r.Hits))
+	send(m.resultMisses, prometheus.CounterValue, float64(r.Misses))
+	send(m.budget, prometheus.GaugeValue, float64(s.BudgetBytes+r.BudgetBytes))
+	send(m.used, prometheus.GaugeValue, float64(s.UsedBytes+r.UsedBytes))
 	send(m.hits, prometheus.CounterValue, float64(s.Hits))
 	send(m.misses, prometheus.CounterValue, float64(s.Misses))
 	send(m.loads, prometheus.CounterValue, float64(s.Loads))

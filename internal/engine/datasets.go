@@ -239,6 +239,7 @@ func (e *Engine) Drop(ctx context.Context, name lake.Name, idem Idempotency) err
 	})
 	if err == nil {
 		e.cache.Dropped(m.ds.State().UUID)
+		e.results.Forget(m.ds.State().UUID)
 	}
 	return lake.Step("drop "+name.String(), err)
 }

@@ -488,11 +488,12 @@ func TestModel(t *testing.T) {
 		spool := rapid.SampledFrom([]int64{0, 150}).Draw(rt, "spool_bytes")           // 150: most bodies go through a job
 		large := rapid.SampledFrom([]int64{0, 1, 2500}).Draw(rt, "large_delta_bytes") // 1: no delta is held in the tail
 		budget := rapid.SampledFrom([]int64{engine.NoCache, 600 << 10, 4 << 20, 1 << 30}).Draw(rt, "cache_bytes")
+		answers := rapid.SampledFrom([]int64{engine.NoCache, 0}).Draw(rt, "result_cache_bytes")
 		target := rapid.SampledFrom([]int64{0, 1, 2000}).Draw(rt, "target_file_bytes") // small: many base files
 		h := &history{t: rt, dir: dir, all: map[string]*modelled{}}
 		h.open = func() *opened {
 			return openLake(t, dir, func(o *engine.Options) {
-				o.Settings.CacheBytes = budget
+				o.Settings.CacheBytes, o.Settings.ResultCacheBytes = budget, answers
 				o.Settings.SpoolBytes, o.Settings.LargeDeltaBytes, o.Settings.TargetFileBytes = spool, large, target
 				if !retain {
 					o.Settings.SnapshotRetention, o.Settings.DeltaRetention, o.Settings.IdempotencyRetention = 1, 1, 1

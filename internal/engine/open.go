@@ -26,6 +26,7 @@ import (
 	"tarn/internal/job"
 	"tarn/internal/lake"
 	"tarn/internal/query"
+	"tarn/internal/results"
 	"tarn/internal/store"
 	"tarn/internal/upkeep"
 	"tarn/internal/worker"
@@ -71,6 +72,7 @@ type Engine struct {
 	worker    *worker.Supervisor
 	queries   *query.Runner
 	cache     *cache.Cache
+	results   *results.Cache
 	importer  *imports.Importer
 	collector *upkeep.Collector
 	metrics   *metrics
@@ -305,12 +307,13 @@ func (e *Engine) recoverDeltas(ctx context.Context) error {
 }
 
 func (e *Engine) startWorker(ctx context.Context) error {
+	images, _ := e.set.cacheShares()
 	w, err := worker.Start(e.ctx, worker.Options{
 		Command: e.opts.WorkerCommand, Dir: filepath.Join(e.scratch(), "worker"), Log: e.log,
 		Open: worker.Open{
 			LakeDirs: e.lakeDirs(), MemoryLimitBytes: e.set.QueryMemoryBytes, Threads: e.set.Threads,
 			MaxConcurrent: e.set.QueryConcurrency, LargeDeltaBytes: e.set.LargeDeltaBytes,
-			ImageBudgetBytes: max(0, e.set.CacheBytes),
+			ImageBudgetBytes: images,
 		},
 	}, e.stream)
 	if err != nil {

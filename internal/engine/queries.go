@@ -13,12 +13,30 @@ import (
 	"tarn/internal/keys"
 	"tarn/internal/lake"
 	"tarn/internal/query"
+	"tarn/internal/results"
 	"tarn/internal/rows"
 	"tarn/internal/worker"
 )
 
 // Query runs a read. The answer streams; close it always.
 func (e *Engine) Query(ctx context.Context, r QueryRequest) (*Answer, error) {
+	if !e.results.Enabled() {
+		return e.answer(ctx, r)
+	}
+	q := results.NewQuestion(r.SQL, r.Params, r.Format)
+	if !r.Fresh {
+		if a := e.again(q, r); a != nil {
+			return a, nil
+		}
+	}
+	a, err := e.answer(ctx, r)
+	if err == nil {
+		a.Body = e.results.Record(q, r.Format, a.ContentType, a.Head, a.Body, a.Tail)
+	}
+	return a, err
+}
+
+func (e *Engine) answer(ctx context.Context, r QueryRequest) (*Answer, error) {
 	a, err := e.run(ctx, worker.QueryRequest{SQL: r.SQL, Params: r.Params, Format: r.Format}, r.Timeout)
 	if err != nil {
 		return nil, err

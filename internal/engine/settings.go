@@ -19,7 +19,10 @@ type Settings struct {
 	Threads          int   // of the worker; 0: all cores
 	MaxSQLBytes      int64
 
-	CacheBytes int64 // budget of the images of hot datasets; NoCache: none
+	CacheBytes int64 // budget of what is held in memory to answer from; NoCache: none
+	// ResultCacheBytes is the part of CacheBytes that is for answers to be given
+	// again; NoCache: none.
+	ResultCacheBytes int64
 
 	MaxBodyBytes   int64 // of one change request
 	SpoolBytes     int64 // bodies above it are spooled and a job makes the delta
@@ -54,6 +57,10 @@ const (
 	gb  = int64(1_000_000_000)
 )
 
+// resultShare is the part of the cache that is for answers where nothing is said:
+// little, as images are what makes the first answer fast.
+func resultShare(cacheBytes int64) int64 { return min(cacheBytes/32, 256*mib) }
+
 // NoCache is the budget of a cache that holds nothing, as 0 means the default.
 const NoCache = -1
 
@@ -68,7 +75,7 @@ func Defaults(memoryBytes int64) Settings {
 		QueryConcurrency: 8, QueryQueue: 64,
 		QueryTimeout: 60 * time.Second, MaxQueryTimeout: time.Hour,
 		QueryMemoryBytes: max(256*mib, (memoryBytes-cache)/2), MaxSQLBytes: 128 << 10,
-		CacheBytes:   cache,
+		CacheBytes: cache, ResultCacheBytes: resultShare(cache),
 		MaxBodyBytes: gib, SpoolBytes: 8 * mib, MaxRowBytes: 16 * mib,
 		MaxPendingBytes: 2 * gib, MaxPendingDeltas: 20_000, PendingWait: 10 * time.Second, LargeDeltaBytes: 64 * mib,
 		CompactAuto: true, CompactDeltas: 1_000, CompactBytes: 256 * mib, CompactRatio: 0.1, CompactInterval: 5 * time.Second,
@@ -80,6 +87,9 @@ func Defaults(memoryBytes int64) Settings {
 
 // withDefaults fills zero fields in.
 func (s Settings) withDefaults(memoryBytes int64) Settings {
+	if s.CacheBytes != 0 && s.ResultCacheBytes == 0 { // a part of what was given
+		s.ResultCacheBytes = max(1, resultShare(s.CacheBytes))
+	}
 	have, def := reflect.ValueOf(&s).Elem(), reflect.ValueOf(Defaults(memoryBytes))
 	for i := range have.NumField() {
 		if f := have.Field(i); f.IsZero() && f.Kind() != reflect.Bool {
@@ -87,6 +97,13 @@ func (s Settings) withDefaults(memoryBytes int64) Settings {
 		}
 	}
 	return s
+}
+
+// cacheShares parts the cache between images and answers.
+func (s Settings) cacheShares() (images, answers int64) {
+	all := max(0, s.CacheBytes)
+	answers = min(max(0, s.ResultCacheBytes), all)
+	return all - answers, answers
 }
 
 func (s Settings) changeLimits() change.Limits {

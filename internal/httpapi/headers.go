@@ -60,6 +60,19 @@ func printableASCII(s string) bool {
 // ifMatch is the If-Match header as one value, "" for none.
 func (c *call) ifMatch() string { return strings.Join(c.r.Header.Values("If-Match"), ", ") }
 
+// wantsFresh says whether the client asks not to be given a kept answer (RFC 9111,
+// 5.2.1.4).
+func (c *call) wantsFresh() bool {
+	for _, v := range c.r.Header.Values("Cache-Control") {
+		for directive := range strings.SplitSeq(v, ",") {
+			if d := strings.ToLower(strings.TrimSpace(directive)); d == "no-cache" || d == "no-store" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // negotiate picks the format of a streamed answer.
 func (c *call) negotiate() (rows.OutFormat, string, error) {
 	return rows.Negotiate(strings.Join(c.r.Header.Values("Accept"), ","))

@@ -21,6 +21,7 @@ func headerDocs() map[string]string {
 		headerQueryID:    "the id of /queries/{id}",
 		headerReadPoints: "JSON: by dataset the read point that was read (in JSON answers: read_points)",
 		headerServedFrom: "JSON: by dataset image or parquet (in JSON answers: served_from)",
+		headerResults:    "hit: the same was asked before and nothing has changed since, so the answer of then was given; absent otherwise",
 	}
 }
 
@@ -147,6 +148,9 @@ func headerParams(rt *route) []*huma.Param {
 	}
 	if rt.ifMatch {
 		add("If-Match", "the ETag that the dataset must have, else 412")
+	}
+	if rt.fresh {
+		add("Cache-Control", "no-cache: the query runs, though its answer was kept")
 	}
 	return out
 }

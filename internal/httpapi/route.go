@@ -20,6 +20,7 @@ type route struct {
 	query        []queryParam
 	idempotent   bool // takes Idempotency-Key
 	ifMatch      bool // takes If-Match
+	fresh        bool // takes Cache-Control: no-cache
 	body         []content
 	bodyOptional bool
 	answers      []answer

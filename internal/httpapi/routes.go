@@ -59,7 +59,7 @@ func streamed() []answer {
 			{media: rows.MediaCSV, doc: "RFC 4180 with a header"},
 			{media: rows.MediaArrow, doc: "an Arrow IPC stream"},
 		},
-		headers: []string{headerQueryID, headerReadPoints, headerServedFrom},
+		headers: []string{headerQueryID, headerReadPoints, headerServedFrom, headerResults},
 	}}
 }
 
@@ -80,7 +80,7 @@ type queryAnswer struct {
 func (a *api) queryRoutes() []*route {
 	return []*route{{
 		method: http.MethodPost, path: "/query/sql", id: "query-sql", tag: tagQueries,
-		summary: "Run a query", handle: a.querySQL,
+		summary: "Run a query", handle: a.querySQL, fresh: true,
 		doc:     "One SELECT, SHOW TABLES, DESCRIBE or EXPLAIN over all datasets, at one instant of the whole lake. The answer streams in the format that Accept asks for. A client that goes away cancels it.",
 		body:    []content{{media: rows.MediaJSON, typ: sqlBody{}}, {media: mediaText, doc: "the SQL itself"}},
 		answers: streamed(),

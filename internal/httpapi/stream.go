@@ -25,6 +25,7 @@ const (
 	headerQueryID    = "Tarn-Query-Id"
 	headerReadPoints = "Tarn-Read-Points"
 	headerServedFrom = "Tarn-Served-From"
+	headerResults    = "Tarn-Result-Cache"
 	trailerRowCount  = "Tarn-Row-Count"
 	trailerElapsed   = "Tarn-Elapsed-Ms"
 )
@@ -108,6 +109,9 @@ func (c *call) setAnswerHeaders(ans *engine.Answer, out rows.OutFormat, media st
 		}
 		h.Set(headerReadPoints, string(points))
 		h.Set(headerServedFrom, string(served))
+	}
+	if ans.Again {
+		h.Set(headerResults, "hit")
 	}
 	h.Set("Content-Type", media)
 	h.Set("Trailer", trailerRowCount+", "+trailerElapsed)

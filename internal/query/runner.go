@@ -66,13 +66,9 @@ func (r *Runner) Run(ctx context.Context, q worker.QueryRequest, timeout time.Du
 	if int64(len(q.SQL)) > r.limits.MaxSQLBytes {
 		return nil, lake.Errorf(lake.CodeTooLarge, "the SQL has %d bytes; max_sql_bytes is %d", len(q.SQL), r.limits.MaxSQLBytes)
 	}
-	switch {
-	case timeout < 0:
-		return nil, lake.Errorf(lake.CodeInvalidRequest, "a timeout must be positive")
-	case timeout == 0:
-		timeout = min(r.limits.Timeout, r.limits.MaxTimeout)
-	case timeout > r.limits.MaxTimeout:
-		return nil, lake.Errorf(lake.CodeInvalidRequest, "the timeout %s is above max_query_timeout (%s)", timeout, r.limits.MaxTimeout)
+	timeout, err := r.timeout(timeout)
+	if err != nil {
+		return nil, err
 	}
 	q.ID = uuid.NewString()
 	q.Deadline = time.Now().Add(timeout)
@@ -104,6 +100,25 @@ func (r *Runner) Run(ctx context.Context, q worker.QueryRequest, timeout time.Du
 		leave()
 		end()
 	})}, nil
+}
+
+// timeout is what a query gets that asks for one, 0 for none.
+func (r *Runner) timeout(asked time.Duration) (time.Duration, error) {
+	switch {
+	case asked < 0:
+		return 0, lake.Errorf(lake.CodeInvalidRequest, "a timeout must be positive")
+	case asked == 0:
+		return min(r.limits.Timeout, r.limits.MaxTimeout), nil
+	case asked > r.limits.MaxTimeout:
+		return 0, lake.Errorf(lake.CodeInvalidRequest, "the timeout %s is above max_query_timeout (%s)", asked, r.limits.MaxTimeout)
+	}
+	return asked, nil
+}
+
+// Deadline is when a query that begins now must have ended.
+func (r *Runner) Deadline(timeout time.Duration) (time.Time, error) {
+	timeout, err := r.timeout(timeout)
+	return time.Now().Add(timeout), err
 }
 
 // explain says in words why a query's context ended.

@@ -21,6 +21,9 @@ type Column struct {
 type Head struct {
 	ReadPoints map[string]lake.Place
 	ServedFrom map[string]string
+	// Repeatable says that another run at the same read points gives the same
+	// answer, as far as SQL decides it. No format shows it.
+	Repeatable bool
 }
 
 // Tail is what is known after them.

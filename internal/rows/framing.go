@@ -77,12 +77,33 @@ func (f *jsonFraming) end(o *out, tail Tail) error {
 	if f.wrote {
 		o.buf = append(o.buf, '\n')
 	}
-	o.buf = append(o.buf, `],"row_count":`...)
-	o.buf = strconv.AppendInt(o.buf, tail.RowCount, 10)
-	o.buf = append(o.buf, `,"elapsed_ms":`...)
-	o.buf = strconv.AppendFloat(o.buf, tail.ElapsedMS, 'f', 3, 64)
-	o.buf = append(o.buf, '}', '\n')
+	o.buf = AppendTail(o.buf, OutJSON, tail)
 	return nil
+}
+
+const jsonTail = `],"row_count":`
+
+// AppendTail appends what follows the rows of a whole answer: nothing, but for
+// OutJSON.
+func AppendTail(dst []byte, f OutFormat, tail Tail) []byte {
+	if f != OutJSON {
+		return dst
+	}
+	dst = append(dst, jsonTail...)
+	dst = strconv.AppendInt(dst, tail.RowCount, 10)
+	dst = append(dst, `,"elapsed_ms":`...)
+	dst = strconv.AppendFloat(dst, tail.ElapsedMS, 'f', 3, 64)
+	return append(dst, '}', '\n')
+}
+
+// CutTail takes off a whole answer what AppendTail appended; ok is false where it
+// has no tail.
+func CutTail(f OutFormat, answer []byte) (cut []byte, ok bool) {
+	if f != OutJSON {
+		return answer, true
+	}
+	at := bytes.LastIndex(answer, []byte(jsonTail)) // a text in a row has no bare quotes
+	return answer[:max(0, at)], at >= 0
 }
 
 // ndjsonFraming writes an object a row. Names that come twice are made unique

@@ -28,6 +28,8 @@ func (s *Serving) admit(ctx context.Context, sess *session, req Request) (plan, 
 	}
 	p := plan{sql: checked.SQL, params: req.Params, datasets: checked.Datasets}
 	switch checked.Kind {
+	case duck.Select:
+		p.repeatable = !checked.Volatile
 	case duck.Explain:
 		p.clean = true
 	case duck.ShowTables:

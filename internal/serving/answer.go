@@ -20,6 +20,7 @@ type Answer struct {
 	Schema     *arrow.Schema
 	ReadPoints map[string]lake.Place // by lake.Name.String() as the dataset is named
 	ServedFrom map[string]string     // likewise; lake.ServedFromImage or ServedFromParquet
+	Repeatable bool                  // another run at the same read points gives the same answer
 
 	s      *Serving
 	sess   *session
@@ -33,7 +34,7 @@ type Answer struct {
 
 func newAnswer(s *Serving, sess *session, r *reading, stream *duck.Stream, p plan) *Answer {
 	a := &Answer{s: s, sess: sess, read: r, stream: stream, clean: p.clean,
-		Schema: stream.Schema(), ReadPoints: r.points, ServedFrom: r.from}
+		Schema: stream.Schema(), ReadPoints: r.points, ServedFrom: r.from, Repeatable: p.repeatable}
 	for _, c := range stream.Columns() {
 		a.Columns = append(a.Columns, rows.Column{Name: c.Name, Type: c.Type})
 	}

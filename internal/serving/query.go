@@ -64,6 +64,8 @@ type plan struct {
 	datasets []lake.Name
 	whole    bool // it reads the list of datasets: all that was heard must show
 	clean    bool // its text values may name files: take their folders out
+	// repeatable says that another run at the same read points gives the same answer.
+	repeatable bool
 }
 
 // run begins the plan's transaction and starts its statement.

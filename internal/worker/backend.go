@@ -150,7 +150,7 @@ func (b servingBackend) Close() error {
 type servingAnswer struct{ a *serving.Answer }
 
 func (x servingAnswer) Head() rows.Head {
-	return rows.Head{ReadPoints: x.a.ReadPoints, ServedFrom: x.a.ServedFrom}
+	return rows.Head{ReadPoints: x.a.ReadPoints, ServedFrom: x.a.ServedFrom, Repeatable: x.a.Repeatable}
 }
 func (x servingAnswer) Columns() []rows.Column { return x.a.Columns }
 func (x servingAnswer) Schema() *arrow.Schema  { return x.a.Schema }
