@@ -19,6 +19,7 @@ type Conn struct {
 	db     *DB
 	conn   duckdb.Connection
 	stream *Stream // the one that is open, or nil
+	kept   []*Statement
 }
 
 // Conn opens a connection.
@@ -37,6 +38,10 @@ func (db *DB) Conn(ctx context.Context) (*Conn, error) {
 // closes it. It can be called twice.
 func (c *Conn) Close() {
 	c.endStream()
+	for _, st := range c.kept {
+		st.free()
+	}
+	c.kept = nil
 	duckdb.Disconnect(&c.conn)
 }
 

@@ -31,10 +31,15 @@ func (c *Conn) Query(ctx context.Context, sql string, params Params) (*Stream, e
 
 // start takes the statement up to its first rows.
 func (s *Stream) start(ctx context.Context, sql string, params Params) error {
-	db := s.conn.db
 	if duckdb.Prepare(s.conn.conn, sql, &s.statement) == duckdb.StateError {
-		return db.failure(ctx, duckdb.PrepareError(s.statement))
+		return s.conn.db.failure(ctx, duckdb.PrepareError(s.statement))
 	}
+	return s.run(ctx, params)
+}
+
+// run takes the prepared statement up to its first rows.
+func (s *Stream) run(ctx context.Context, params Params) error {
+	db := s.conn.db
 	if err := params.bind(s.statement); err != nil {
 		return err
 	}
@@ -46,7 +51,15 @@ func (s *Stream) start(ctx context.Context, sql string, params Params) error {
 	if duckdb.ExecutePending(pending, &s.result) == duckdb.StateError {
 		return db.failure(ctx, duckdb.ResultError(&s.result))
 	}
-	return s.readColumns()
+	if s.kept != nil && s.kept.shape != nil {
+		s.shape = s.kept.shape
+		return nil
+	}
+	err := s.readColumns()
+	if s.kept != nil {
+		s.kept.shape = s.shape
+	}
+	return err
 }
 
 // Rows runs one statement and gives all its rows, for small internal results.
@@ -59,8 +72,12 @@ func (c *Conn) Rows(ctx context.Context, sql string, params ...any) ([][]any, er
 	if err != nil {
 		return nil, err
 	}
+	return s.rows(ctx)
+}
+
+// rows reads the stream to its end, and closes it.
+func (s *Stream) rows(ctx context.Context) (out [][]any, err error) {
 	defer s.Close()
-	var out [][]any
 	for {
 		batch, err := s.Next(ctx)
 		if errors.Is(err, io.EOF) {

@@ -27,21 +27,27 @@ type Column struct{ Name, Type string }
 type Stream struct {
 	conn      *Conn
 	statement duckdb.PreparedStatement
+	kept      *Statement // whose statement and shape it has, nil: its own
 	result    duckdb.Result
-	options   duckdb.ArrowOptions
-	columns   []Column
-	wire      *arrow.Schema // as DuckDB exports the batches
-	schema    *arrow.Schema // as they leave
-	leave     []conversion  // from wire to schema, a column each; nil where they are the same
-	over      error         // what Next says from now on: io.EOF or the failure
+	shape     *resultShape
+	over      error // what Next says from now on: io.EOF or the failure
+}
+
+// resultShape is what a result's columns are and how they leave.
+type resultShape struct {
+	options duckdb.ArrowOptions
+	columns []Column
+	wire    *arrow.Schema // as DuckDB exports the batches
+	schema  *arrow.Schema // as they leave
+	leave   []conversion  // from wire to schema, a column each; nil where they are the same
 }
 
 // Columns are the result's columns in order.
-func (s *Stream) Columns() []Column { return s.columns }
+func (s *Stream) Columns() []Column { return s.shape.columns }
 
 // Schema is the Arrow schema of the batches; see results.go for what becomes
 // what.
-func (s *Stream) Schema() *arrow.Schema { return s.schema }
+func (s *Stream) Schema() *arrow.Schema { return s.shape.schema }
 
 // Next gives the next batch, of 1 to 2,048 rows, which the caller releases;
 // io.EOF at the end. An error can come after any number of batches, and then
@@ -78,7 +84,7 @@ func (s *Stream) fetch(ctx context.Context) (arrow.RecordBatch, error) {
 			duckdb.DestroyDataChunk(&chunk)
 			continue
 		}
-		batch, fault := duckdb.DataChunkToArrowArray(s.options, s.wire, chunk)
+		batch, fault := duckdb.DataChunkToArrowArray(s.shape.options, s.shape.wire, chunk)
 		duckdb.DestroyDataChunk(&chunk)
 		if err := s.conn.db.fault(ctx, &fault); err != nil {
 			return nil, err
@@ -91,31 +97,33 @@ func (s *Stream) fetch(ctx context.Context) (arrow.RecordBatch, error) {
 // the former.
 func (s *Stream) convert(batch arrow.RecordBatch) (arrow.RecordBatch, error) {
 	defer batch.Release()
-	columns := make([]arrow.Array, 0, len(s.columns))
+	columns := make([]arrow.Array, 0, len(s.shape.columns))
 	defer func() {
 		for _, c := range columns {
 			c.Release()
 		}
 	}()
 	for i, column := range batch.Columns() {
-		if s.leave[i] == nil {
+		if s.shape.leave[i] == nil {
 			column.Retain()
 			columns = append(columns, column)
 			continue
 		}
-		data, err := s.leave[i](column.Data())
+		data, err := s.shape.leave[i](column.Data())
 		if err != nil {
-			return nil, lake.Step("column "+s.columns[i].Name, err)
+			return nil, lake.Step("column "+s.shape.columns[i].Name, err)
 		}
 		columns = append(columns, array.MakeFromData(data))
 		data.Release()
 	}
-	return array.NewRecordBatch(s.schema, columns, batch.NumRows()), nil
+	return array.NewRecordBatch(s.shape.schema, columns, batch.NumRows()), nil
 }
 
 // readColumns takes names and types from the result and plans how each column
 // leaves.
 func (s *Stream) readColumns() error {
+	sh := &resultShape{}
+	s.shape = sh
 	n := int(duckdb.ColumnCount(&s.result))
 	types := make([]duckdb.LogicalType, n)
 	names := make([]string, n)
@@ -128,27 +136,27 @@ func (s *Stream) readColumns() error {
 			duckdb.DestroyLogicalType(&types[i])
 		}
 	}()
-	s.columns = make([]Column, n)
+	sh.columns = make([]Column, n)
 	for i := range n {
-		s.columns[i] = Column{names[i], typeSQL(types[i])}
+		sh.columns[i] = Column{names[i], typeSQL(types[i])}
 		if err := canLeave(types[i]); err != nil {
 			return lake.Step("column "+names[i], err)
 		}
 	}
-	s.options = duckdb.ResultGetArrowOptions(&s.result)
-	wire, fault := duckdb.NewArrowSchema(s.options, types, names)
+	sh.options = duckdb.ResultGetArrowOptions(&s.result)
+	wire, fault := duckdb.NewArrowSchema(sh.options, types, names)
 	if err := s.conn.db.fault(context.Background(), &fault); err != nil {
 		return err
 	}
-	s.leave = make([]conversion, n)
+	sh.leave = make([]conversion, n)
 	stored, fields := make([]arrow.Field, n), make([]arrow.Field, n)
 	for i, f := range wire.Fields() {
 		stored[i] = arrow.Field{Name: names[i], Type: storage(f.Type), Nullable: true}
 		out, leave := leaving(types[i], stored[i].Type)
 		fields[i] = arrow.Field{Name: names[i], Type: out, Nullable: true}
-		s.leave[i] = leave
+		sh.leave[i] = leave
 	}
-	s.wire, s.schema = arrow.NewSchema(stored, nil), arrow.NewSchema(fields, nil)
+	sh.wire, sh.schema = arrow.NewSchema(stored, nil), arrow.NewSchema(fields, nil)
 	return nil
 }
 
@@ -180,8 +188,13 @@ func (s *Stream) Close() {
 }
 
 func (s *Stream) free() {
-	duckdb.DestroyArrowOptions(&s.options)
 	duckdb.DestroyResult(&s.result)
+	if s.kept != nil {
+		return
+	}
+	if s.shape != nil {
+		duckdb.DestroyArrowOptions(&s.shape.options)
+	}
 	duckdb.DestroyPrepare(&s.statement)
 }
 

@@ -15,14 +15,7 @@ import (
 
 // admit passes SQL through the gate and plans what to run for it.
 func (s *Serving) admit(ctx context.Context, sess *session, req Request) (plan, error) {
-	checked, err := sess.gate.Check(ctx, req.SQL, duck.GateEnv{
-		MaxSQLBytes: req.MaxSQLBytes,
-		Dataset: func(namespace, name string) (lake.Name, bool) {
-			_, d, ok := s.ear.find(lake.Name{Namespace: namespace, Dataset: name})
-			return d.name, ok
-		},
-		Names: s.ear.list,
-	})
+	checked, err := s.check(ctx, sess, req)
 	if err != nil {
 		return plan{}, err
 	}
@@ -40,6 +33,26 @@ func (s *Serving) admit(ctx context.Context, sess *session, req Request) (plan, 
 		}
 	}
 	return p, nil
+}
+
+// check passes SQL through the gate, unless it has passed before.
+func (s *Serving) check(ctx context.Context, sess *session, req Request) (duck.Checked, error) {
+	names := s.ear.namesVersion() // before the names are read
+	if checked, ok := s.gated.get(req.SQL, names); ok && (req.MaxSQLBytes <= 0 || len(req.SQL) <= req.MaxSQLBytes) {
+		return checked, nil
+	}
+	checked, err := sess.gate.Check(ctx, req.SQL, duck.GateEnv{
+		MaxSQLBytes: req.MaxSQLBytes,
+		Dataset: func(namespace, name string) (lake.Name, bool) {
+			_, d, ok := s.ear.find(lake.Name{Namespace: namespace, Dataset: name})
+			return d.name, ok
+		},
+		Names: s.ear.list,
+	})
+	if err == nil {
+		s.gated.put(req.SQL, names, checked)
+	}
+	return checked, err
 }
 
 // showTables lists the datasets as a query names them.

@@ -22,6 +22,7 @@ type ear struct {
 		since    time.Time               // when the oldest in the queue came
 		waiters  int                     // who wait for something to be applied
 		names    map[string]string       // lake.Name.Key() → table uuid
+		namesAt  int64                   // version of names and of how they are written
 		datasets map[string]heardDataset // by table uuid
 		served   map[string]served       // by table uuid
 		asked    []string                // table uuids: see ask
@@ -125,6 +126,9 @@ func (e *ear) note(entry lake.Entry, number int64) {
 	switch {
 	case entry.Publish != nil:
 		p := entry.Publish
+		if d, ok := e.mu.datasets[p.TableUUID]; !ok || d.name != p.Name {
+			e.mu.namesAt++
+		}
 		e.rename(p.TableUUID, p.Name)
 		e.mu.datasets[p.TableUUID] = heardDataset{p.Name, p.Schema, number, number}
 	case entry.Apply != nil:
@@ -134,6 +138,7 @@ func (e *ear) note(entry lake.Entry, number int64) {
 		}
 	case entry.Rename != nil:
 		if d, ok := e.mu.datasets[entry.Rename.TableUUID]; ok {
+			e.mu.namesAt++
 			e.rename(entry.Rename.TableUUID, entry.Rename.To)
 			d.name, d.last = entry.Rename.To, number
 			e.mu.datasets[entry.Rename.TableUUID] = d
@@ -143,6 +148,7 @@ func (e *ear) note(entry lake.Entry, number int64) {
 			if e.mu.names[d.name.Key()] == entry.Drop.TableUUID {
 				delete(e.mu.names, d.name.Key())
 			}
+			e.mu.namesAt++
 			delete(e.mu.datasets, entry.Drop.TableUUID)
 		}
 	}
@@ -378,6 +384,13 @@ func (e *ear) find(name lake.Name) (uuid string, d heardDataset, ok bool) {
 	defer e.mu.Unlock()
 	uuid, ok = e.mu.names[name.Key()]
 	return uuid, e.mu.datasets[uuid], ok
+}
+
+// namesVersion moves whenever a dataset gets, loses or changes its name.
+func (e *ear) namesVersion() int64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.mu.namesAt
 }
 
 // dataset gives a dataset by its table uuid as heard last.

@@ -154,7 +154,7 @@ func (s *Serving) tryBegin(ctx context.Context, sess *session, p plan) (_ *readi
 // fix begins the transaction and reads where the datasets stand, which fixes
 // the snapshot. ok is false when they moved since their guards were taken.
 func (r *reading) fix(ctx context.Context, names []lake.Name, uuids []string) (ok bool, err error) {
-	if err := r.sess.conn.Exec(ctx, "BEGIN TRANSACTION READ ONLY"); err != nil {
+	if err := r.sess.begin.Exec(ctx); err != nil {
 		return false, err
 	}
 	quoted := make([]string, len(uuids))
@@ -165,7 +165,7 @@ func (r *reading) fix(ctx context.Context, names []lake.Name, uuids []string) (o
 	if len(quoted) > 0 {
 		where = "table_uuid IN (" + strings.Join(quoted, ", ") + ")"
 	}
-	rows, err := r.sess.conn.Rows(ctx, "SELECT table_uuid, namespace, name, sequence, snapshot, hot, files FROM "+internal("datasets")+" WHERE "+where)
+	rows, err := r.sess.standing(ctx, where)
 	if err != nil {
 		return false, err
 	}
@@ -197,7 +197,7 @@ func (r *reading) fix(ctx context.Context, names []lake.Name, uuids []string) (o
 
 // end ends the transaction and says whether the connection is still sound.
 func (r *reading) end(ctx context.Context) bool {
-	err := r.sess.conn.Exec(context.WithoutCancel(ctx), "ROLLBACK")
+	err := r.sess.rollback.Exec(context.WithoutCancel(ctx))
 	r.s.readers.leave(r.number, r.ticket)
 	// Where BEGIN itself failed there is none to roll back.
 	return err == nil || !duck.IsFatal(err) && strings.Contains(err.Error(), "no transaction is active")

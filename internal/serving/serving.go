@@ -35,6 +35,7 @@ type Serving struct {
 	ear     *ear
 	pool    *pool
 	readers readers
+	gated   *gated
 	orders  *orders
 	board   board
 	writer  *publisher
@@ -71,7 +72,7 @@ func Open(ctx context.Context, o Options) (*Serving, error) {
 		db.Close()
 		return nil, err
 	}
-	s := &Serving{log: o.Log, db: db, ear: newEar(), pool: newPool(db, o.MaxConcurrent), orders: newOrders(), dirs: o.Duck.AllowedDirs}
+	s := &Serving{log: o.Log, db: db, ear: newEar(), pool: newPool(db, o.MaxConcurrent), orders: newOrders(), gated: newGated(), dirs: o.Duck.AllowedDirs}
 	s.readers.open, s.readers.tickets = map[int64]int{}, map[int64]struct{}{}
 	p := &publisher{
 		conn: conn, ear: s.ear, log: o.Log, largeBytes: o.LargeDeltaBytes, fatal: o.Fatal,
