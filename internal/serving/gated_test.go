@@ -75,3 +75,25 @@ func TestSoManyTextsAreKept(t *testing.T) {
 		t.Fatal("a long text is kept")
 	}
 }
+
+// Where datasets stand is read by a plan that is kept while datasets come and go.
+func TestWhereDatasetsStandIsReadAnew(t *testing.T) {
+	l := newTestLake(t, Options{MaxConcurrent: 1}).begin() // one session
+	l.publish("u", "d", row(1, "a"))
+	for i := range 5 {
+		l.ask("SELECT * FROM d")
+		other := fmt.Sprint("o", i)
+		l.publish(other, other, row(1, "a"))
+		got, a := l.ask(fmt.Sprintf("SELECT count(*) FROM d, %s", other))
+		if len(got) != 1 || len(a.ReadPoints) != 2 {
+			t.Fatalf("%v, %v", got, a.ReadPoints)
+		}
+		l.tell(applyEntry("u", l.delta("u", simple(t), int64(i+1), []change{{row: row(10+i, "b")}})))
+		if _, a = l.ask("SELECT * FROM d"); len(a.ReadPoints) != 1 || a.ReadPoints["d"].Sequence != int64(i+1) {
+			t.Fatalf("%v", a.ReadPoints)
+		}
+		if i%2 == 1 {
+			l.tell(lake.Entry{Drop: &lake.Drop{TableUUID: other}})
+		}
+	}
+}

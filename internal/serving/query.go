@@ -161,10 +161,8 @@ func (r *reading) fix(ctx context.Context, names []lake.Name, uuids []string) (o
 	for i, u := range uuids {
 		quoted[i] = lake.QuoteString(u)
 	}
-	where := "false"
-	if len(quoted) > 0 {
-		where = "table_uuid IN (" + strings.Join(quoted, ", ") + ")"
-	}
+	// A function, as the plan is kept: see duck.Statement.
+	where := "list_contains([" + strings.Join(quoted, ", ") + "]::VARCHAR[], table_uuid)"
 	rows, err := r.sess.standing(ctx, where)
 	if err != nil {
 		return false, err
