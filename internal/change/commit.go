@@ -10,6 +10,7 @@ import (
 
 	"tarn/internal/dataset"
 	"tarn/internal/format"
+	"tarn/internal/keys"
 	"tarn/internal/lake"
 )
 
@@ -67,8 +68,12 @@ func (c *Committer) commit(ctx context.Context, batch []*waiting) {
 			c.shared.Log.Warn("a job's file stays until its scratch folder goes", "err", err)
 		}
 	}
+	keys := c.changed(s, taken)
 	c.shared.Stream.Do(func() []lake.Entry {
 		c.ds.Append(d)
+		if c.shared.Rows != nil {
+			c.shared.Rows.Changed(s.UUID, sequence, keys)
+		}
 		return []lake.Entry{{Apply: &lake.Apply{TableUUID: s.UUID, Deltas: []lake.Delta{d}}}}
 	})
 	for i, w := range taken {
@@ -77,6 +82,29 @@ func (c *Committer) commit(ctx context.Context, batch []*waiting) {
 			ETag: dataset.ETag(s.UUID, sequence, requests[i].Place),
 		}, nil)
 	}
+}
+
+// mostKeys is how many changed keys are told one by one; beyond it the rows that are
+// kept are soon read again.
+const mostKeys = 4096
+
+// changed gives the keys of a batch, nil where they are not known or nobody asks.
+func (c *Committer) changed(s *dataset.State, taken []*waiting) []string {
+	if c.shared.Rows == nil || !s.Schema.Keyed() || taken[0].File != "" || c.lastRows > mostKeys || !c.shared.Rows.Watching(s.UUID) {
+		return nil
+	}
+	enc := keys.NewEncoder(s.Schema.KeySchema(), s.Schema.KeyIndexes())
+	out := make([]string, 0, c.lastRows)
+	var key []byte
+	for _, w := range taken {
+		for _, ch := range w.Changes {
+			for row := range int(ch.Rows.NumRows()) {
+				key = enc.Append(key[:0], ch.Rows, row)
+				out = append(out, string(key))
+			}
+		}
+	}
+	return out
 }
 
 func (c *Committer) header(s *dataset.State, requests []lake.Request) format.DeltaHeader {

@@ -29,9 +29,20 @@ type Shared struct {
 	Epoch  int64
 	Limits Limits
 	Log    *slog.Logger
+	Rows   Rows // nil: nobody keeps rows
 	// Settling says whether an outcome of the catalog is unknown now, for which
 	// exclusive steps may be waiting.
 	Settling func() bool
+}
+
+// Rows is told which rows of a dataset changed. Both are called by the committers;
+// Changed under the stream's lock, in the step that makes the changes visible.
+type Rows interface {
+	// Watching says whether anybody has use for the keys.
+	Watching(tableUUID string) bool
+	// Changed names the keys, by their keys.Encoder, of the changes that brought the
+	// dataset to a sequence; nil: any.
+	Changed(tableUUID string, sequence int64, keys []string)
 }
 
 // Committer gives a dataset's sequences out: it takes what waits, makes one

@@ -173,3 +173,94 @@ func TestI1WithAnswersGivenAgain(t *testing.T) {
 		t.Error("nothing changes any more")
 	}
 }
+
+// Rows by key are kept until their key changes: what is read is always what was
+// acknowledged, with the ETag of the same state.
+func TestARowIsReadAgain(t *testing.T) {
+	o := filled(t, 50)
+	defer o.close()
+	read := func(key, want string) string {
+		t.Helper()
+		row, etag, err := o.Row(context.Background(), name(t, "t"), key)
+		if want == "" {
+			wantCode(t, err, lake.CodeRowNotFound)
+			return ""
+		}
+		if err != nil || string(row) != want {
+			t.Fatalf("%s: %s, %v; want %s", key, row, err, want)
+		}
+		return etag
+	}
+	hits := func() int64 { return o.cache().Results.Hits }
+	first := read("7", `{"id":7,"v":7}`)
+	before := hits()
+	if again := read("7", `{"id":7,"v":7}`); again != first || hits() != before+1 {
+		t.Fatalf("%s, then %s; %d hits, then %d", first, again, before, hits())
+	}
+	read("1000", "")
+	read("1000", "")
+	r := o.change("t", engine.OpUpsert, `{"id":1000,"v":1}`, `{"id":8,"v":-8}`)
+	if etag := read("7", `{"id":7,"v":7}`); etag != r.ETag || hits() != before+3 { // another key changed: still kept
+		t.Fatalf("%s, and the dataset is at %s; %d hits after %d", etag, r.ETag, hits(), before)
+	}
+	read("1000", `{"id":1000,"v":1}`)
+	read("8", `{"id":8,"v":-8}`)
+	o.change("t", engine.OpDelete, `{"id":7}`)
+	read("7", "")
+	o.compact("t")
+	read("7", "")
+	read("8", `{"id":8,"v":-8}`)
+	if _, err := o.importText("t", engine.ImportReplace, rows.CSV, nil, engine.DuplicateError, "id,v\n7,70\n"); err != nil {
+		t.Fatal(err)
+	}
+	read("7", `{"id":7,"v":70}`)
+	read("8", "")
+	if _, err := o.Rename(context.Background(), name(t, "t"), name(t, "u"), engine.Idempotency{}); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err := o.Row(context.Background(), name(t, "t"), "7")
+	wantCode(t, err, lake.CodeDatasetNotFound)
+}
+
+// Each writer reads its own row back at once, while others read it too.
+func TestI1WithRowsReadAgain(t *testing.T) {
+	o := openLake(t, t.TempDir(), func(o *engine.Options) { o.Settings.SpoolBytes = 200 }) // some go through a job
+	defer o.close()
+	o.create("t", schema(t, []string{"id"}, "id BIGINT", "n BIGINT"))
+	const writers, rounds = 4, 40
+	done := make(chan struct{})
+	var others, group sync.WaitGroup
+	for range 2 {
+		others.Go(func() {
+			for i := 0; !closed(done); i++ {
+				if _, _, err := o.Row(context.Background(), name(t, "t"), fmt.Sprint(i%writers)); err != nil && lake.CodeOf(err) != lake.CodeRowNotFound {
+					t.Errorf("read: %v", err)
+				}
+			}
+		})
+	}
+	for w := range writers {
+		group.Go(func() {
+			for n := range rounds {
+				lines := []string{fmt.Sprintf(`{"id":%d,"n":%d}`, w, n)}
+				if n%10 == 9 {
+					for i := range 10 {
+						lines = append(lines, fmt.Sprintf(`{"id":%d,"n":0}`, 100+w*10+i))
+					}
+				}
+				if _, err := o.tryChange("t", engine.OpUpsert, lines...); err != nil {
+					t.Errorf("change: %v", err)
+					return
+				}
+				for range 2 {
+					if row, _, err := o.Row(context.Background(), name(t, "t"), fmt.Sprint(w)); err != nil || string(row) != lines[0] {
+						t.Errorf("%s is acknowledged and read is %s, %v", lines[0], row, err)
+					}
+				}
+			}
+		})
+	}
+	group.Wait()
+	close(done)
+	others.Wait()
+}

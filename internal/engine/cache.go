@@ -6,14 +6,12 @@ import (
 
 	"tarn/internal/cache"
 	"tarn/internal/lake"
-	"tarn/internal/results"
 	"tarn/internal/rows"
 )
 
 // openCache opens the policy over the worker's images.
 func (e *Engine) openCache() (err error) {
-	images, answers := e.set.cacheShares()
-	e.results = results.New(answers)
+	images, _ := e.set.cacheShares()
 	e.cache, err = cache.New(cache.Options{
 		BudgetBytes: images, Worker: e.worker, Datasets: e.cachable,
 		PinsPath: filepath.Join(e.opts.State, "pins.json"), Log: e.log,

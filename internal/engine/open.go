@@ -135,9 +135,12 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	if err != nil {
 		return nil, err
 	}
+	_, answers := e.set.cacheShares()
+	e.results = results.New(answers)
 	e.shared = &change.Shared{
 		Clock: change.NewClock(time.Now, last.position, last.at),
 		Epoch: e.shop.Catalog.Current().Epoch, Log: e.log, Limits: e.set.changeLimits(),
+		Rows:     e.results,
 		Settling: e.shop.Settling,
 	}
 	e.stream = worker.NewStream(e.replay)

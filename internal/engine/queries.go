@@ -1,16 +1,13 @@
 package engine
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
-	"net/url"
 	"strings"
 	"time"
 
 	"tarn/internal/dataset"
-	"tarn/internal/keys"
 	"tarn/internal/lake"
 	"tarn/internal/query"
 	"tarn/internal/results"
@@ -156,53 +153,6 @@ func (e *Engine) etagAt(m *member, head rows.Head) string {
 		}
 	}
 	return ""
-}
-
-// Row gives one row by its key as a JSON object.
-func (e *Engine) Row(ctx context.Context, name lake.Name, key string) ([]byte, string, error) {
-	m, err := e.keyed(name)
-	if err != nil {
-		return nil, "", err
-	}
-	s := m.ds.State()
-	body, err := keyAsCSV(s.Schema, key)
-	if err != nil {
-		return nil, "", err
-	}
-	a, err := e.get(ctx, m, rows.CSV, body, rows.OutNDJSON)
-	if err != nil {
-		return nil, "", err
-	}
-	defer a.Body.Close()
-	row, err := io.ReadAll(a.Body)
-	if err != nil {
-		return nil, "", err
-	}
-	if row = bytes.TrimSpace(row); len(row) == 0 {
-		return nil, "", lake.Errorf(lake.CodeRowNotFound, "%s has no row with the key %s", name, key)
-	}
-	return row, a.ETag, nil
-}
-
-// keyAsCSV is the key of a URL's path as a CSV body of one row. Every field is
-// quoted: an empty text is a value, not a null.
-func keyAsCSV(schema lake.Schema, key string) ([]byte, error) {
-	if _, err := keys.ParsePath(schema.KeySchema(), key); err != nil {
-		return nil, err
-	}
-	parts := strings.Split(key, ",")
-	for i, p := range parts {
-		text, err := url.PathUnescape(p)
-		if err != nil {
-			return nil, lake.Errorf(lake.CodeInvalidRequest, "the key %q: %w", key, err)
-		}
-		parts[i] = lake.QuoteIdent(text)
-	}
-	head := make([]string, len(schema.Key))
-	for i, name := range schema.Key {
-		head[i] = lake.QuoteIdent(name)
-	}
-	return []byte(strings.Join(head, ",") + "\n" + strings.Join(parts, ",") + "\n"), nil
 }
 
 // ask runs SQL of our own and decodes its NDJSON answer into out, a pointer to a

@@ -1,6 +1,7 @@
 // Package results holds answers that were given, to give them again: while the
 // read points of their datasets are the same, the same query has the same answer
-// (I3), and needs no worker.
+// (I3), and needs no worker. It holds rows by their keys too (rows.go), each until
+// its key is changed.
 //
 // Words. A *question* is what decides an answer beside the data: the SQL with its
 // white space made plain, the parameters, the format. An *entry* is one whole

@@ -19,9 +19,9 @@ type Entry struct {
 type Stats struct {
 	BudgetBytes int64
 	UsedBytes   int64
-	Entries     int
-	Hits        int64 // queries that were answered from an entry
-	Misses      int64 // queries that were not
+	Entries     int   // answers and rows
+	Hits        int64 // queries that were answered from an entry, and reads of a row
+	Misses      int64 // those that were not
 }
 
 // Cache is the entries, one a question, under a budget of bytes.
@@ -31,22 +31,26 @@ type Cache struct {
 	mu struct {
 		sync.Mutex
 		entries      map[Question]*list.Element // of held
-		recent       *list.List                 // the least recently used last
+		rows         map[string]*rowsOf         // by table uuid
+		recent       *list.List                 // entries and rows, the least recently used last
 		used         int64
 		hits, misses int64
 	}
 }
 
+// held is an entry by its question, or a row by its key.
 type held struct {
 	question Question
 	entry    *Entry
 	bytes    int64
+	rows     *rowsOf // nil for an answer
+	key      string
 }
 
 // New makes a cache; a budget of 0 or less keeps nothing.
 func New(budgetBytes int64) *Cache {
 	c := &Cache{budget: max(0, budgetBytes)}
-	c.mu.entries, c.mu.recent = map[Question]*list.Element{}, list.New()
+	c.mu.entries, c.mu.rows, c.mu.recent = map[Question]*list.Element{}, map[string]*rowsOf{}, list.New()
 	return c
 }
 
@@ -113,24 +117,37 @@ func (c *Cache) put(q Question, e *Entry) {
 	if at := c.mu.entries[q]; at != nil {
 		c.remove(at)
 	}
-	c.mu.entries[q] = c.mu.recent.PushFront(&held{q, e, bytes})
-	for c.mu.used += bytes; c.mu.used > c.budget; {
+	c.mu.entries[q] = c.add(&held{question: q, entry: e, bytes: bytes})
+}
+
+// add makes room and takes something in; mu is held.
+func (c *Cache) add(h *held) *list.Element {
+	for c.mu.used += h.bytes; c.mu.used > c.budget; {
 		c.remove(c.mu.recent.Back())
 	}
+	return c.mu.recent.PushFront(h)
 }
 
 // remove takes an entry out; mu is held.
 func (c *Cache) remove(at *list.Element) {
 	h := at.Value.(*held)
 	c.mu.recent.Remove(at)
-	delete(c.mu.entries, h.question)
+	if h.rows != nil {
+		delete(h.rows.entries, h.key)
+	} else {
+		delete(c.mu.entries, h.question)
+	}
 	c.mu.used -= h.bytes
 }
 
-// Forget takes out every answer about a dataset.
+// Forget takes out every answer about a dataset, and its rows.
 func (c *Cache) Forget(tableUUID string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if r := c.mu.rows[tableUUID]; r != nil {
+		c.forgetRows(r)
+		delete(c.mu.rows, tableUUID)
+	}
 	for at := c.mu.recent.Front(); at != nil; {
 		next := at.Next()
 		for _, p := range at.Value.(*held).entry.Head.ReadPoints {
@@ -147,5 +164,5 @@ func (c *Cache) Forget(tableUUID string) {
 func (c *Cache) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return Stats{BudgetBytes: c.budget, UsedBytes: c.mu.used, Entries: len(c.mu.entries), Hits: c.mu.hits, Misses: c.mu.misses}
+	return Stats{BudgetBytes: c.budget, UsedBytes: c.mu.used, Entries: c.mu.recent.Len(), Hits: c.mu.hits, Misses: c.mu.misses}
 }
