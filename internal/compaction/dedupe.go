@@ -98,6 +98,7 @@ func (d *deduper) commit(ctx context.Context, h *change.Held) (Outcome, error) {
 	out.FinalRows, _ = next.BaseSize()
 	out.Added = len(d.result.Outputs)
 	out.Plan.Rewrite, out.Plan.Keep = s.Files, nil
+	_, out.Plan.RewriteBytes = s.BaseSize()
 	out.Plan.Reason = "earlier duplicates were removed by the columns asked for"
 	return out, nil
 }

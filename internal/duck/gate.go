@@ -147,9 +147,15 @@ func notARead(text statementText) error {
 		return refused("a PIVOT without its values").
 			WithHint("list the values: PIVOT … ON column IN ('a', 'b') USING …")
 	}
-	return refused("%s, which is no read", strings.ToUpper(text.firstWord)).
+	what := strings.ToUpper(text.firstWord)
+	if reads[what] { // the first statement is one, and another is not
+		what = "a statement behind " + what
+	}
+	return refused("%s, which is no read", what).
 		WithHint("SQL only reads here: SELECT, SHOW TABLES, DESCRIBE, SUMMARIZE, EXPLAIN; rows are changed by upsert and delete")
 }
+
+var reads = map[string]bool{"SELECT": true, "WITH": true, "FROM": true, "VALUES": true, "TABLE": true, "(": true}
 
 // refused is an error of the gate: "the gate refuses …".
 func refused(format string, args ...any) *lake.Error {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"cmp"
 	"io"
 	"time"
 
@@ -31,7 +32,7 @@ func (e *Engine) again(q results.Question, r QueryRequest) *Answer {
 	e.metrics.queried(took, nil)
 	tail := rows.Tail{RowCount: entry.RowCount, ElapsedMS: float64(took.Microseconds()) / 1000}
 	return &Answer{
-		ID: uuid.NewString(), ContentType: entry.ContentType, Head: entry.Head, Deadline: until, Again: true,
+		ID: cmp.Or(r.ID, uuid.NewString()), ContentType: entry.ContentType, Head: entry.Head, Deadline: until, Again: true,
 		Body: io.NopCloser(io.MultiReader(bytes.NewReader(entry.Body), bytes.NewReader(rows.AppendTail(nil, r.Format, tail)))),
 		Tail: func() rows.Tail { return tail },
 	}

@@ -208,7 +208,8 @@ type QueryRequest struct {
 	Params  json.RawMessage // an array for ? and $1, an object for $name, or nil
 	Timeout time.Duration   // 0: the setting's
 	Format  rows.OutFormat
-	Fresh   bool // not the answer of before, though it were right
+	Fresh   bool   // not the answer of before, though it were right
+	ID      string // of /queries/{id}, unique; "": one is made
 }
 
 // GetRequest asks for the rows of keys; Body holds the key columns.
@@ -217,6 +218,7 @@ type GetRequest struct {
 	Format  rows.Format
 	Body    io.Reader
 	Out     rows.OutFormat
+	ID      string // of /queries/{id}, unique; "": one is made
 }
 
 // Answer is a streaming result. Close it always; closing before the end cancels.

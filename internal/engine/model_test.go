@@ -1,15 +1,18 @@
 package engine_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"slices"
 	"sort"
 	"strings"
 	"testing"
 
+	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 	"pgregory.net/rapid"
 
 	"tarn/internal/engine"
@@ -188,6 +191,60 @@ func (h *history) create() {
 	}
 	h.ok(err)
 	h.all[n] = &modelled{shape: sh}
+}
+
+// importNew creates a dataset of a file, with what the file does not say about its
+// columns left to be found out.
+func (h *history) importNew() {
+	n := rapid.SampledFrom(poolOfNames).Draw(h.t, "name")
+	sh := rapid.SampledFrom(shapes).Draw(h.t, "shape")
+	dup := rapid.SampledFrom([]engine.OnDuplicate{engine.DuplicateError, engine.DuplicateLast}).Draw(h.t, "dup")
+	m := &modelled{shape: sh}
+	rs := m.drawRows(h.t, 1)
+	body := new(bytes.Buffer)
+	conflict := false
+	for _, r := range rs {
+		if sh.key != nil && m.remove(m.keyOf(r)) {
+			conflict = true
+		}
+		m.rows = append(m.rows, r)
+	}
+	h.parquet(body, sh, rs)
+	_, err := h.o.importText(n, engine.ImportCreate, rows.Parquet, slices.Clone(sh.key), dup, body.String())
+	switch {
+	case h.all[n] != nil:
+		h.wantCode(err, lake.CodeDatasetExists)
+	case conflict && dup == engine.DuplicateError:
+		h.wantCode(err, lake.CodeKeyConflict)
+	default:
+		h.ok(err)
+		h.all[n] = m
+	}
+}
+
+// parquet writes rows as a Parquet file of the shape's types.
+func (h *history) parquet(w io.Writer, sh shape, rs [][]string) {
+	s := schema(h.o.t, nil, sh.columns...)
+	m := &modelled{shape: sh}
+	var lines strings.Builder
+	for _, r := range rs {
+		lines.WriteString(m.object(r, nil) + "\n")
+	}
+	dec, err := rows.Decode(context.Background(), rows.NDJSON, strings.NewReader(lines.String()), rows.DecodeOptions{Schema: s})
+	h.ok(err)
+	defer dec.Close()
+	out, err := pqarrow.NewFileWriter(s.Arrow(), w, nil, pqarrow.DefaultWriterProps())
+	h.ok(err)
+	for {
+		rec, err := dec.Next()
+		if err == io.EOF {
+			break
+		}
+		h.ok(err)
+		h.ok(out.Write(rec))
+		rec.Release()
+	}
+	h.ok(out.Close())
 }
 
 func (h *history) ok(err error) {
@@ -507,7 +564,7 @@ func TestModel(t *testing.T) {
 		}
 		rt.Repeat(map[string]func(*rapid.T){
 			"create": with(h.create), "upsert": with(h.upsert), "upsert2": with(h.upsert), "delete": with(h.delete), "mixed": with(h.mixed),
-			"bad row": with(h.badRow), "import": with(h.importInto), "compact": with(h.compact), "dedupe": with(h.dedupe),
+			"bad row": with(h.badRow), "import": with(h.importInto), "import new": with(h.importNew), "compact": with(h.compact), "dedupe": with(h.dedupe),
 			"pin": with(h.pin), "unpin": with(h.unpin), "evict": with(h.evict),
 			"rename": with(h.rename), "drop": with(h.drop), "restart": with(h.restart), "kill worker": with(h.killWorker), "tidy": with(h.tidy),
 			"": h.check,

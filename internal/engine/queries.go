@@ -34,7 +34,7 @@ func (e *Engine) Query(ctx context.Context, r QueryRequest) (*Answer, error) {
 }
 
 func (e *Engine) answer(ctx context.Context, r QueryRequest) (*Answer, error) {
-	a, err := e.run(ctx, worker.QueryRequest{SQL: r.SQL, Params: r.Params, Format: r.Format}, r.Timeout)
+	a, err := e.run(ctx, worker.QueryRequest{ID: r.ID, SQL: r.SQL, Params: r.Params, Format: r.Format}, r.Timeout)
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +110,7 @@ func (e *Engine) Get(ctx context.Context, r GetRequest) (*Answer, error) {
 		return nil, lake.Step("get from "+r.Dataset.String(), err)
 	}
 	defer b.Remove()
-	return e.get(ctx, m, r.Format, b.small, r.Out)
+	return e.get(ctx, m, r.ID, r.Format, b.small, r.Out)
 }
 
 func (e *Engine) keyed(name lake.Name) (*member, error) {
@@ -121,9 +121,9 @@ func (e *Engine) keyed(name lake.Name) (*member, error) {
 	return m, err
 }
 
-func (e *Engine) get(ctx context.Context, m *member, in rows.Format, body []byte, out rows.OutFormat) (*Answer, error) {
+func (e *Engine) get(ctx context.Context, m *member, id string, in rows.Format, body []byte, out rows.OutFormat) (*Answer, error) {
 	s := m.ds.State()
-	a, err := e.run(ctx, worker.QueryRequest{Format: out, Get: &worker.Get{TableUUID: s.UUID, Format: in, Keys: body}}, 0)
+	a, err := e.run(ctx, worker.QueryRequest{ID: id, Format: out, Get: &worker.Get{TableUUID: s.UUID, Format: in, Keys: body}}, 0)
 	if err != nil {
 		return nil, lake.Step("get from "+s.Name.String(), err)
 	}

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
@@ -23,6 +24,7 @@ type Options struct {
 	// UploadIdle ends a request whose body stands still for so long; 0 is a
 	// minute.
 	UploadIdle time.Duration
+	NewQueryID func() string // nil: random UUIDs
 }
 
 // api is the handler. Nothing in it changes after New.
@@ -31,6 +33,7 @@ type api struct {
 	log        *slog.Logger
 	version    string
 	uploadIdle time.Duration
+	newQueryID func() string
 	codes      codes
 	metrics    *metrics
 	scrape     http.Handler
@@ -52,8 +55,11 @@ func New(door engine.Door, o Options) http.Handler {
 	if o.UploadIdle <= 0 {
 		o.UploadIdle = time.Minute
 	}
+	if o.NewQueryID == nil {
+		o.NewQueryID = uuid.NewString
+	}
 	a := &api{
-		door: door, log: o.Log, version: o.Version, uploadIdle: o.UploadIdle,
+		door: door, log: o.Log, version: o.Version, uploadIdle: o.UploadIdle, newQueryID: o.NewQueryID,
 		codes: newCodes(), metrics: newMetrics(o.Registry), mux: http.NewServeMux(),
 		scrape: promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{}),
 		origin: http.NewCrossOriginProtection(),

@@ -57,7 +57,7 @@ func TestCalls(t *testing.T) {
 func play(t *testing.T, session string) string {
 	d := newDoor()
 	d.settings.MaxBodyBytes, d.settings.MaxSQLBytes, d.settings.MaxImportBytes = 1000, 1000, 1000
-	hc, end := client.InMemory(httpapi.New(d, httpapi.Options{Version: "1.2.3"}))
+	hc, end := client.InMemory(httpapi.New(d, httpapi.Options{Version: "1.2.3", NewQueryID: firstQuery}))
 	defer end()
 	var out strings.Builder
 	for i, part := range strings.Split(session, "=== ") {

@@ -72,7 +72,7 @@ func (a *api) getRows(c *call) error {
 	if err != nil {
 		return err
 	}
-	ans, err := a.door.Get(c.r.Context(), engine.GetRequest{Dataset: name, Format: format, Body: body, Out: out})
+	ans, err := a.door.Get(c.r.Context(), engine.GetRequest{Dataset: name, Format: format, Body: body, Out: out, ID: c.queryID})
 	if err != nil {
 		return err
 	}

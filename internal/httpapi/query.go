@@ -38,7 +38,7 @@ func (a *api) querySQL(c *call) error {
 	if err != nil {
 		return err
 	}
-	ans, err := a.door.Query(c.r.Context(), engine.QueryRequest{SQL: body.SQL, Params: body.Params, Timeout: timeout, Format: out, Fresh: c.wantsFresh()})
+	ans, err := a.door.Query(c.r.Context(), engine.QueryRequest{SQL: body.SQL, Params: body.Params, Timeout: timeout, Format: out, Fresh: c.wantsFresh(), ID: c.queryID})
 	if err != nil {
 		return err
 	}

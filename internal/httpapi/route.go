@@ -21,6 +21,7 @@ type route struct {
 	idempotent   bool // takes Idempotency-Key
 	ifMatch      bool // takes If-Match
 	fresh        bool // takes Cache-Control: no-cache
+	asQuery      bool // is a query, with an id in every answer
 	body         []content
 	bodyOptional bool
 	answers      []answer
@@ -92,6 +93,10 @@ func (a *api) serve(rt *route) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		c := &call{exchange: exchangeOf(r), w: w, r: r}
 		c.route = rt.path
+		if rt.asQuery {
+			c.queryID = a.newQueryID()
+			w.Header().Set(headerQueryID, c.queryID)
+		}
 		err := c.admit(rt)
 		if err == nil {
 			err = rt.handle(c)
@@ -109,6 +114,10 @@ func (c *call) admit(rt *route) (err error) {
 	if enc := c.r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
 		return lake.Errorf(lake.CodeUnsupportedMedia, "Content-Encoding %s is not supported", clip(enc)).
 			WithHint("send the body as it is; Parquet and Arrow compress within")
+	}
+	if c.r.Header.Get("If-Match") != "" && !rt.ifMatch && c.r.Method != http.MethodGet && c.r.Method != http.MethodHead {
+		return lake.Errorf(lake.CodeInvalidRequest, "this call takes no If-Match").
+			WithHint("the calls that change rows do; nothing was done")
 	}
 	if rt.onlyJSON() && !accepts(c.r.Header, rows.MediaJSON) {
 		return lake.Errorf(lake.CodeNotAcceptable, "this call answers application/json alone").

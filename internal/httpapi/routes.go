@@ -80,7 +80,7 @@ type queryAnswer struct {
 func (a *api) queryRoutes() []*route {
 	return []*route{{
 		method: http.MethodPost, path: "/query/sql", id: "query-sql", tag: tagQueries,
-		summary: "Run a query", handle: a.querySQL, fresh: true,
+		summary: "Run a query", handle: a.querySQL, asQuery: true, fresh: true,
 		doc:     "One SELECT, SHOW TABLES, DESCRIBE or EXPLAIN over all datasets, at one instant of the whole lake. The answer streams in the format that Accept asks for. A client that goes away cancels it.",
 		body:    []content{{media: rows.MediaJSON, typ: sqlBody{}}, {media: mediaText, doc: "the SQL itself"}},
 		answers: streamed(),
@@ -193,7 +193,7 @@ func (a *api) rowRoutes() []*route {
 		body: rowBodies("keys"), answers: changed, errors: changeErrors,
 	}, {
 		method: http.MethodPost, path: "/datasets/{name}/get", id: "get-rows", tag: tagRows,
-		summary: "Get the rows of keys", handle: a.getRows,
+		summary: "Get the rows of keys", handle: a.getRows, asQuery: true,
 		doc:  "Answered like /query/sql; absent keys are left out.",
 		body: rowBodies("keys"), answers: got, errors: queryErrors(lake.CodeNoPrimaryKey, lake.CodeRowsInvalid),
 	}, {

@@ -81,7 +81,7 @@ func (b *lockedBuffer) Write(p []byte) (int, error) {
 func TestLogAndMetrics(t *testing.T) {
 	var log lockedBuffer
 	reg := prometheus.NewRegistry()
-	h := httpapi.New(newDoor(), httpapi.Options{Registry: reg, Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	h := httpapi.New(newDoor(), httpapi.Options{Registry: reg, NewQueryID: firstQuery, Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	httpapi.New(newDoor(), httpapi.Options{Registry: reg}) // a second handler shares the counters
 	hc, end := client.InMemory(h)
 	for _, call := range []string{

@@ -45,9 +45,6 @@ func (c *call) canStream() error {
 // A client that does not read is cut when the query's deadline has passed.
 func (a *api) stream(c *call, ans *engine.Answer, out rows.OutFormat, media string) error {
 	defer ans.Body.Close()
-	c.queryID = ans.ID
-	c.w.Header().Set(headerQueryID, ans.ID)
-
 	conn := http.NewResponseController(c.w)
 	if !ans.Deadline.IsZero() {
 		// A connection that knows no deadlines (a test's recorder) never blocks.

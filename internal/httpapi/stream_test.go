@@ -24,7 +24,7 @@ func formats() map[string]rows.OutFormat {
 }
 
 func serve(t *testing.T, d *door) *client.Client {
-	c, end := client.NewInMemory(httpapi.New(d, httpapi.Options{}))
+	c, end := client.NewInMemory(httpapi.New(d, httpapi.Options{NewQueryID: firstQuery}))
 	t.Cleanup(end)
 	return c
 }

@@ -70,7 +70,7 @@ func (r *Runner) Run(ctx context.Context, q worker.QueryRequest, timeout time.Du
 	if err != nil {
 		return nil, err
 	}
-	q.ID = uuid.NewString()
+	q.ID = cmp.Or(q.ID, uuid.NewString())
 	q.Deadline = time.Now().Add(timeout)
 	q.MaxSQLBytes = int(r.limits.MaxSQLBytes)
 	ctx, cancelCause := context.WithCancelCause(ctx)

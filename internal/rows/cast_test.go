@@ -151,7 +151,7 @@ func TestArrowValuesAreChecked(t *testing.T) {
 	fails(t, err, lake.CodeRowsInvalid, `row 2, column "v": "b\xff" is not valid UTF-8`)
 	b.AppendValues([]string{strings.Repeat("x", 101), "b"}, nil)
 	_, err = decode(t, rows.ArrowStream, body(b.NewArray()), o)
-	fails(t, err, lake.CodeRowsInvalid, `row 1, the row is longer than 100 bytes`)
+	fails(t, err, lake.CodeTooLarge, `row 1, the row is longer than 100 bytes`)
 
 	d := array.NewDecimal128Builder(memory.DefaultAllocator, &arrow.Decimal128Type{Precision: 3, Scale: 1})
 	if err := d.AppendValueFromString("99.9"); err != nil {

@@ -212,7 +212,7 @@ func (cs *columns) tooLong(rec arrow.RecordBatch, first int64) (found bool) {
 			n += valueBytes(a, i)
 		}
 		if n > limit {
-			cs.tb.tally.add(first+int64(i), misfitf("", "the row is longer than %d bytes", limit))
+			cs.tb.tally.addLong(first+int64(i), int(limit))
 			found = true
 		}
 	}

@@ -362,7 +362,7 @@ func TestLongRows(t *testing.T) {
 		rows.CSV:    "a\n\"" + long + "\"\ny\n\xff\n",
 	} {
 		_, err := decode(t, f, strings.NewReader(body), rows.DecodeOptions{Schema: s, MaxRowBytes: 1000})
-		fails(t, err, lake.CodeRowsInvalid, "2 of 3 rows", "row 1, the row is longer than 1000 bytes", "row 3, column \"a\"")
+		fails(t, err, lake.CodeTooLarge, "2 of 3 rows", "row 1, the row is longer than 1000 bytes", "row 3, column \"a\"")
 	}
 }
 

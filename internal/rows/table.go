@@ -138,7 +138,8 @@ func (t *table) settle(p *parser, err error) error {
 // tooLong notes a row of more bytes than the limit.
 func (t *table) tooLong(limit int) {
 	t.begin(0)
-	t.misfit(misfitf("", "the row is longer than %d bytes", limit))
+	t.tally.addLong(t.tally.rows, limit)
+	t.dirty = true
 }
 
 // syntaxAt is the error of a body that does not parse at a row.

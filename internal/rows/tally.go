@@ -13,6 +13,7 @@ type tally struct {
 	max   int
 	rows  int64 // rows read
 	bad   int64 // of them misfits
+	long  bool  // one is over the limit of a row
 	shown []string
 }
 
@@ -22,6 +23,12 @@ func (t *tally) add(row int64, why error) {
 	if len(t.shown) < t.max {
 		t.shown = append(t.shown, fmt.Sprintf("row %d, %s", row, why))
 	}
+}
+
+// addLong notes that the row is over the limit of a row.
+func (t *tally) addLong(row int64, limit int) {
+	t.long = true
+	t.add(row, misfitf("", "the row is longer than %d bytes", limit))
 }
 
 func (t *tally) err() error {
@@ -36,7 +43,11 @@ func (t *tally) err() error {
 	if more := t.bad - int64(len(t.shown)); more > 0 {
 		tail = fmt.Sprintf("; and %d more", more)
 	}
-	return lake.Errorf(lake.CodeRowsInvalid, "%s%s%s", head, strings.Join(t.shown, "; "), tail).
+	what := head + strings.Join(t.shown, "; ") + tail
+	if t.long {
+		return lake.Errorf(lake.CodeTooLarge, "%s", what).WithHint("nothing was taken: send smaller rows, or raise max_row_bytes")
+	}
+	return lake.Errorf(lake.CodeRowsInvalid, "%s", what).
 		WithHint("nothing was taken: mend these rows and send all of them again")
 }
 
