@@ -67,6 +67,7 @@ type Checked struct {
 	Datasets []lake.Name // those that the text names, each once, in the order of the tree
 	Describe *lake.Name  // the dataset of DESCRIBE; nil for DESCRIBE of a query
 	Volatile bool        // another run may answer differently at the same read points: random(), now(), …
+	Grouped  *Grouped    // of a Select that groups in a way that can be told; else nil
 }
 
 // Check says whether a text may run. Errors: CodeTooLarge, CodeSQLInvalid (it
@@ -109,6 +110,9 @@ func (g *Gate) Check(ctx context.Context, sql string, env GateEnv) (Checked, err
 	}
 	if checked.Kind != ShowTables && checked.Describe == nil {
 		checked.SQL = text.explain + text.query
+	}
+	if checked.Kind == Select {
+		checked.Grouped = groupedOf(checked.SQL, statement, env.Dataset)
 	}
 	return checked, nil
 }

@@ -421,10 +421,12 @@ func (h *history) check(*rapid.T) {
 			order = " ORDER BY " + strings.Join(m.shape.key, ", ")
 		}
 		from := h.compare(n, m, "SELECT * FROM "+n+order)
+		h.compareGroups(n, m)
 		h.otherwise(n, m, from)
 		// Where it is served from now is the policy's business: a budget or a load
 		// under way may have other plans. What it answers is not.
 		h.compare(n, m, "SELECT * FROM "+n+order)
+		h.compareGroups(n, m)
 		h.restore(n, m)
 		d, err := h.o.Describe(context.Background(), name(h.o.t, n))
 		h.ok(err)
@@ -464,6 +466,27 @@ func (h *history) compare(n string, m *modelled, sql string) string {
 		h.fatal("%s, served from %s, holds\n%s\nand not\n%s", n, from, strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	return from
+}
+
+// compareGroups counts the rows by each text.
+func (h *history) compareGroups(n string, m *modelled) {
+	at := slices.IndexFunc(m.shape.columns, func(c string) bool { return strings.HasSuffix(c, " VARCHAR") })
+	column := m.names()[at]
+	counts := map[string]int{}
+	for _, r := range m.rows {
+		counts[r[at]]++
+	}
+	var want []string
+	for text, rows := range counts {
+		want = append(want, fmt.Sprintf("[%s,%d]", text, rows))
+	}
+	got, _, err := h.o.tryAnswer(fmt.Sprintf("SELECT %s, count(*) FROM %s GROUP BY %s", column, n, column))
+	h.ok(err)
+	sort.Strings(got)
+	sort.Strings(want)
+	if !slices.Equal(got, want) {
+		h.fatal("%s by %s: %v and not %v", n, column, got, want)
+	}
 }
 
 // otherwise makes a cold dataset hot, where the budget allows it, and a hot one

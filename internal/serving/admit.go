@@ -22,7 +22,7 @@ func (s *Serving) admit(ctx context.Context, sess *session, req Request) (plan, 
 	p := plan{sql: checked.SQL, params: req.Params, datasets: checked.Datasets}
 	switch checked.Kind {
 	case duck.Select:
-		p.repeatable = !checked.Volatile
+		p.repeatable, p.grouped = !checked.Volatile, checked.Grouped
 	case duck.Explain:
 		p.clean = true
 	case duck.ShowTables:

@@ -8,8 +8,10 @@
 // with the tail; rows that are *dead* by place are passed over by a *mask*. A
 // *large* delta is not loaded: its keys are, and the view reads its file. An
 // *image* is all rows of a dataset, merged, as a table in memory, with a filter of
-// its keys; a dataset that has one is *hot* and has no tail. A *load* builds one aside, in slices; a *rebuild* is a load that
-// sorts a hot dataset's image anew. An image is *demoted* when its dataset goes
+// its keys; a dataset that has one is *hot* and has no tail. *Codes* number the
+// values of a text column that has few; a query that groups by the column is
+// *recoded* to them. A *load* builds an image aside, in slices; a *rebuild* is a load
+// that sorts a hot dataset's image anew. An image is *demoted* when its dataset goes
 // back to files and tail; a dropped image is *held* while a reader may still see
 // it. The *ledger* books the bytes of images as measured around each step.
 //

@@ -17,7 +17,7 @@ func (l *load) projected() int64 {
 	}
 	n := int64(float64(l.image.bytes())/float64(l.image.counts.rows)*float64(l.total+pending)) + slackBytes
 	if pending > 0 {
-		n += openBytes(l.image.schema.Columns, 0)
+		n += openBytes(l.image.schema.Columns, len(l.image.codes))
 	}
 	return n
 }
@@ -32,7 +32,7 @@ func (l *load) estimate() int64 {
 		n += 2 * d.Bytes
 	}
 	if len(l.deltas) > 0 {
-		n += openBytes(l.image.schema.Columns, 0)
+		n += openBytes(l.image.schema.Columns, len(l.image.codes))
 	}
 	return n
 }

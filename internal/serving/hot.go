@@ -86,7 +86,7 @@ func (p *publisher) applyTo(ctx context.Context, m *image, d *dataset, deltas []
 // room says whether so many bytes of rows, not compressed yet, fit.
 func (p *publisher) room(m *image, bytes int64) error {
 	if !m.opened {
-		bytes += openBytes(m.schema.Columns, 0)
+		bytes += openBytes(m.schema.Columns, len(m.codes))
 	}
 	if p.used()+m.change.bytes+bytes+slackBytes > p.ledger.budget {
 		return errNoRoom
@@ -103,5 +103,6 @@ func (p *publisher) shownImage(d *dataset, next *image) {
 	}
 	if was != nil && was != next {
 		p.ledger.drop(was, p.readers.ticket())
+		p.coded.remove(was)
 	}
 }

@@ -62,6 +62,7 @@ type image struct {
 	schema   lake.Schema
 	key      *keys.Encoder // nil without a key
 	filter   *keyFilter    // nil without a key
+	codes    []*codes      // of columns with few values
 	sequence int64         // everything up to it is in the table
 	loadedAt time.Time
 	sized    size
@@ -97,6 +98,9 @@ func (m *image) create(ctx context.Context, c *duck.Conn) error {
 	for i, col := range m.schema.Columns {
 		parts[i] = lake.QuoteIdent(col.Name) + " " + col.Type.SQL()
 	}
+	for _, code := range m.codes {
+		parts = append(parts, code.column+" UTINYINT")
+	}
 	return c.Exec(ctx, "CREATE TABLE "+internal(m.table)+" ("+strings.Join(parts, ", ")+")")
 }
 
@@ -114,7 +118,7 @@ func (m *image) commit() {
 	m.counts.replaced += m.change.counts.replaced
 	m.sequence = max(m.sequence, m.change.sequence)
 	if m.change.bytes > 0 {
-		m.sized.fresh += m.change.bytes + m.opened.open(m.schema.Columns, 0)
+		m.sized.fresh += m.change.bytes + m.opened.open(m.schema.Columns, len(m.codes))
 	}
 	m.change = imageChange{}
 }
@@ -123,3 +127,12 @@ func (m *image) undo() { m.change = imageChange{} }
 
 // bytes is what the image takes of the budget.
 func (m *image) bytes() int64 { return m.sized.bytes() + m.filter.bytes() }
+
+// codeNames are the columns of numbers, behind others.
+func (m *image) codeNames() string {
+	names := ""
+	for _, c := range m.codes {
+		names += ", " + c.column
+	}
+	return names
+}

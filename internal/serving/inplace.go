@@ -49,7 +49,7 @@ func (m *image) take(ctx context.Context, c *duck.Conn, changes []format.Changes
 		return err
 	}
 	if len(s.rows) > 0 {
-		if err := c.Append(ctx, catalogName, internalSchema, m.table, s.rows); err != nil {
+		if err := m.append(ctx, c, s.rows); err != nil {
 			return err
 		}
 	}
@@ -58,6 +58,18 @@ func (m *image) take(ctx context.Context, c *duck.Conn, changes []format.Changes
 	}
 	m.change.bytes += s.bytes
 	return nil
+}
+
+func (m *image) append(ctx context.Context, c *duck.Conn, rows []arrow.RecordBatch) error {
+	if len(m.codes) > 0 {
+		rows = m.withCodes(rows)
+		defer func() {
+			for _, b := range rows {
+				b.Release()
+			}
+		}()
+	}
+	return c.Append(ctx, catalogName, internalSchema, m.table, rows)
 }
 
 // sorted is changes made ready: the keys that may be in the table, and the rows

@@ -98,6 +98,11 @@ func (p *publisher) stepOf(ctx context.Context, l *load) error {
 		// What is left of others goes first, so that it is not counted with this
 		// image. Where readers keep the CHECKPOINT away it stays theirs.
 		_ = p.check.force(ctx, p)
+		if len(l.slices) > 0 && !l.rebuild {
+			if err := p.begin(ctx, l); err != nil {
+				return err
+			}
+		}
 		if err := l.image.create(ctx, p.conn); err != nil {
 			return err
 		}
@@ -110,6 +115,17 @@ func (p *publisher) stepOf(ctx context.Context, l *load) error {
 		return errLoaded
 	}
 	return p.catchUp(ctx, l)
+}
+
+// begin looks at the first slice before there is a table.
+func (p *publisher) begin(ctx context.Context, l *load) error {
+	first := l.slices[0]
+	if first.guard != nil {
+		if err := first.guard.check(); err != nil {
+			return err
+		}
+	}
+	return p.chooseCodes(ctx, l.image, first)
 }
 
 // loadSlice takes the next slice in, where its projection fits.
@@ -128,7 +144,14 @@ func (p *publisher) loadSlice(ctx context.Context, l *load) error {
 	}
 	p.check.stepped() // where its own CHECKPOINT is kept away, one stays due
 	before := l.image.counts.rows
-	rows, err := p.conn.Rows(ctx, "INSERT INTO "+internal(l.image.table)+" "+s.sql)
+	sql := s.sql
+	if !l.rebuild { // whose rows have their numbers
+		var err error
+		if sql, err = p.codedSlice(ctx, l.image, sql); err != nil {
+			return err
+		}
+	}
+	rows, err := p.conn.Rows(ctx, "INSERT INTO "+internal(l.image.table)+" "+sql)
 	if err != nil {
 		return err
 	}
@@ -230,6 +253,7 @@ func (p *publisher) show(ctx context.Context, l *load) error {
 	}
 	d.projected = max(l.projected(), 1)
 	l.image.loadedAt = time.Now()
+	p.coded.add(l.image) // before anybody can see it
 	if err := p.transact(ctx, []*dataset{d}); err != nil {
 		d.image, d.todo = was, nil
 		if was == nil {
@@ -260,6 +284,7 @@ func (p *publisher) endLoad(ctx context.Context, l *load, err error) {
 			l.d.projected = l.estimate()
 		}
 		l.image.loadedAt = time.Time{}
+		p.coded.remove(l.image)
 		if e := p.conn.Exec(context.WithoutCancel(ctx), "DROP TABLE IF EXISTS "+internal(l.image.table)); e != nil {
 			p.broken(e)
 		}

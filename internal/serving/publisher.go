@@ -30,6 +30,8 @@ type publisher struct {
 	readers  *readers
 	board    *board
 	ledger   ledger
+	coded    *codedImages
+	noCodes  bool
 	images   int64               // made so far
 	noted    map[string]*dataset // those that the board may have something to say of
 	loads    []*load             // the first is under way
@@ -67,13 +69,11 @@ func (p *publisher) run(ctx context.Context) {
 		}
 		p.mend(ctx)
 		if end > 0 {
-			p.ear.advance(end)
-		}
-		if end > 0 {
 			p.check.stepped()
-		}
-		if len(p.noted) > 0 && end > 0 {
-			p.post()
+			if len(p.noted) > 0 {
+				p.post() // before anybody who waits for it asks what is held
+			}
+			p.ear.advance(end)
 		}
 		p.check.run(ctx, p)
 		p.look(ctx)

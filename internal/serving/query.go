@@ -66,6 +66,7 @@ type plan struct {
 	clean    bool // its text values may name files: take their folders out
 	// repeatable says that another run at the same read points gives the same answer.
 	repeatable bool
+	grouped    *duck.Grouped // nil: it runs as it is
 }
 
 // run begins the plan's transaction and starts its statement.
@@ -74,7 +75,16 @@ func (s *Serving) run(ctx context.Context, sess *session, p plan) (*Answer, erro
 	if err != nil {
 		return nil, err
 	}
-	stream, err := sess.conn.Query(ctx, p.sql, p.params)
+	sql, recoded := s.recode(p, r)
+	if !recoded {
+		sql = p.sql
+	}
+	stream, err := sess.conn.Query(ctx, sql, p.params)
+	if err != nil && recoded && ctx.Err() == nil && !duck.IsFatal(err) {
+		r.end(ctx)
+		p.grouped = nil // its error, or answer, is that of its own text
+		return s.run(ctx, sess, p)
+	}
 	if err != nil {
 		err = r.explain(err)
 		r.end(ctx)

@@ -21,6 +21,7 @@ type Options struct {
 	// ImageBudgetBytes is what images may take, with their key filters and
 	// dropped ones that readers still hold; 0: none can be loaded.
 	ImageBudgetBytes int64
+	NoCodes          bool // group by texts as they are
 	Log              *slog.Logger
 	// Fatal is called when DuckDB cannot go on: the process must be replaced.
 	// It may be called more than once; nil: the log says it.
@@ -36,6 +37,7 @@ type Serving struct {
 	pool    *pool
 	readers readers
 	gated   *gated
+	coded   codedImages
 	orders  *orders
 	board   board
 	writer  *publisher
@@ -78,7 +80,9 @@ func Open(ctx context.Context, o Options) (*Serving, error) {
 		conn: conn, ear: s.ear, log: o.Log, largeBytes: o.LargeDeltaBytes, fatal: o.Fatal,
 		datasets: map[string]*dataset{}, holders: map[string]string{}, spaces: map[string]string{},
 		orders: s.orders, readers: &s.readers, board: &s.board, ledger: ledger{budget: o.ImageBudgetBytes}, noted: map[string]*dataset{},
+		coded: &s.coded, noCodes: o.NoCodes,
 	}
+	s.coded.images = map[int64]codedImage{}
 	s.writer = p
 	p.post()
 	run, stop := context.WithCancel(context.Background())

@@ -23,7 +23,7 @@ func (p *publisher) makeRoom(ctx context.Context, group []*dataset) {
 			}
 		}
 		if !d.image.opened {
-			need += openBytes(d.image.schema.Columns, 0)
+			need += openBytes(d.image.schema.Columns, len(d.image.codes))
 		}
 		need += slackBytes
 	}
@@ -106,7 +106,7 @@ func (p *publisher) startRebuild(ctx context.Context, d *dataset) error {
 	}
 	bounds, _ := rows[0][0].(int64)
 	l := &load{d: d, image: p.newImage(d.uuid, m.schema), pin: p.end, total: m.counts.rows, rebuild: true}
-	l.image.sequence = m.sequence
+	l.image.sequence, l.image.codes = m.sequence, m.codes
 	v := coldView{schema: m.schema}
 	for i := int64(0); i <= bounds; i++ {
 		var where []string
@@ -118,7 +118,7 @@ func (p *publisher) startRebuild(ctx context.Context, d *dataset) error {
 				where = append(where, fmt.Sprintf("%s %s (SELECT k FROM temp.main._tarn_bounds WHERE n = %d)", first, side.op, side.at))
 			}
 		}
-		sql := "SELECT " + v.names("") + " FROM " + internal(m.table)
+		sql := "SELECT " + v.names("") + m.codeNames() + " FROM " + internal(m.table)
 		if len(where) > 0 {
 			sql += " WHERE " + strings.Join(where, " AND ")
 		}
