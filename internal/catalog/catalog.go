@@ -62,14 +62,17 @@ func Open(ctx context.Context, s store.Store, o Options) (*Catalog, error) {
 		newest = n
 	}
 	v := format.Version{LakeUUID: uuid.NewString()}
+	var err error
 	if newest > 0 {
-		var err error
-		if v, err = c.Read(ctx, newest); err != nil {
-			return nil, lake.Step("open the catalog", err)
-		}
+		v, err = c.Read(ctx, newest)
+	} else {
+		err = unclaimed(ctx, s)
+	}
+	if err != nil {
+		return nil, lake.Step("open the catalog", err)
 	}
 	c.current.Store(&v)
-	_, err := c.Commit(ctx, func(next *format.Version) error {
+	_, err = c.Commit(ctx, func(next *format.Version) error {
 		next.Epoch++
 		return nil
 	})
@@ -77,6 +80,21 @@ func Open(ctx context.Context, s store.Store, o Options) (*Catalog, error) {
 		return nil, lake.Step("open the catalog", err)
 	}
 	return c, nil
+}
+
+// unclaimed refuses to make a new lake where there is something of one already: a
+// catalog that was lost names nothing, and what nothing names is cleared away.
+func unclaimed(ctx context.Context, s store.Store) error {
+	for _, prefix := range []string{"base/", "deltas/"} {
+		for info, err := range s.List(ctx, prefix, "") {
+			if err != nil {
+				return err
+			}
+			return lake.Errorf(lake.CodeDamaged, "there is no catalog version, and yet there is %s", info.Key).
+				WithHint("restore catalog/ from a backup of this lake, or name an empty folder for a new one; nothing was touched")
+		}
+	}
+	return nil
 }
 
 // Current is the newest version. It must not be changed.

@@ -64,7 +64,7 @@ func (c *serveCommand) Run(ctx context.Context, p *Program) error {
 	if err != nil {
 		return err
 	}
-	handler := httpapi.New(opened, httpapi.Options{Version: p.Version, Log: log, Registry: registry})
+	handler := httpapi.New(opened, httpapi.Options{Version: p.Version, Log: log, Registry: registry, LocalOnly: !c.Insecure})
 	err = c.serve(ctx, p, listener, handler, opened, url, log)
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closePatience)
 	defer cancel()

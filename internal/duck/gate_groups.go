@@ -68,7 +68,7 @@ func groupedOf(sql string, statement object, tables func(namespace, name string)
 // all its columns, or a column that is ours.
 func (f *groupFinder) seesAll(statement object) bool {
 	for _, t := range f.Tables {
-		if f.Bare[strings.ToLower(t.Alias)] {
+		if f.Bare[lower(t.Alias)] {
 			return true
 		}
 	}
@@ -76,7 +76,7 @@ func (f *groupFinder) seesAll(statement object) bool {
 	eachColumn(statement, func(names []any) {
 		for _, n := range names {
 			s, _ := n.(string)
-			ours = ours || strings.HasPrefix(strings.ToLower(s), "_tarn_")
+			ours = ours || strings.HasPrefix(lower(s), "_tarn_")
 		}
 	})
 	return ours
@@ -110,7 +110,7 @@ func (f *groupFinder) from(t object) bool {
 		using, _ := t["using_columns"].([]any)
 		for _, name := range using {
 			s, _ := name.(string)
-			f.Elsewhere[strings.ToLower(s)] = true
+			f.Elsewhere[lower(s)] = true
 		}
 		left, _ := t["left"].(object)
 		right, _ := t["right"].(object)
@@ -137,7 +137,7 @@ func (f *groupFinder) table(t object) bool {
 		g.Alias = name
 	}
 	for _, other := range f.Tables {
-		if strings.EqualFold(other.Alias, g.Alias) {
+		if sameName(other.Alias, g.Alias) {
 			return false
 		}
 	}
@@ -219,7 +219,7 @@ func (f *groupFinder) meansItem(by object) bool {
 	}
 	name, _ := names[0].(string)
 	for _, it := range f.Items {
-		if it.Alias == "" && strings.EqualFold(it.Column, name) || strings.EqualFold(it.Alias, name) {
+		if it.Alias == "" && sameName(it.Column, name) || sameName(it.Alias, name) {
 			return true
 		}
 	}
@@ -263,7 +263,7 @@ func (f *groupFinder) elsewhere(part any) {
 	eachColumn(part, func(names []any) {
 		for _, n := range names {
 			s, _ := n.(string)
-			f.Elsewhere[strings.ToLower(s)] = true
+			f.Elsewhere[lower(s)] = true
 		}
 	})
 }
@@ -272,7 +272,7 @@ func (f *groupFinder) elsewhere(part any) {
 func (f *groupFinder) bare(part any) {
 	eachColumn(part, func(names []any) {
 		if s, ok := names[0].(string); ok && len(names) == 1 {
-			f.Bare[strings.ToLower(s)] = true
+			f.Bare[lower(s)] = true
 		}
 	})
 }

@@ -4,12 +4,30 @@ package duck
 
 import (
 	"regexp"
-	"strings"
 
 	"tarn/internal/lake"
 )
 
 // What a statement names: relations, functions, columns.
+
+// lower folds a name as DuckDB does: ASCII alone. Unicode has letters that fold to
+// an ASCII one, and a name with such a letter is another name.
+func lower(s string) string {
+	for i := range len(s) {
+		if c := s[i]; c >= 'A' && c <= 'Z' {
+			b := []byte(s)
+			for ; i < len(b); i++ {
+				if b[i] >= 'A' && b[i] <= 'Z' {
+					b[i] += 'a' - 'A'
+				}
+			}
+			return string(b)
+		}
+	}
+	return s
+}
+
+func sameName(a, b string) bool { return lower(a) == lower(b) }
 
 // systemViews are DuckDB's views of itself, unless a dataset has the name.
 var systemViews = regexp.MustCompile(`(?i)^(duckdb|pragma|pg|sqlite)_`)
@@ -22,13 +40,13 @@ func (w *walker) relation(o object, in *scope) error {
 		return refused("the name %s.%s.%s: names of datasets have at most two parts", catalog, namespace, name)
 	}
 	if namespace == "" {
-		if in.has(strings.ToLower(name)) {
+		if in.has(lower(name)) {
 			return nil
 		}
 		namespace = lake.DefaultNamespace
 	}
 	canonical, ok := w.env.Dataset(namespace, name)
-	if !ok {
+	if !ok || !sameName(canonical.Namespace, namespace) || !sameName(canonical.Dataset, name) {
 		if _, err := lake.ParseName(namespace + "." + name); err != nil || systemViews.MatchString(name) {
 			return refused("%q as a relation: it is no dataset's name", name).
 				WithHint("FROM takes datasets, which SHOW TABLES lists; import a file to query it")
@@ -46,12 +64,12 @@ func (w *walker) relation(o object, in *scope) error {
 // so is judged like one; what is called depends on the name alone, as there are
 // no functions but DuckDB's own.
 func (w *walker) function(o object) error {
-	name := strings.ToLower(text(o, "function_name"))
+	name := lower(text(o, "function_name"))
 	for _, part := range []string{"schema", "catalog"} {
 		if err := columnName(text(o, part)); err != nil {
 			return err
 		}
-		if sessionColumns[strings.ToLower(text(o, part))] {
+		if sessionColumns[lower(text(o, part))] {
 			return refused("%s, which shows or changes the session or the server", text(o, part))
 		}
 	}
@@ -83,7 +101,7 @@ func namesFixedAggregate(o object) bool {
 	second, _ := given[1].(object)
 	value, _ := second["value"].(object)
 	name, ok := value["value"].(string)
-	return ok && !volatileCallable[strings.ToLower(name)]
+	return ok && !volatileCallable[lower(name)]
 }
 
 func refusedFunction(name string, refusals map[string]map[string]bool) error {
@@ -101,7 +119,7 @@ func refusedFunction(name string, refusals map[string]map[string]bool) error {
 // tableFunction is a function in FROM.
 func tableFunction(w *walker, part any, in *scope) error {
 	o, _ := part.(object)
-	name, schema := strings.ToLower(text(o, "function_name")), strings.ToLower(text(o, "schema"))
+	name, schema := lower(text(o, "function_name")), lower(text(o, "schema"))
 	switch {
 	case o["class"] != "FUNCTION" || text(o, "catalog") != "" || schema != "" && schema != "main":
 		return refused("the function %s in FROM", name)
@@ -117,7 +135,7 @@ func tableFunction(w *walker, part any, in *scope) error {
 // columnName refuses rowid, which numbers the rows of an image and of nothing
 // else.
 func columnName(name string) error {
-	if strings.EqualFold(name, "rowid") {
+	if sameName(name, "rowid") {
 		return refused("rowid, which differs between memory and files").WithHint("order by columns of the dataset, or use row_number() OVER (…)")
 	}
 	return nil
@@ -149,7 +167,7 @@ func (w *walker) sessionColumn(o object) error {
 		return refused("a column without a name")
 	}
 	name, _ := names[0].(string)
-	name = strings.ToLower(name)
+	name = lower(name)
 	if sessionColumns[name] {
 		return refused("%s, which shows or changes the session or the server", name)
 	}

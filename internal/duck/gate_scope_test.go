@@ -110,3 +110,29 @@ func (q *queries) relation(depth int) string {
 		return q.name() + " z"
 	}
 }
+
+// A CTE of another name hides no dataset: letters that fold to an ASCII one in
+// Unicode are other letters to DuckDB.
+func TestGateFoldsNamesAsDuckDBDoes(t *testing.T) {
+	_, c := open(t)
+	exec(t, c, "CREATE TABLE k AS SELECT 1 AS s")
+	g, env := NewGate(c), datasetsOf("k")
+	for sql, named := range map[string]int{
+		"WITH \"\u212a\" AS (SELECT 42 AS s) SELECT * FROM k": 1,
+		"WITH \"K\" AS (SELECT 42 AS s) SELECT * FROM k":      0,
+		"WITH k AS (SELECT 42 AS s) SELECT * FROM K":          0,
+		"WITH \"\u00c4\" AS (SELECT 42 AS s) SELECT * FROM k": 1,
+	} {
+		checked, err := g.Check(t.Context(), sql, env)
+		if err != nil || len(checked.Datasets) != named {
+			t.Errorf("%s names %v, %v; want %d", sql, checked.Datasets, err, named)
+		}
+		rows, err := c.Rows(t.Context(), sql)
+		if err != nil || (rows[0][0].(int64) == 1) != (named == 1) {
+			t.Errorf("%s gives %v, %v", sql, rows, err)
+		}
+	}
+	if checked, err := g.Check(t.Context(), "SELECT * FROM \"\u212a\"", env); err == nil {
+		t.Errorf("it is no dataset's name: %+v", checked)
+	}
+}

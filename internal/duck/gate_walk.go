@@ -4,7 +4,6 @@ package duck
 
 import (
 	"reflect"
-	"strings"
 
 	"tarn/internal/lake"
 )
@@ -232,7 +231,7 @@ func expression(w *walker, part any, in *scope) error {
 	o, _ := part.(object)
 	class, typ := text(o, "class"), text(o, "type")
 	s, ok := w.grammar.expressions[class]
-	if !ok || class == "OPERATOR" && !operators[strings.ToLower(typ)] {
+	if !ok || class == "OPERATOR" && !operators[lower(typ)] {
 		return refused("the expression %s %s, which it does not know", class, typ)
 	}
 	if class == "FUNCTION" || class == "WINDOW" {
@@ -291,7 +290,7 @@ func node(w *walker, part any, in *scope) error {
 	}
 	if o["type"] == "RECURSIVE_CTE_NODE" {
 		defer func(outer string) { w.recursive = outer }(w.recursive)
-		w.recursive = strings.ToLower(text(o, "cte_name"))
+		w.recursive = lower(text(o, "cte_name"))
 	}
 	return w.parts(s, o, in)
 }
@@ -319,7 +318,7 @@ func (w *walker) ctes(part any, in *scope) (*scope, error) {
 		if err := w.parts(w.grammar.cte, value, in); err != nil {
 			return nil, err
 		}
-		in = &scope{strings.ToLower(text(cte, "key")), in}
+		in = &scope{lower(text(cte, "key")), in}
 	}
 	return in, nil
 }

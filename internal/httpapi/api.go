@@ -2,7 +2,9 @@ package httpapi
 
 import (
 	"log/slog"
+	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -25,6 +27,10 @@ type Options struct {
 	// minute.
 	UploadIdle time.Duration
 	NewQueryID func() string // nil: random UUIDs
+	// LocalOnly is for a server that only this machine reaches and that asks nobody
+	// who he is: a request must call it by an address or as localhost. A web page that
+	// has a name of its own resolve to this machine cannot.
+	LocalOnly bool
 }
 
 // api is the handler. Nothing in it changes after New.
@@ -34,6 +40,7 @@ type api struct {
 	version    string
 	uploadIdle time.Duration
 	newQueryID func() string
+	localOnly  bool
 	codes      codes
 	metrics    *metrics
 	scrape     http.Handler
@@ -59,7 +66,7 @@ func New(door engine.Door, o Options) http.Handler {
 		o.NewQueryID = uuid.NewString
 	}
 	a := &api{
-		door: door, log: o.Log, version: o.Version, uploadIdle: o.UploadIdle, newQueryID: o.NewQueryID,
+		door: door, log: o.Log, version: o.Version, uploadIdle: o.UploadIdle, newQueryID: o.NewQueryID, localOnly: o.LocalOnly,
 		codes: newCodes(), metrics: newMetrics(o.Registry), mux: http.NewServeMux(),
 		scrape: promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{}),
 		origin: http.NewCrossOriginProtection(),
@@ -109,6 +116,11 @@ func (a *api) front(w http.ResponseWriter, r *http.Request) {
 		short.URL = &u
 		r = &short
 	}
+	if a.localOnly && !isLocalHost(r.Host) {
+		a.writeProblem(w, x, lake.Errorf(lake.CodeForbidden, "the request calls this server %q, which is no name of it", clip(r.Host)).
+			WithHint("call it by its address, or as localhost; a proxy sets the Host header, or serve with --insecure"))
+		return
+	}
 	if err := a.origin.Check(r); err != nil {
 		a.writeProblem(w, x, lake.Errorf(lake.CodeForbidden, "a browser sent this for a page of another origin: %w", err).
 			WithHint("call from the server's own origin, or from a program"))
@@ -119,6 +131,18 @@ func (a *api) front(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.mux.ServeHTTP(w, r)
+}
+
+// isLocalHost says whether a Host header is an address or localhost: nobody else can
+// have these names resolve to what he likes.
+func isLocalHost(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	_, err := netip.ParseAddr(host)
+	host = strings.ToLower(host)
+	return err == nil || host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
 // cleanPath says whether the mux takes the path as it is, rather than

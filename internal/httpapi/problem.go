@@ -45,7 +45,7 @@ func codeTable() []codeInfo {
 		{lake.CodeInvalidRequest, http.StatusBadRequest, "The request does not parse", "a body, parameter, header or name that does not parse, or is not known"},
 		{lake.CodeSQLInvalid, http.StatusBadRequest, "The SQL is invalid", "the SQL does not parse, bind or run"},
 		{lake.CodeSQLRefused, http.StatusForbidden, "The SQL is refused", "not a read, or it reaches outside the lake"},
-		{lake.CodeForbidden, http.StatusForbidden, "Refused for pages of another origin", "a browser sent the request for a page that is not of this server"},
+		{lake.CodeForbidden, http.StatusForbidden, "Refused for pages of another origin", "a browser sent the request for a page that is not of this server, or it calls the server by a name that is not its own"},
 		{lake.CodeDatasetNotFound, http.StatusNotFound, "No such dataset", "no dataset has that name, also where SQL names it"},
 		{lake.CodeRowNotFound, http.StatusNotFound, "No such row", "no row has that key"},
 		{lake.CodeJobNotFound, http.StatusNotFound, "No such job", "never was, or is no longer kept"},

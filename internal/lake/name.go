@@ -17,8 +17,9 @@ type Name struct {
 
 var namePart = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]{0,127}$`)
 
+// reservedNamespaces are names that mean something else where datasets are queried.
 var reservedNamespaces = map[string]bool{
-	"information_schema": true, "pg_catalog": true, "system": true, "temp": true,
+	"information_schema": true, "pg_catalog": true, "system": true, "temp": true, "lake": true, "memory": true,
 }
 
 // ParseName reads `[namespace.]name`. It fails with CodeInvalidRequest.

@@ -230,9 +230,22 @@ func (p *typeParser) name() (string, error) {
 	return p.src[start:p.pos], nil
 }
 
+// mostNested is how deep types may be nested: what reads Parquet takes twice the time
+// for each level.
+const mostNested = 16
+
+// depth is how many types stand within each other below this one.
+func (t Type) depth() int {
+	deepest := 0
+	for _, f := range t.Fields {
+		deepest = max(deepest, 1+f.Type.depth())
+	}
+	return deepest
+}
+
 func (p *typeParser) parse() (Type, error) {
-	if p.depth++; p.depth > 32 {
-		return Type{}, p.fail("nested deeper than 32")
+	if p.depth++; p.depth > mostNested {
+		return Type{}, p.fail("nested deeper than %d", mostNested)
 	}
 	defer func() { p.depth-- }()
 	t, err := p.scalarOrCall()
@@ -244,6 +257,9 @@ func (p *typeParser) parse() (Type, error) {
 			return Type{}, p.fail("arrays of fixed size are not supported; use a list: %s[]", t.SQL())
 		}
 		t = ListOf(t)
+		if p.depth+t.depth() > mostNested {
+			return Type{}, p.fail("nested deeper than %d", mostNested)
+		}
 	}
 	return t, nil
 }

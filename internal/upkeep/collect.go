@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"tarn/internal/base"
 	"tarn/internal/catalog"
 	"tarn/internal/delta"
@@ -72,7 +74,11 @@ func (c *Collector) collect(ctx context.Context, tablesInUse func() map[string]b
 	kept := keptDeltas(versions)
 	var garbage []store.Info
 	for _, info := range listed {
-		if !reachable[info.Key] && !inUse[tableOf(info.Key)] && !kept(info.Key) {
+		table := tableOf(info.Key)
+		if table == "" {
+			continue // not one of ours: leave it alone
+		}
+		if !reachable[info.Key] && !inUse[table] && !kept(info.Key) {
 			garbage = append(garbage, info)
 		}
 	}
@@ -123,14 +129,15 @@ func keptDeltas(versions []format.Version) func(key string) bool {
 	return func(key string) bool {
 		table, sequence, ok := delta.ParseKey(key)
 		if !ok {
-			return strings.HasPrefix(key, "deltas/") // not one of ours: leave it alone
+			return false // of a base
 		}
 		through, known := trimmed[table]
 		return known && sequence > through
 	}
 }
 
-// tableOf gives the table uuid that a key of a base or a delta belongs to.
+// tableOf gives the table uuid that a key of a base or a delta belongs to, "" where
+// it has the shape of neither.
 func tableOf(key string) string {
 	if table, _, ok := delta.ParseKey(key); ok {
 		return table
@@ -140,10 +147,11 @@ func tableOf(key string) string {
 		return ""
 	}
 	const uuidLength = 36
-	if len(parts[2]) < uuidLength {
+	at := len(parts[2]) - uuidLength
+	if at < 0 || uuid.Validate(parts[2][at:]) != nil {
 		return ""
 	}
-	return parts[2][len(parts[2])-uuidLength:]
+	return parts[2][at:]
 }
 
 // Folded gives, by table, the lowest folded-through among the retained catalog
