@@ -51,6 +51,7 @@ type Cache struct {
 		known      map[string]*known // by table uuid
 		generation int64             // of the worker that was looked at last
 		used, held int64             // bytes, as it last said
+		passing    int64             // likewise: of used, what goes by itself in a moment
 		epoch      int64             // grows with whatever changes an image
 		current    *action           // who has the turn
 		asking     int               // pins that wait for the turn

@@ -69,10 +69,10 @@ const (
 )
 
 // need is the bytes that a dataset's image will take, and whether a measure says
-// so. Without one the files are a guess: Parquet and DuckDB's compressed tables
-// differ by a quarter or so.
+// so. Without one the files are a guess: an image takes half of what they do, or
+// more where its texts are long.
 func (k *known) need(d Dataset) (bytes int64, measured bool) {
-	guess := max(leastImage, d.Bytes+d.Bytes/4)
+	guess := max(leastImage, d.Bytes)
 	switch {
 	case k.size == 0:
 		return guess, false

@@ -259,15 +259,15 @@ func (c *Cache) awaitReaders(ctx context.Context, need, budget int64) error {
 			return err
 		}
 		c.mu.Lock()
-		fits, held := c.mu.used+need <= budget, c.mu.held
+		fits, held, passing := c.mu.used+need <= budget, c.mu.held, c.mu.passing
 		c.mu.Unlock()
-		if fits || held == 0 {
+		if fits || held == 0 && passing == 0 {
 			return nil
 		}
 		select {
 		case <-time.After(pause):
 		case <-deadline.C:
-			return noRoom{"older queries still hold " + bytesShown(held) + " of images that were dropped"}
+			return noRoom{"older queries still hold " + bytesShown(held) + " of images that were dropped, and keep " + bytesShown(passing) + " from being compressed"}
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -287,7 +287,9 @@ func (c *Cache) loadOnce(ctx context.Context, d Dataset) (Image, error) {
 	case cause != nil: // also where it was loaded in that moment: the next look sees it
 		return i, cause
 	case err != nil:
-		k.measured(i.Projected, d.Rows)
+		if !i.Guessed {
+			k.measured(i.Projected, d.Rows)
+		}
 		return i, err
 	}
 	c.mu.counts.Loads++

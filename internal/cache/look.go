@@ -49,7 +49,7 @@ func (c *Cache) observe(images Images, epoch int64) bool {
 		return false
 	}
 	restarted := c.mu.generation != 0 && c.mu.generation != images.Generation
-	c.mu.generation, c.mu.used, c.mu.held = images.Generation, images.UsedBytes, images.HeldBytes
+	c.mu.generation, c.mu.used, c.mu.held, c.mu.passing = images.Generation, images.UsedBytes, images.HeldBytes, images.PassingBytes
 	now, said := c.o.Now(), map[string]Image{}
 	for _, i := range images.Images {
 		said[i.TableUUID] = i
@@ -105,7 +105,7 @@ func demoted(reason string) bool { return strings.HasPrefix(reason, "demoted") }
 // roomFor gives the room for a load of a dataset, as it was last looked at; mu is
 // held.
 func (c *Cache) roomFor(uuid string, now time.Time) room {
-	r := room{budget: c.o.BudgetBytes, used: c.mu.used, held: c.mu.held}
+	r := room{budget: c.o.BudgetBytes, used: c.mu.used, held: c.mu.held, passing: c.mu.passing}
 	var order []*known
 	ids := map[*known]string{}
 	for id, k := range c.mu.known {

@@ -25,6 +25,7 @@ type resident struct {
 // room is what a plan is made from.
 type room struct {
 	budget, used, held int64
+	passing            int64      // of used: goes by itself in a moment
 	residents          []resident // the least recently used first; without the one to load
 }
 
@@ -49,14 +50,15 @@ func planPin(need int64, r room) plan {
 	if r.budget <= 0 {
 		return plan{reason: noBudget}
 	}
-	if beside := r.budget - r.pinnedBytes(); need > beside {
+	if beside := r.budget - r.pinnedBytes(); need > beside+r.passing {
 		return plan{reason: doesNotFit(need, beside, "the budget", r.pinnedBytes())}
 	}
 	evict, _, short := victims(need, r.budget, r)
-	if short > 0 && short > r.held {
+	if short > 0 && short > r.held+r.passing {
 		return plan{reason: doesNotFit(need, need-short, "the budget", r.pinnedBytes())}
 	}
-	// What older readers hold frees itself: the load waits for it.
+	// What older readers hold, or a CHECKPOINT is about to compress, frees itself: the
+	// load waits for it.
 	return plan{fits: true, evict: evict}
 }
 

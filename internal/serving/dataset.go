@@ -42,6 +42,7 @@ type dataset struct {
 	load      *load
 	reason    string // why the last load or image ended
 	projected int64  // bytes of the whole image by the last load, 0: unknown
+	measured  int64  // the same where rows told, 0 where files did
 
 	// shown
 	shown shown

@@ -1,6 +1,10 @@
 package serving
 
-import "tarn/internal/lake"
+import (
+	"time"
+
+	"tarn/internal/lake"
+)
 
 // slackBytes is what a projection adds for the blocks that are part full.
 const slackBytes = 64 << 10
@@ -37,30 +41,81 @@ func (l *load) estimate() int64 {
 	return n
 }
 
-// fits says whether a slice may be taken: the first by the size of its files,
-// the others by what the rows before took.
-func (p *publisher) fits(l *load, s slice) error {
+// fits says whether a slice may be taken: the first by what the image took before, or
+// else by the size of its files, the others by what the rows before took. Where a
+// reader that is older than the table would keep the slice from being compressed, it
+// is taken as it is or waits.
+func (p *publisher) fits(l *load, s slice) (wait bool, err error) {
 	need := s.bytes
+	if l.d.measured > 0 && l.total > 0 {
+		need = int64(float64(l.d.measured) * float64(s.rows) / float64(l.total))
+	}
 	if n := l.image.counts.rows; n > 0 {
 		need = int64(float64(l.image.bytes()) / float64(n) * float64(s.rows))
 	}
 	if p.used()+need+slackBytes > p.ledger.budget {
-		return p.tooLarge(l)
+		return false, p.tooLarge(l)
 	}
 	// Far too large already: not worth the rest.
 	if all := l.projected(); all > 0 && all-l.image.bytes() > (p.ledger.budget-p.used())*5/4 {
-		return p.tooLarge(l)
+		return false, p.tooLarge(l)
 	}
-	return nil
+	if p.readers.oldestTicket() < l.ticket && p.used()+s.rows*looseBytes(l.image.schema)+slackBytes > p.ledger.budget {
+		now := time.Now()
+		if l.readersTill.IsZero() {
+			l.readersTill = now.Add(readersPatience)
+		}
+		if now.After(l.readersTill) {
+			return false, lake.Errorf(lake.CodeOutOfMemory, "the image of %s does not fit: older queries keep its rows from being compressed", l.d.name).
+				WithHint("try again when long queries have ended")
+		}
+		l.retryAt = now.Add(checkpointRetry)
+		return true, nil
+	}
+	l.readersTill = time.Time{}
+	return false, nil
+}
+
+// readersPatience is how long a load waits for readers that are older than its table.
+const readersPatience = 10 * time.Second
+
+// looseBytes is about what a row takes before it is compressed.
+func looseBytes(s lake.Schema) int64 {
+	n := int64(0)
+	var add func(cols []lake.Column)
+	add = func(cols []lake.Column) {
+		for _, c := range cols {
+			switch c.Type.Kind {
+			case lake.Varchar, lake.Blob, lake.Decimal, lake.UUID:
+				n += 24
+			default:
+				n += 9
+			}
+			add(c.Type.Fields)
+		}
+	}
+	add(s.Columns)
+	return n
+}
+
+// note notes for the dataset what the whole image will take, and gives it: as far as
+// rows told it is a measure, else a guess by its files.
+func (l *load) note() int64 {
+	d, all := l.d, l.projected()
+	if all > 0 {
+		d.measured = max(all, l.image.bytes())
+		d.projected = d.measured
+		return d.projected
+	}
+	if d.measured == 0 {
+		d.projected = l.estimate()
+	}
+	return max(d.projected, l.estimate())
 }
 
 func (p *publisher) tooLarge(l *load) error {
-	all := l.projected()
-	if all == 0 {
-		all = l.estimate()
-	}
-	l.d.projected = max(all, l.image.bytes())
+	all := l.note()
 	free := max(p.ledger.budget-p.used()+l.image.bytes(), 0)
-	return lake.Errorf(lake.CodeOutOfMemory, "the image of %s does not fit: it needs about %d bytes, %d are free", l.d.name, l.d.projected, free).
+	return lake.Errorf(lake.CodeOutOfMemory, "the image of %s does not fit: it needs about %d bytes, %d are free", l.d.name, all, free).
 		WithHint("evict or unpin other datasets, or give the cache more memory")
 }

@@ -36,17 +36,21 @@ type Image struct {
 	// Projected is the bytes that the whole image was projected to when it was
 	// loaded last; 0: not known.
 	Projected int64 `json:"projected"`
+	Guessed   bool  `json:"guessed,omitempty"` // by the size of its files, no row having been looked at
 }
 
 // Images is all of them and what they take of the budget. UsedBytes counts
 // images, the one that is being loaded, their key filters, and HeldBytes: dropped
 // images that an older reader still holds.
 type Images struct {
-	BudgetBytes int64   `json:"budget_bytes"`
-	UsedBytes   int64   `json:"used_bytes"`
-	HeldBytes   int64   `json:"held_bytes"`
-	Generation  int64   `json:"generation"` // of the worker; its supervisor sets it
-	Images      []Image `json:"images"`     // hot, loading, and cold ones with a reason or a projection
+	BudgetBytes int64 `json:"budget_bytes"`
+	UsedBytes   int64 `json:"used_bytes"`
+	HeldBytes   int64 `json:"held_bytes"`
+	// PassingBytes are those of UsedBytes that go by themselves in a moment: rows
+	// that the next CHECKPOINT compresses, and copies that are being sorted.
+	PassingBytes int64   `json:"passing_bytes"`
+	Generation   int64   `json:"generation"` // of the worker; its supervisor sets it
+	Images       []Image `json:"images"`     // hot, loading, and cold ones with a reason or a projection
 }
 
 // image is all rows of a dataset, merged, as a table of the serving database:

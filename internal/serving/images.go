@@ -85,6 +85,12 @@ func (p *publisher) post() {
 	}
 	for _, m := range p.living() {
 		images.UsedBytes += m.bytes()
+		images.PassingBytes += m.sized.unsettled + m.sized.fresh
+	}
+	for _, l := range p.loads {
+		if l.rebuild {
+			images.PassingBytes += l.image.bytes()
+		}
 	}
 	p.board.Lock()
 	defer p.board.Unlock()
@@ -93,7 +99,7 @@ func (p *publisher) post() {
 
 // imageOf is a dataset's entry on the board.
 func (p *publisher) imageOf(d *dataset) Image {
-	out := Image{TableUUID: d.uuid, State: ImageCold, Sequence: d.last, Reason: d.reason, Projected: d.projected}
+	out := Image{TableUUID: d.uuid, State: ImageCold, Sequence: d.last, Reason: d.reason, Projected: d.projected, Guessed: d.measured == 0}
 	fill := func(m *image) {
 		out.Rows, out.Bytes, out.FilterBytes, out.Sequence = m.counts.rows, m.bytes(), m.filter.bytes(), m.sequence
 	}

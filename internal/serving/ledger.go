@@ -112,6 +112,9 @@ func (l *ledger) settle(measured int64, images []*image, compressed bool) {
 			part = max(part, -s.measured)
 			s.measured += part
 			rest -= part
+			if s.fresh > 0 && !compressed { // it was a guess
+				s.fresh = max(part, 1)
+			}
 		}
 		s.unsettled, s.fresh = s.unsettled+s.fresh, 0
 		if compressed {

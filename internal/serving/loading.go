@@ -37,8 +37,11 @@ type load struct {
 	cancelled error     // why it must not go on
 	loose     bool      // the last slice waits for its CHECKPOINT
 	looseTill time.Time // how long it does
-	retryAt   time.Time
-	wait      time.Duration
+	// A reader with a lower ticket is older than the table, and keeps CHECKPOINT away.
+	ticket      int64
+	readersTill time.Time // how long a slice waits for such
+	retryAt     time.Time
+	wait        time.Duration
 }
 
 // loosePatience is how long a load waits for a CHECKPOINT that readers keep
@@ -107,6 +110,7 @@ func (p *publisher) stepOf(ctx context.Context, l *load) error {
 			return err
 		}
 		l.image.loadedAt = time.Now()
+		l.ticket = p.readers.ticket()
 	}
 	if l.next < len(l.slices) {
 		return p.loadSlice(ctx, l)
@@ -136,7 +140,12 @@ func (p *publisher) loadSlice(ctx context.Context, l *load) error {
 			return err
 		}
 	}
-	if err := p.fits(l, s); err != nil {
+	// What was written beside goes first, so that what the slice's CHECKPOINT
+	// compresses is the slice.
+	if p.writtenBeside(l.image) {
+		_ = p.check.force(ctx, p)
+	}
+	if wait, err := p.fits(l, s); wait || err != nil {
 		return err
 	}
 	if err := p.account(ctx, true); err != nil {
@@ -164,6 +173,17 @@ func (p *publisher) loadSlice(ctx context.Context, l *load) error {
 	l.next++
 	l.loose, l.looseTill, l.wait = true, time.Now().Add(loosePatience), 0
 	return p.tighten(ctx, l)
+}
+
+// writtenBeside says whether a CHECKPOINT would compress anything but an image.
+func (p *publisher) writtenBeside(m *image) bool {
+	waiting := func(s size) bool { return s.unsettled+s.fresh > 0 }
+	for _, other := range p.living() {
+		if other != m && waiting(other.sized) {
+			return true
+		}
+	}
+	return waiting(p.ledger.other)
 }
 
 // note adds the keys of the rows from a row number on to the image's filter.
@@ -206,7 +226,7 @@ func (p *publisher) note(ctx context.Context, m *image, from int64) error {
 // image's table was made keep it waiting.
 func (p *publisher) tighten(ctx context.Context, l *load) error {
 	err := p.check.force(ctx, p)
-	if err != nil && time.Now().Before(l.looseTill) {
+	if err != nil && p.used() <= p.ledger.budget && time.Now().Before(l.looseTill) {
 		l.wait = min(max(2*l.wait, 2*time.Millisecond), checkpointRetry)
 		l.retryAt = time.Now().Add(l.wait)
 		return nil
@@ -238,7 +258,13 @@ func (p *publisher) catchUp(ctx context.Context, l *load) error {
 		}
 		l.image.commit()
 		l.deltas = l.deltas[n:]
-		return p.account(ctx, true)
+		if err := p.account(ctx, true); err != nil {
+			return err
+		}
+		if p.used() > p.ledger.budget && (p.check.force(ctx, p) != nil || p.used() > p.ledger.budget) {
+			return p.tooLarge(l)
+		}
+		return nil
 	}
 	return p.show(ctx, l)
 }
@@ -252,6 +278,7 @@ func (p *publisher) show(ctx context.Context, l *load) error {
 		d.todo = append(d.todo, step{delta: &l.deltas[i]})
 	}
 	d.projected = max(l.projected(), 1)
+	d.measured = d.projected
 	l.image.loadedAt = time.Now()
 	p.coded.add(l.image) // before anybody can see it
 	if err := p.transact(ctx, []*dataset{d}); err != nil {
@@ -262,7 +289,10 @@ func (p *publisher) show(ctx context.Context, l *load) error {
 		}
 		return err
 	}
-	if d.image != l.image { // its last changes did not fit
+	if d.image == l.image { // its last changes may have taken more than they were thought to
+		p.keepBudget(ctx, []*dataset{d})
+	}
+	if d.image != l.image {
 		return p.tooLarge(l)
 	}
 	d.reason = ""
@@ -280,9 +310,7 @@ func (p *publisher) endLoad(ctx context.Context, l *load, err error) {
 	if l.image.loadedAt.IsZero() || shown {
 		// never made, or in use
 	} else {
-		if l.d.projected = l.projected(); l.d.projected == 0 {
-			l.d.projected = l.estimate()
-		}
+		l.note()
 		l.image.loadedAt = time.Time{}
 		p.coded.remove(l.image)
 		if e := p.conn.Exec(context.WithoutCancel(ctx), "DROP TABLE IF EXISTS "+internal(l.image.table)); e != nil {

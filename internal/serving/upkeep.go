@@ -122,7 +122,7 @@ func (p *publisher) startRebuild(ctx context.Context, d *dataset) error {
 		if len(where) > 0 {
 			sql += " WHERE " + strings.Join(where, " AND ")
 		}
-		l.slices = append(l.slices, slice{sql: sql + " ORDER BY " + keyList(m.schema), rows: min(sliceRows, m.counts.rows)})
+		l.slices = append(l.slices, slice{sql: sql + " ORDER BY " + keyList(m.schema), rows: min(sliceRows, max(0, m.counts.rows-i*sliceRows))})
 	}
 	p.readers.pin(l.pin)
 	d.load = l
