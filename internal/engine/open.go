@@ -114,7 +114,11 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	if o.MemoryBytes <= 0 {
 		o.MemoryBytes = 4 * gib
 	}
-	e := &Engine{opts: o, set: o.Settings.withDefaults(o.MemoryBytes), log: o.Log}
+	set := o.Settings.withDefaults(o.MemoryBytes)
+	if err := set.check(); err != nil {
+		return nil, lake.Step("open the lake", err)
+	}
+	e := &Engine{opts: o, set: set, log: o.Log}
 	e.mu.byName, e.mu.byUUID = map[string]*member{}, map[string]*member{}
 	e.jobs.init()
 	e.bodies = semaphore.NewWeighted(largeBodies * e.set.SpoolBytes)

@@ -336,8 +336,22 @@ func (o *opened) compactAll() {
 	}
 }
 
-// check asks everything and says which answers differ.
+// check asks everything, of files and of memory, and says which answers differ.
 func (h *realHistory) check(o *opened, phase string, at int) {
+	o.t.Helper()
+	for _, e := range o.cache().Datasets {
+		o.evict(e.Dataset)
+	}
+	h.askAll(o, phase+", evicted", at) // their use brings them back behind the queries
+	for _, e := range o.cache().Datasets {
+		if e = o.pin(e.Dataset); e.State != "hot" {
+			o.t.Fatalf("%s: %+v", phase, e)
+		}
+	}
+	h.askAll(o, phase+", pinned", at)
+}
+
+func (h *realHistory) askAll(o *opened, phase string, at int) {
 	o.t.Helper()
 	began := time.Now()
 	for i, q := range h.queries {

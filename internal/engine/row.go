@@ -25,13 +25,16 @@ func (e *Engine) Row(ctx context.Context, name lake.Name, key string) ([]byte, s
 	if err != nil {
 		return nil, "", err
 	}
+	bytes, err := keyBytes(ctx, schema, body)
+	if err != nil {
+		if _, why := keys.ParsePath(schema.KeySchema(), key); why != nil {
+			err = why // in the words of a path, not of a body
+		}
+		return nil, "", lake.Step("get from "+name.String(), err)
+	}
 	if !e.results.Enabled() {
 		row, etag, err := e.fetchRow(ctx, m, body)
 		return found(row, etag, err, name, key)
-	}
-	bytes, err := keyBytes(ctx, schema, body)
-	if err != nil {
-		return nil, "", lake.Step("get from "+name.String(), err)
 	}
 	row, etag, fetch := e.keptRow(m, bytes)
 	if fetch == nil {
@@ -122,9 +125,6 @@ func keyBytes(ctx context.Context, schema lake.Schema, body []byte) (string, err
 // keyAsCSV is the key of a URL's path as a CSV body of one row. Every field is
 // quoted: an empty text is a value, not a null.
 func keyAsCSV(schema lake.Schema, key string) ([]byte, error) {
-	if _, err := keys.ParsePath(schema.KeySchema(), key); err != nil {
-		return nil, err
-	}
 	parts := strings.Split(key, ",")
 	for i, p := range parts {
 		text, err := url.PathUnescape(p)

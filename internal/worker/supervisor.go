@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -162,6 +163,8 @@ func backOff(n int) time.Duration {
 func (s *Supervisor) keep(g *generation) {
 	for {
 		began := time.Now()
+		pulse := g
+		s.work.Go(func() { s.feel(pulse) })
 		select {
 		case <-s.ctx.Done():
 			s.retire(g)
@@ -182,6 +185,37 @@ func (s *Supervisor) keep(g *generation) {
 			s.work.Go(func() { s.drain(old) })
 		} else {
 			s.retire(old)
+		}
+	}
+}
+
+// A worker that answers nothing for pulsePatience is hung, whoever waits for it.
+const (
+	pulseEvery    = 2 * time.Second
+	pulsePatience = 10 * time.Second
+)
+
+// feel asks a generation for a sign of life until it is dead or hung.
+func (s *Supervisor) feel(g *generation) {
+	answered := time.Now()
+	for {
+		select {
+		case <-g.ctx.Done():
+			return
+		case <-g.hung:
+			return
+		case <-time.After(pulseEvery):
+		}
+		ctx, stop := context.WithTimeout(g.ctx, pulseEvery)
+		var m runningMessage
+		err := g.call(ctx, http.MethodGet, "/running/none", nil, &m)
+		stop()
+		if err == nil {
+			answered = time.Now()
+		} else if time.Since(answered) > pulsePatience && g.alive() {
+			g.log.Error("the worker answers nothing: it is replaced", "since", answered)
+			g.hang()
+			return
 		}
 	}
 }
