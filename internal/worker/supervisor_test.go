@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -234,6 +235,30 @@ func TestHang(t *testing.T) {
 		wg.Wait()
 		if st := s.Stats(); st.Hung != 1 {
 			t.Fatalf("%+v", st)
+		}
+	})
+}
+
+// A worker that answers nothing any more is replaced, also where no query waits.
+func TestAStoppedWorkerIsReplaced(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it waits for the worker's silence: not with -short")
+	}
+	each(t, func(t *testing.T, o Options) {
+		if o.Command == nil {
+			t.Skip("only a process can be stopped")
+		}
+		s := start(t, o, newHistory().stream)
+		if err := syscall.Kill(s.Health().PID, syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if _, err := s.DropImage(ctx, "u"); ctx.Err() != nil {
+			t.Fatalf("it waited for ever: %v", err)
+		}
+		if _, _, err := ask(ctx, s, QueryRequest{SQL: "rows 3"}); err != nil {
+			t.Fatal(err)
 		}
 	})
 }
