@@ -4,6 +4,7 @@ package duck
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"path"
 	"path/filepath"
@@ -54,6 +55,7 @@ var codeOfText = []struct {
 	{"configuration has been locked", lake.CodeSQLRefused, ""},
 	{"disabled by configuration", lake.CodeSQLRefused, ""},
 	{"std::bad_alloc", lake.CodeOutOfMemory, outOfMemoryHint},
+	{"Allocation failure", lake.CodeOutOfMemory, outOfMemoryHint},
 }
 
 const outOfMemoryHint = "narrow the query (fewer rows, fewer columns, fewer groups) or give the server more memory"
@@ -63,7 +65,7 @@ var errorKind = regexp.MustCompile(`^([A-Za-z][A-Za-z ]*?) Error: `)
 // failure makes a *lake.Error of a message of DuckDB. ctx is the context of the
 // statement: an interrupt is reported as its end.
 func (db *DB) failure(ctx context.Context, message string) error {
-	message = db.paths.clean(message)
+	message = db.paths.clean(inWords(message))
 	kind := ""
 	if m := errorKind.FindStringSubmatch(message); m != nil {
 		kind = m[1]
@@ -94,6 +96,19 @@ func (db *DB) failure(ctx context.Context, message string) error {
 		e.Hint = outOfMemoryHint
 	}
 	return e
+}
+
+// inWords gives a message as DuckDB words it where it comes as the JSON of an
+// exception.
+func inWords(message string) string {
+	var raw struct {
+		Type    string `json:"exception_type"`
+		Message string `json:"exception_message"`
+	}
+	if !strings.HasPrefix(message, "{") || json.Unmarshal([]byte(message), &raw) != nil || raw.Type == "" {
+		return message
+	}
+	return raw.Type + " Error: " + raw.Message
 }
 
 // ended is the error of a statement whose context is over. Without that, only

@@ -130,13 +130,13 @@ func (g *Gate) parse(ctx context.Context, text statementText) (object, error) {
 		Statements []object `json:"statements"`
 	}
 	if err := json.Unmarshal([]byte(rows[0][0].(string)), &answer); err != nil {
-		return nil, refused("a statement nested too deep to be looked through").WithHint("split it with WITH")
+		return nil, refused("a statement that it cannot look through: nested too deep, or with a number beyond DOUBLE").WithHint("split it with WITH")
 	}
 	switch {
 	case answer.Error && answer.Type == "not implemented":
 		return nil, notARead(text)
 	case answer.Error:
-		return nil, lake.Errorf(lake.CodeSQLInvalid, "Parser Error: %s", g.conn.db.paths.clean(answer.Message))
+		return nil, g.conn.db.failure(ctx, "Parser Error: "+answer.Message)
 	case len(answer.Statements) == 0:
 		return nil, lake.Errorf(lake.CodeSQLInvalid, "the SQL holds no statement")
 	case len(answer.Statements) > 1:
