@@ -9,12 +9,13 @@ SCALE       ?= 1
 # Where goroutines share what they have; the others would only be slower.
 RACED       := $(addprefix ./internal/,store catalog delta change query results cache compaction worker serving job engine httpapi client)
 
-.PHONY: help build demo bench test race lint clean tools
+.PHONY: help build demo bench peers test race lint clean tools
 
 help:
 	@echo "make build   bin/tarn"
 	@echo "make demo    a guided tour on 2,467,000 rows (SCALE=0.02 makes it short)"
 	@echo "make bench   tarn beside plain DuckDB on this machine, some minutes (SCALE=0.1 makes it short)"
+	@echo "make peers   tarn beside its peers, half an hour; writes docs/PERFORMANCE.md (needs Python 3.11)"
 	@echo "make test    all tests that need no other program"
 	@echo "make race    short tests with the race detector, where goroutines share something"
 	@echo "make lint    gofmt, go vet, staticcheck"
@@ -29,6 +30,9 @@ demo: build
 
 bench: build
 	./bin/tarn bench --scale $(SCALE)
+
+peers: build
+	./bench/run
 
 test: tools
 	$(GO) test -timeout 30m -tags $(TAGS) ./...

@@ -229,7 +229,7 @@ func (e *Engine) openShop(ctx context.Context) error {
 		e.shop.Runner = job.Inside{}
 	}
 	e.shop.Init()
-	e.importer = &imports.Importer{Shop: e.shop, TargetFileBytes: e.set.TargetFileBytes}
+	e.importer = &imports.Importer{Shop: e.shop, TargetFileBytes: e.set.TargetFileBytes, MaxRowBytes: e.set.MaxRowBytes}
 	return nil
 }
 

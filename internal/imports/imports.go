@@ -33,13 +33,14 @@ type Done struct {
 type Importer struct {
 	Shop            *workshop.Workshop
 	TargetFileBytes int64
+	MaxRowBytes     int64 // of a row in a text file
 }
 
 // read runs the job that turns the files into Parquet of the base's shape. A nil
 // schema is inferred.
 func (i *Importer) read(ctx context.Context, pad *workshop.Scratchpad, r Request, schema *lake.Schema, target int64) (job.Result, error) {
 	return i.Shop.Run(ctx, pad, job.Spec{Kind: job.KindImport, TargetFileBytes: target, Import: &job.Import{
-		Files: r.Files, Schema: schema, Key: r.Key, OnDuplicate: r.OnDuplicate,
+		Files: r.Files, Schema: schema, Key: r.Key, OnDuplicate: r.OnDuplicate, MaxRowBytes: int(i.MaxRowBytes),
 	}}, r.Progress)
 }
 

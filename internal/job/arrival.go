@@ -48,7 +48,7 @@ func (a arrival) where(place int64) string {
 
 // selecting is the rows function over a relation read in order, with one
 // expression a column.
-func selecting(from func() string, exprs []string) func(*string) string {
+func selecting(from string, exprs []string) func(*string) string {
 	return func(place *string) string {
 		parts := make([]string, len(exprs))
 		for i, e := range exprs {
@@ -57,7 +57,7 @@ func selecting(from func() string, exprs []string) func(*string) string {
 		if place != nil {
 			parts = append(parts, fmt.Sprintf(*place, "row_number() OVER ()")+" AS r")
 		}
-		return "SELECT " + list(parts) + " FROM " + from()
+		return "SELECT " + list(parts) + " FROM " + from
 	}
 }
 

@@ -20,12 +20,16 @@ func (s *session) runChanges(ctx context.Context, ch Changes) (Result, error) {
 	if !ch.Schema.Keyed() && ch.Op != OpUpsert {
 		return Result{}, lake.Errorf(lake.CodeNoPrimaryKey, "a dataset without a primary key takes appends only")
 	}
-	body, err := s.openText(ctx, ch.Input)
+	comma, err := delimiterOf(ch.Input)
+	if err != nil {
+		return Result{}, err
+	}
+	body, err := unpack(ch.Input, s.meter("decode"))
 	if err != nil {
 		return Result{}, err
 	}
 	defer body.Close()
-	o := rows.DecodeOptions{Schema: ch.Schema, Missing: ch.Missing, MaxRowBytes: ch.MaxRowBytes, ScratchDir: filepath.Join(s.spec.Scratch, "in")}
+	o := rows.DecodeOptions{Schema: ch.Schema, Missing: ch.Missing, MaxRowBytes: ch.MaxRowBytes, Comma: comma, ScratchDir: filepath.Join(s.spec.Scratch, "in")}
 	n, err := s.decodeChanges(ctx, ch, body, o)
 	if err != nil {
 		return Result{}, err
@@ -52,7 +56,7 @@ func (s *session) decodeChanges(ctx context.Context, ch Changes, body *body, o r
 			return 0, err
 		}
 		defer d.Close()
-		return s.fill(ctx, "arrived", "decode", func() (arrow.RecordBatch, error) {
+		return s.fill(ctx, "arrived", func() (arrow.RecordBatch, error) {
 			batch, err := d.Next()
 			if err != nil {
 				return nil, err
@@ -74,7 +78,7 @@ func (s *session) decodeChanges(ctx context.Context, ch Changes, body *body, o r
 		return 0, err
 	}
 	defer d.Close()
-	return s.fill(ctx, "arrived", "decode", d.Next)
+	return s.fill(ctx, "arrived", d.Next)
 }
 
 // withOps adds the operations as a last column.

@@ -22,10 +22,10 @@ import (
 const catalog = "job"
 
 // decodeAll reads inputs by the decoders of package rows into tables.
-func (s *session) decodeAll(ctx context.Context, files []InputFile, schema lake.Schema) (arrival, error) {
+func (s *session) decodeAll(ctx context.Context, im Import, schema lake.Schema) (arrival, error) {
 	var out arrival
-	for _, f := range files {
-		in, err := s.decodeOne(ctx, f, schema)
+	for _, f := range im.Files {
+		in, err := s.decodeOne(ctx, f, im, schema)
 		if err != nil {
 			return arrival{}, err
 		}
@@ -35,35 +35,49 @@ func (s *session) decodeAll(ctx context.Context, files []InputFile, schema lake.
 }
 
 // decodeOne reads one input into a table of its own.
-func (s *session) decodeOne(ctx context.Context, f InputFile, schema lake.Schema) (arrived, error) {
+func (s *session) decodeOne(ctx context.Context, f InputFile, im Import, schema lake.Schema) (arrived, error) {
 	s.links++
 	table := fmt.Sprintf("decoded%d", s.links)
 	if err := s.createTable(ctx, table, schema, ""); err != nil {
 		return arrived{}, err
 	}
-	body, err := s.openText(ctx, f)
+	body, o, err := s.openInput(f, im, "read ")
 	if err != nil {
 		return arrived{}, err
 	}
 	defer body.Close()
-	d, err := rows.Decode(ctx, f.Format, body.Reader, rows.DecodeOptions{Schema: schema, ScratchDir: filepath.Join(s.spec.Scratch, "in")})
+	o.Schema = schema
+	d, err := rows.Decode(ctx, f.Format, body.Reader, o)
 	if err != nil {
 		return arrived{}, lake.Step(f.Name, err)
 	}
 	defer d.Close()
-	if _, err := s.fill(ctx, table, "read "+f.Name, func() (arrow.RecordBatch, error) { return d.Next() }); err != nil {
+	if _, err := s.fill(ctx, table, d.Next); err != nil {
 		return arrived{}, lake.Step(f.Name, err)
 	}
 	return arrived{file: f, rows: fromTable(table, schema)}, nil
 }
 
+// openInput opens an input of an import, with the options by which it is looked at
+// and read. In JSON a row may lack a column, and a text column may hold anything.
+func (s *session) openInput(f InputFile, im Import, step string) (*body, rows.DecodeOptions, error) {
+	o := rows.DecodeOptions{AnyText: true, MaxRowBytes: im.MaxRowBytes, ScratchDir: filepath.Join(s.spec.Scratch, "in")}
+	if f.Format == rows.JSON || f.Format == rows.NDJSON {
+		o.Missing = rows.MissingInSome
+	}
+	var err error
+	if o.Comma, err = delimiterOf(f); err != nil {
+		return nil, o, err
+	}
+	body, err := unpack(f, s.meter(step+f.Name))
+	return body, o, err
+}
+
 // fill appends batches to a table in one transaction and gives their rows.
-func (s *session) fill(ctx context.Context, table, step string, next func() (arrow.RecordBatch, error)) (n int64, err error) {
+func (s *session) fill(ctx context.Context, table string, next func() (arrow.RecordBatch, error)) (n int64, err error) {
 	if err := s.c.Exec(ctx, "BEGIN"); err != nil {
 		return 0, err
 	}
-	s.step(step)
-	reported := int64(0)
 	for {
 		batch, err := next()
 		if errors.Is(err, io.EOF) {
@@ -78,15 +92,8 @@ func (s *session) fill(ctx context.Context, table, step string, next func() (arr
 		if err != nil {
 			return n, err
 		}
-		if n-reported >= progressRows {
-			reported = n
-			s.report(Progress{Step: step, Done: n})
-		}
 	}
 }
-
-// progressRows is how often a decoder's progress is reported.
-const progressRows = 100_000
 
 // body is an opened input.
 type body struct {
@@ -100,44 +107,32 @@ func (b *body) Close() {
 	}
 }
 
-// openText opens an input for a decoder of package rows: text unpacked, and CSV
-// of another dialect (semicolons, tabs, …) written anew as RFC 4180.
-func (s *session) openText(ctx context.Context, f InputFile) (*body, error) {
-	path := f.Path
-	if f.Format == rows.CSV {
-		var err error
-		if path, err = s.plainCSV(ctx, f); err != nil {
-			return nil, err
-		}
-	}
-	return unpack(path, f)
-}
-
-// unpack opens a file of the input, its own or one in scratch, and takes a
-// compression away.
-func unpack(path string, f InputFile) (*body, error) {
-	file, err := os.Open(path)
+// unpack opens an input and takes a compression away. What is read of the file is
+// told to the meter, if there is one.
+func unpack(f InputFile, m *meter) (*body, error) {
+	file, err := os.Open(f.Path)
 	if err != nil {
 		return nil, openError(f.Name, err)
 	}
 	b := &body{Reader: file, close: []func() error{file.Close}}
-	compression := ""
-	if path == f.Path {
-		if compression, err = compressionOf(f); err != nil {
-			b.Close()
-			return nil, err
-		}
+	if m != nil {
+		b.Reader = m.over(file)
+	}
+	compression, err := compressionOf(f)
+	if err != nil {
+		b.Close()
+		return nil, err
 	}
 	switch compression {
 	case ".gz":
-		z, err := gzip.NewReader(bufio.NewReaderSize(file, 1<<16))
+		z, err := gzip.NewReader(bufio.NewReaderSize(b.Reader, 1<<16))
 		if err != nil {
 			b.Close()
 			return nil, lake.Errorf(lake.CodeInvalidRequest, "%s: %w", f.Name, err)
 		}
 		b.Reader, b.close = z, append(b.close, z.Close)
 	case ".zst":
-		z, err := zstd.NewReader(file, zstd.WithDecoderConcurrency(1))
+		z, err := zstd.NewReader(b.Reader, zstd.WithDecoderConcurrency(1))
 		if err != nil {
 			b.Close()
 			return nil, lake.Errorf(lake.CodeInvalidRequest, "%s: %w", f.Name, err)
@@ -169,32 +164,4 @@ func compressionOf(f InputFile) (string, error) {
 		return ".zst", nil
 	}
 	return "", nil
-}
-
-// plainCSV gives the path of the input as RFC 4180: its own, or that of a file
-// in scratch. Where the dialect cannot be found the decoder is to say why.
-func (s *session) plainCSV(ctx context.Context, f InputFile) (string, error) {
-	link, err := s.textLink(f, ".csv")
-	if err != nil {
-		return "", err
-	}
-	d, err := s.sniff(ctx, f, link, false)
-	if err != nil {
-		if lake.CodeOf(err) == lake.CodeInvalidRequest {
-			return f.Path, nil
-		}
-		return "", err
-	}
-	if d.plain() {
-		return f.Path, nil
-	}
-	types := make([]string, len(d.columns))
-	for i := range types {
-		types[i] = "VARCHAR"
-	}
-	s.links++
-	path := filepath.Join(s.spec.Scratch, "in", fmt.Sprintf("plain%d.csv", s.links))
-	err = s.c.Exec(ctx, fmt.Sprintf("COPY (SELECT * FROM %s) TO %s (FORMAT csv, HEADER)",
-		d.read(link, types), lake.QuoteString(path)))
-	return path, s.readFailure(err)
 }

@@ -25,6 +25,7 @@ func (s *session) runDedupe(ctx context.Context, d Dedupe) (Result, error) {
 	if len(by) == 0 {
 		return Result{}, lake.Errorf(lake.CodeInvalidRequest, "no column to find duplicates by")
 	}
+	s.expect(d.Base, d.Deltas, nil)
 	ds, err := s.openDeltas(ctx, d.Deltas)
 	if err != nil {
 		return Result{}, err

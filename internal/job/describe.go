@@ -16,48 +16,49 @@ import (
 	"tarn/internal/rows"
 )
 
+// describeParquet finds the columns of a Parquet file by its schema.
 func (s *session) describeParquet(ctx context.Context, f InputFile) (*input, error) {
 	link, err := s.link(f.Path, f.Name, ".parquet")
 	if err != nil {
 		return nil, err
 	}
 	from := fmt.Sprintf("read_parquet(%s, hive_partitioning = false)", lake.QuoteString(link))
-	columns, err := s.describeQuery(ctx, f, from)
+	found, err := s.texts(ctx, "SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM "+from+")")
 	if err != nil {
+		return nil, s.readFailure(err)
+	}
+	// Some of what DuckDB would change without a word its types do not show.
+	if err := s.checkParquet(ctx, f); err != nil {
 		return nil, err
 	}
-	return &input{file: f, columns: columns, from: func(map[int]lake.Type) string { return from }}, nil
+	in := &input{file: f, from: from}
+	for _, row := range found {
+		typ, err := typeOf(row[1])
+		if err != nil {
+			return nil, lake.Step(fmt.Sprintf("%s: column %q", f.Name, row[0]), err)
+		}
+		in.columns = append(in.columns, inputColumn{name: row[0], found: row[1], typ: typ})
+	}
+	return in, s.checkMapKeys(ctx, in)
 }
 
-func (s *session) describeJSON(ctx context.Context, f InputFile) (*input, error) {
-	link, err := s.textLink(f, ".json")
+// look finds the columns of a text file by its values.
+func (s *session) look(ctx context.Context, f InputFile, im Import) (*input, error) {
+	body, o, err := s.openInput(f, im, "look at ")
 	if err != nil {
 		return nil, err
 	}
-	format := "auto" // an array of objects, or one object
-	if f.Format == rows.NDJSON {
-		format = "newline_delimited"
-	}
-	columns, err := s.describeQuery(ctx, f, fmt.Sprintf("read_json(%s, format = '%s', records = true, sample_size = -1, map_inference_threshold = -1)",
-		lake.QuoteString(link), format))
+	defer body.Close()
+	found, err := rows.Look(ctx, f.Format, body.Reader, o)
 	if err != nil {
-		return nil, err
+		return nil, lake.Step(f.Name, err)
 	}
-	defs := make([]string, len(columns))
-	for i, c := range columns {
-		defs[i] = lake.QuoteString(c.name) + ": " + lake.QuoteString(c.found)
+	in := &input{file: f}
+	for _, c := range found {
+		typ := c.Form.Type()
+		in.columns = append(in.columns, inputColumn{name: c.Name, found: typ.SQL(), typ: typ, form: c.Form, empty: c.Form.Empty()})
 	}
-	from := fmt.Sprintf("read_json(%s, format = '%s', records = true, columns = {%s})", lake.QuoteString(link), format, list(defs))
-	return &input{file: f, columns: columns, from: func(map[int]lake.Type) string { return from }}, nil
-}
-
-// textLink links a text file under a name that tells DuckDB its compression.
-func (s *session) textLink(f InputFile, ext string) (string, error) {
-	c, err := compressionOf(f)
-	if err != nil {
-		return "", err
-	}
-	return s.link(f.Path, f.Name, ext+c)
+	return in, nil
 }
 
 func describeArrow(f InputFile) (*input, error) {

@@ -17,6 +17,7 @@ const importedPlace = int64(1) << 62
 // and writes each group as its base rows without the changed keys, united with
 // the upserts.
 func (s *session) runFold(ctx context.Context, f Fold) (Result, error) {
+	s.expect(f.Base, f.Deltas, f.Imported)
 	ds, err := s.openDeltas(ctx, f.Deltas)
 	if err != nil {
 		return Result{}, err

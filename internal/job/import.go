@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"tarn/internal/lake"
+	"tarn/internal/rows"
 )
 
 // runImport reads the inputs into data files. The steps: open (and infer), for
@@ -17,6 +18,11 @@ func (s *session) runImport(ctx context.Context, im Import) (Result, error) {
 	}
 	if im.OnDuplicate != "" && im.OnDuplicate != OnDuplicateError && im.OnDuplicate != OnDuplicateLast {
 		return Result{}, lake.Errorf(lake.CodeInvalidRequest, "on_duplicate %q", im.OnDuplicate).WithHint("say error or last")
+	}
+	if !slices.ContainsFunc(im.Files, func(f InputFile) bool { return f.Format != rows.Parquet }) {
+		for _, f := range im.Files { // of text nothing is known
+			s.expect(nil, nil, []string{f.Path})
+		}
 	}
 	arrived, schema, err := s.arrive(ctx, im)
 	if err != nil {
@@ -48,7 +54,7 @@ func (s *session) runImport(ctx context.Context, im Import) (Result, error) {
 func (s *session) arrive(ctx context.Context, im Import) (arrival, lake.Schema, error) {
 	if im.Schema != nil {
 		schema := *im.Schema
-		a, err := s.decodeAll(ctx, im.Files, schema)
+		a, err := s.decodeAll(ctx, im, schema)
 		return a, schema, err
 	}
 	return s.infer(ctx, im)

@@ -173,9 +173,9 @@ func TestImportNamesFaults(t *testing.T) {
 		}{
 			{write(t, "missing.csv", rows.CSV, "id\n1\n"), lake.CodeRowsInvalid, []string{"missing.csv", `"n"`}},
 			{write(t, "extra.csv", rows.CSV, "id,n,z\n1,2,3\n"), lake.CodeRowsInvalid, []string{"extra.csv", `"z"`}},
-			{write(t, "short.csv", rows.CSV, "id,n\n1,2\n3\n4,5\n6,7\n"), lake.CodeInvalidRequest, []string{"short.csv line 3"}},
+			{write(t, "short.csv", rows.CSV, "id,n\n1,2\n3\n4,5\n6,7\n"), lake.CodeRowsInvalid, []string{"short.csv", "row 2", "1 fields"}},
 			{write(t, "bad.json", rows.JSON, "[{\"id\": 1,\n \"n\": }]"), lake.CodeInvalidRequest, []string{"bad.json"}},
-			{write(t, "bad.ndjson", rows.NDJSON, "{\"id\": 1, \"n\": 2}\n{\"id\": \n"), lake.CodeInvalidRequest, []string{"bad.ndjson", "line"}},
+			{write(t, "bad.ndjson", rows.NDJSON, "{\"id\": 1, \"n\": 2}\n{\"id\": \n"), lake.CodeInvalidRequest, []string{"bad.ndjson", "row 2"}},
 			{write(t, "bad.parquet", rows.Parquet, "not a file"), lake.CodeInvalidRequest, []string{"bad.parquet"}},
 			{job.InputFile{Path: "/nowhere/x.csv", Name: "x.csv", Format: rows.CSV}, lake.CodeNotFound, []string{"x.csv"}},
 		} {

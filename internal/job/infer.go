@@ -2,7 +2,7 @@ package job
 
 import (
 	"context"
-	"fmt"
+	"slices"
 	"strings"
 
 	"tarn/internal/lake"
@@ -13,28 +13,29 @@ import (
 type input struct {
 	file    InputFile
 	columns []inputColumn
-	// from is the FROM clause, with other types than those found for some
-	// columns (by position) where the format is text. nil: rows are decoded in
-	// Go, once the schema is known.
-	from     func(as map[int]lake.Type) string
-	retyping bool // from can give columns other types
+	// from is the FROM clause of what DuckDB reads. "": rows are decoded in Go,
+	// once the schema is known.
+	from string
 }
 
 // inputColumn is a column of an input.
 type inputColumn struct {
 	name  string
-	found string    // DuckDB's spelling of the type found
-	typ   lake.Type // what it becomes
-	empty bool      // holds nothing but nulls, so that any type fits
+	found string     // DuckDB's spelling of the type found
+	typ   lake.Type  // what it becomes
+	form  *rows.Form // of a text file: what the values have in common
+	empty bool       // holds nothing but nulls, so that any type fits
 }
 
 // infer finds the schema of the inputs and opens them with it.
 func (s *session) infer(ctx context.Context, im Import) (arrival, lake.Schema, error) {
 	inputs := make([]*input, len(im.Files))
 	for i, f := range im.Files {
-		s.step("look at " + f.Name)
-		in, err := s.describe(ctx, f)
+		in, err := s.describe(ctx, f, im)
 		if err != nil {
+			return arrival{}, lake.Schema{}, err
+		}
+		if err := in.checkNames(); err != nil {
 			return arrival{}, lake.Schema{}, err
 		}
 		inputs[i] = in
@@ -45,7 +46,7 @@ func (s *session) infer(ctx context.Context, im Import) (arrival, lake.Schema, e
 	}
 	schema := lake.Schema{Key: append([]string(nil), im.Key...)}
 	for c, first := range inputs[0].columns {
-		typ, err := s.unify(ctx, inputs, order, c)
+		typ, err := unify(inputs, order, c)
 		if err != nil {
 			return arrival{}, lake.Schema{}, err
 		}
@@ -57,13 +58,32 @@ func (s *session) infer(ctx context.Context, im Import) (arrival, lake.Schema, e
 	schema = schema.WithFieldIDs()
 	var out arrival
 	for i, in := range inputs {
-		a, err := s.openAs(ctx, in, order[i], schema)
+		a, err := s.openAs(ctx, in, im, order[i], schema)
 		if err != nil {
 			return arrival{}, lake.Schema{}, err
 		}
 		out.inputs = append(out.inputs, a)
 	}
 	return out, schema, nil
+}
+
+// checkNames refuses columns without a name, and such as have the same name
+// without regard to case.
+func (in *input) checkNames() error {
+	seen := map[string]string{}
+	for i, c := range in.columns {
+		low := strings.ToLower(c.name)
+		other, twice := seen[low]
+		switch {
+		case c.name == "":
+			return lake.Errorf(lake.CodeInvalidRequest, "%s: column %d of %d has no name", in.file.Name, i+1, len(in.columns))
+		case twice:
+			return lake.Errorf(lake.CodeInvalidRequest, "%s: columns %q and %q have the same name", in.file.Name, other, c.name).
+				WithHint("column names are unique without regard to case")
+		}
+		seen[low] = c.name
+	}
+	return nil
 }
 
 // sameColumns gives, for each input, the position in it of every column of the
@@ -74,12 +94,7 @@ func sameColumns(inputs []*input) ([][]int, error) {
 	for i, in := range inputs {
 		at := map[string]int{}
 		for c, column := range in.columns {
-			low := strings.ToLower(column.name)
-			if _, twice := at[low]; twice {
-				return nil, lake.Errorf(lake.CodeInvalidRequest, "%s: column %q appears twice", in.file.Name, column.name).
-					WithHint("column names are unique without regard to case")
-			}
-			at[low] = c
+			at[strings.ToLower(column.name)] = c
 		}
 		for _, column := range first.columns {
 			c, ok := at[strings.ToLower(column.name)]
@@ -96,127 +111,82 @@ func sameColumns(inputs []*input) ([][]int, error) {
 	return order, nil
 }
 
-// unify finds the type of a column that keeps every value of all inputs.
-func (s *session) unify(ctx context.Context, inputs []*input, order [][]int, c int) (lake.Type, error) {
-	first := &inputs[0].columns[c]
-	typ := first.typ
-	same := true
-	for i, in := range inputs {
-		same = same && in.columns[order[i][c]].typ.Equal(typ)
-	}
-	if same {
-		return typ, nil
-	}
-	// Only now it matters whether a text column holds anything at all.
-	for i, in := range inputs {
-		if err := s.lookEmpty(ctx, in, order[i][c]); err != nil {
-			return lake.Type{}, err
-		}
-	}
-	decided := -1
+// unify finds the type of a column that keeps every value of all inputs: text
+// takes the type of files that have one, where that keeps all of it.
+func unify(inputs []*input, order [][]int, c int) (lake.Type, error) {
+	var typed, texts *inputColumn // of them the first, with the type so far
+	var typedIn, textIn string
+	var form *rows.Form
 	for i, in := range inputs {
 		column := in.columns[order[i][c]]
 		switch {
 		case column.empty:
-		case decided < 0:
-			typ, decided = column.typ, i
+		case column.form != nil:
+			if form == nil {
+				form, texts, textIn = rows.NewForm(), &column, in.file.Name
+			}
+			form.Join(column.form)
+			texts.typ = form.Type()
+		case typed == nil:
+			typed, typedIn = &column, in.file.Name
 		default:
-			wider, ok := wider(typ, column.typ)
-			if !ok && textOnly(inputs, order, c, typ, column.typ) {
-				wider, ok = lake.Type{Kind: lake.Varchar}, true
-			}
+			both, ok := wider(typed.typ, column.typ)
 			if !ok {
-				return lake.Type{}, lake.Errorf(lake.CodeRowsInvalid, "column %q is %s in %s and %s in %s, and no type keeps both",
-					first.name, typ, inputs[decided].file.Name, column.typ, in.file.Name).
-					WithHint("create the dataset with the type you want and import with mode=append")
+				return lake.Type{}, noTypeForBoth(column.name, typed.typ, typedIn, column.typ, in.file.Name)
 			}
-			typ = wider
+			typed.typ = both
 		}
 	}
-	return typ, nil
+	switch {
+	case typed == nil && texts == nil:
+		return inputs[0].columns[c].typ, nil
+	case typed == nil:
+		return texts.typ, nil
+	case texts == nil || form.Fits(typed.typ):
+		return typed.typ, nil
+	}
+	both, ok := wider(typed.typ, texts.typ)
+	if !ok || !form.Fits(both) {
+		return lake.Type{}, noTypeForBoth(typed.name, typed.typ, typedIn, texts.typ, textIn)
+	}
+	return both, nil
 }
 
-// textOnly says whether a column can become VARCHAR: every input in which it is
-// something else holds it as text.
-func textOnly(inputs []*input, order [][]int, c int, types ...lake.Type) bool {
-	oneIsText := false
-	for _, t := range types {
-		oneIsText = oneIsText || t.Kind == lake.Varchar
-	}
-	for i, in := range inputs {
-		column := in.columns[order[i][c]]
-		if column.typ.Kind != lake.Varchar && !column.empty && !in.retyping {
-			return false
-		}
-	}
-	return oneIsText || inputs[0].retyping
-}
-
-// lookEmpty finds out whether a column that seems to be text is empty.
-func (s *session) lookEmpty(ctx context.Context, in *input, c int) error {
-	column := &in.columns[c]
-	if column.typ.Kind != lake.Varchar || in.from == nil {
-		return nil
-	}
-	n, err := s.count(ctx, fmt.Sprintf("SELECT count(%s) FROM %s", lake.QuoteIdent(column.name), in.from(nil)))
-	if err != nil {
-		return s.readFailure(err)
-	}
-	column.empty = n[0] == 0
-	return nil
+func noTypeForBoth(column string, a lake.Type, in string, b lake.Type, inOther string) error {
+	return lake.Errorf(lake.CodeRowsInvalid, "column %q is %s in %s and %s in %s, and no type keeps both", column, a, in, b, inOther).
+		WithHint("create the dataset with the type you want and import with mode=append")
 }
 
 // openAs opens an input with the types of the schema.
-func (s *session) openAs(ctx context.Context, in *input, order []int, schema lake.Schema) (arrived, error) {
-	if in.from == nil {
-		return s.decodeOne(ctx, in.file, schema)
+func (s *session) openAs(ctx context.Context, in *input, im Import, order []int, schema lake.Schema) (arrived, error) {
+	if in.from == "" {
+		// Nulls in keys are found with those of the other files.
+		open := schema
+		open.Columns = slices.Clone(schema.Columns)
+		for i := range open.Columns {
+			open.Columns[i].Nullable = true
+		}
+		return s.decodeOne(ctx, in.file, im, open)
 	}
-	as := map[int]lake.Type{}
 	exprs := make([]string, len(order))
 	for c, pos := range order {
-		column, want := in.columns[pos], schema.Columns[c].Type
-		x := lake.QuoteIdent(column.name)
-		switch {
-		case in.retyping && (column.empty || want.Kind == lake.Varchar) && !column.typ.Equal(want):
-			as[pos] = want
-			exprs[c] = x
-		default:
-			exprs[c] = converted(x, column, want)
-		}
-		if err := s.checkNanoseconds(ctx, in, column); err != nil {
-			return arrived{}, err
-		}
+		column := in.columns[pos]
+		exprs[c] = converted(lake.QuoteIdent(column.name), column, schema.Columns[c].Type)
 	}
-	return arrived{file: in.file, rows: selecting(func() string { return in.from(as) }, exprs)}, nil
+	return arrived{file: in.file, rows: selecting(in.from, exprs)}, nil
 }
 
 // describe finds the columns of a file.
-func (s *session) describe(ctx context.Context, f InputFile) (*input, error) {
+func (s *session) describe(ctx context.Context, f InputFile, im Import) (*input, error) {
 	switch f.Format {
 	case rows.Parquet:
+		s.step("look at " + f.Name)
 		return s.describeParquet(ctx, f)
-	case rows.CSV:
-		return s.describeCSV(ctx, f)
-	case rows.JSON, rows.NDJSON:
-		return s.describeJSON(ctx, f)
+	case rows.CSV, rows.JSON, rows.NDJSON:
+		return s.look(ctx, f, im)
 	case rows.ArrowStream:
+		s.step("look at " + f.Name)
 		return describeArrow(f)
 	}
 	return nil, lake.Errorf(lake.CodeUnsupportedMedia, "%s: format %d is not one that rows come in", f.Name, f.Format)
-}
-
-// describeQuery gives names and types of a relation's columns.
-func (s *session) describeQuery(ctx context.Context, f InputFile, from string) ([]inputColumn, error) {
-	found, err := s.texts(ctx, "SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM "+from+")")
-	if err != nil {
-		return nil, s.readFailure(err)
-	}
-	out := make([]inputColumn, len(found))
-	for i, row := range found {
-		out[i] = inputColumn{name: row[0], found: row[1]}
-		if out[i].typ, err = typeOf(row[1]); err != nil {
-			return nil, lake.Step(fmt.Sprintf("%s: column %q", f.Name, row[0]), err)
-		}
-	}
-	return out, nil
 }

@@ -32,9 +32,6 @@ const (
 	deltaCompression = "zstd"
 )
 
-// progressEvery is how often a COPY reports the bytes that it has written.
-const progressEvery = 500 * time.Millisecond
-
 // copyData writes the rows of sub, which has the columns c1…cn, in its order as
 // data files of the schema's shape into a folder out/name, and gives those that
 // have rows. sample is a relation with rows of that kind whose first ones come
@@ -57,27 +54,32 @@ func (s *session) copyData(ctx context.Context, name, sub, sample string, schema
 	if err := s.watched(ctx, "write", dir, sql); err != nil {
 		return nil, err
 	}
-	return outputs(dir)
+	outs, err := outputs(dir)
+	for _, o := range outs {
+		s.written += o.Bytes
+	}
+	return outs, err
 }
 
 // rowGroup gives the rows of a row group: as many as fit in an eighth of the
 // memory by the width of the first rows, within bounds.
 func (s *session) rowGroup(ctx context.Context, sample string, schema lake.Schema) (int64, error) {
-	widths := make([]string, len(schema.Columns))
+	fixed := 0
+	var widths []string // summed up as a list: an expression nests 1,000 deep at most
 	for i, c := range schema.Columns {
 		switch {
 		case c.Type.Kind == lake.Varchar:
-			widths[i] = fmt.Sprintf("coalesce(strlen(%s), 0)", col(i))
+			widths = append(widths, fmt.Sprintf("coalesce(strlen(%s), 0)", col(i)))
 		case c.Type.Kind == lake.Blob:
-			widths[i] = fmt.Sprintf("coalesce(octet_length(%s), 0)", col(i))
+			widths = append(widths, fmt.Sprintf("coalesce(octet_length(%s), 0)", col(i)))
 		case c.Type.Nested():
-			widths[i] = fmt.Sprintf("coalesce(strlen(%s::VARCHAR), 0)", col(i))
+			widths = append(widths, fmt.Sprintf("coalesce(strlen(%s::VARCHAR), 0)", col(i)))
 		default:
-			widths[i] = "8"
+			fixed += 8
 		}
 	}
-	n, err := s.count(ctx, fmt.Sprintf("SELECT coalesce(avg(width), 0)::BIGINT FROM (SELECT %s AS width FROM (%s) LIMIT %d)",
-		strings.Join(widths, " + "), sample, sampledRows))
+	n, err := s.count(ctx, fmt.Sprintf("SELECT coalesce(avg(width), 0)::BIGINT FROM (SELECT list_sum([%s]::BIGINT[]) AS width FROM (%s) LIMIT %d)",
+		strings.Join(append(widths, fmt.Sprint(fixed)), ", "), sample, sampledRows))
 	if err != nil {
 		return 0, err
 	}
@@ -90,15 +92,24 @@ func (s *session) watched(ctx context.Context, step, dir, sql string) error {
 	go func() { done <- s.c.Exec(ctx, sql) }()
 	tick := time.NewTicker(progressEvery)
 	defer tick.Stop()
-	s.step(step)
+	s.reportWritten(step, dir)
 	for {
 		select {
 		case err := <-done:
 			return err
 		case <-tick.C:
-			s.report(Progress{Step: step, Done: bytesBelow(dir)})
+			s.reportWritten(step, dir)
 		}
 	}
+}
+
+// reportWritten reports the bytes of data files, those in dir included.
+func (s *session) reportWritten(step, dir string) {
+	p := Progress{Step: step, Done: s.written + bytesBelow(dir), Total: s.expected}
+	if p.Total > 0 {
+		p.Done = min(p.Done, p.Total)
+	}
+	s.report(p)
 }
 
 func bytesBelow(dir string) (n int64) {

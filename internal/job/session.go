@@ -20,7 +20,10 @@ type session struct {
 	db     *duck.DB
 	c      *duck.Conn
 	links  int
-	names  map[string]string // name of a link → what messages call the file
+	// written is the bytes of the data files that are done, expected about those
+	// of all (0: not known), for progress alone.
+	written, expected int64
+	names             map[string]string // name of a link → what messages call the file
 }
 
 func openSession(ctx context.Context, spec Spec, report func(Progress)) (*session, error) {
@@ -58,6 +61,21 @@ func (s *session) close() {
 		s.c.Close()
 	}
 	s.db.Close()
+}
+
+// expect says that data files are to be written of about the bytes of these.
+func (s *session) expect(base []lake.BaseFile, deltas []lake.Delta, paths []string) {
+	for _, b := range base {
+		s.expected += b.Bytes
+	}
+	for _, d := range deltas {
+		s.expected += d.Bytes
+	}
+	for _, p := range paths {
+		if info, err := os.Stat(p); err == nil {
+			s.expected += info.Size()
+		}
+	}
 }
 
 // step reports the beginning of a step.

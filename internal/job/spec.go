@@ -58,10 +58,10 @@ const (
 //
 // Without a Schema it is inferred from the files, which may be of any mix of
 // formats: their columns must agree by name (without regard to case), and types
-// are unified where every value is kept. Parquet, CSV and JSON are then read by
-// DuckDB (CSV with a header line; the delimiter, quotes and compression are
-// found out). With a Schema the decoders of package rows read the files, as they
-// do for changes.
+// are unified where every value is kept. Parquet is then read by DuckDB, the
+// others by the decoders of package rows, as changes are. With a Schema these
+// decoders read all of them. The compression of text (gzip, zstd) and the
+// delimiter of CSV are found out.
 //
 // Keyed outputs are sorted by key over all files and hold disjoint key ranges;
 // others keep the order of arrival: files as given, rows as they stand.
@@ -70,6 +70,7 @@ type Import struct {
 	Schema      *lake.Schema `json:"schema,omitempty"` // nil: infer
 	Key         []string     `json:"key,omitempty"`    // with a nil Schema
 	OnDuplicate string       `json:"on_duplicate"`     // error or last (in order of arrival)
+	MaxRowBytes int          `json:"max_row_bytes"`    // of rows that the decoders read; 0 is their default
 }
 
 // Group is a run of base files, contiguous in key order, that are rewritten

@@ -1,10 +1,8 @@
 package job
 
 import (
-	"context"
 	"fmt"
 	"regexp"
-	"strings"
 
 	"tarn/internal/lake"
 )
@@ -15,15 +13,15 @@ var words = regexp.MustCompile(`"(?:[^"]|"")*"|TIME WITH TIME ZONE|TIMESTAMP WIT
 
 // typeOf is what a type found in an input becomes. Integers of any width up to
 // 32 bits unsigned become BIGINT (columns that are joined should have one type),
-// UBIGINT becomes DECIMAL(20,0), JSON of mixed kinds its text. The times of
-// Parquet that are marked as adjusted to UTC, as pyarrow marks all of them, are
-// times of day. What Iceberg cannot hold is CodeUnsupported.
+// UBIGINT becomes DECIMAL(20,0), JSON its text. The times of Parquet that are
+// marked as adjusted to UTC, as pyarrow marks all of them, are times of day. What
+// Iceberg cannot hold is CodeUnsupported.
 func typeOf(found string) (lake.Type, error) {
 	spelled := words.ReplaceAllStringFunc(found, func(w string) string {
 		switch w {
 		case "JSON", `"NULL"`:
 			return "VARCHAR"
-		case "TIME WITH TIME ZONE":
+		case "TIME WITH TIME ZONE", "TIME_NS":
 			return "TIME"
 		}
 		return w
@@ -93,27 +91,4 @@ func converted(x string, c inputColumn, want lake.Type) string {
 	default:
 		return fmt.Sprintf("CAST(%s AS %s)", x, want.SQL())
 	}
-}
-
-// checkNanoseconds refuses a column of TIMESTAMP_NS in which a value is not
-// whole µs, naming the first row.
-func (s *session) checkNanoseconds(ctx context.Context, in *input, c inputColumn) error {
-	if !strings.Contains(c.found, "TIMESTAMP_NS") {
-		return nil
-	}
-	if c.found != "TIMESTAMP_NS" {
-		return lake.Errorf(lake.CodeUnsupported, "%s: column %q of type %s: nanoseconds within a nested type are not supported", in.file.Name, c.name, c.found).
-			WithHint("write it with microseconds")
-	}
-	x := lake.QuoteIdent(c.name)
-	found, err := s.c.Rows(ctx, fmt.Sprintf("SELECT r, v FROM (SELECT row_number() OVER () AS r, %s::VARCHAR AS v, epoch_ns(%s) %% 1000 <> 0 AS fine FROM %s) WHERE fine LIMIT 1",
-		x, x, in.from(nil)))
-	if err != nil {
-		return s.readFailure(err)
-	}
-	if len(found) > 0 {
-		return lake.Errorf(lake.CodeRowsInvalid, "%s row %v: column %q: %v is not a whole microsecond, and Iceberg keeps no finer time",
-			in.file.Name, found[0][0], c.name, found[0][1]).WithHint("round the column to microseconds")
-	}
-	return nil
 }

@@ -20,6 +20,7 @@ type cell struct {
 	path     string // as messages name it: a.b, a[]
 	typ      lake.Type
 	nullable bool
+	anyText  bool // see DecodeOptions
 	b        array.Builder
 
 	fromBool    func(bool)
@@ -73,6 +74,22 @@ func newCell(c lake.Column, path string, b array.Builder, missing MissingPolicy)
 	return x, err
 }
 
+// takeAnyText sets it in the cell and in its parts.
+func (c *cell) takeAnyText() {
+	c.anyText = c.typ.Kind == lake.Varchar
+	if c.key != nil {
+		c.key.takeAnyText()
+	}
+	if c.elem != nil {
+		c.elem.takeAnyText()
+	}
+	if c.object != nil {
+		for _, part := range c.object.cells {
+			part.takeAnyText()
+		}
+	}
+}
+
 // null appends a null, or fails where there must be none.
 func (c *cell) null() error {
 	if !c.nullable {
@@ -93,7 +110,11 @@ func (c *cell) wrong(value string, err error) error {
 
 // json appends the value that the parser is at.
 func (c *cell) json(p *parser) error {
-	switch b := p.peek(); b {
+	b := p.peek()
+	if c.anyText && b != '"' && b != 'n' {
+		return c.written(p)
+	}
+	switch b {
 	case 'n':
 		if err := p.word("null"); err != nil {
 			return err
@@ -148,6 +169,18 @@ func (c *cell) json(p *parser) error {
 	}
 	if err := c.fromNumber(lit); err != nil {
 		return c.wrong(shown(lit, false), err)
+	}
+	return nil
+}
+
+// written appends a value that is no string as it is written.
+func (c *cell) written(p *parser) error {
+	raw, err := p.skip()
+	if err != nil {
+		return err
+	}
+	if err := c.fromString(raw); err != nil {
+		return c.wrong(shown(raw, false), err)
 	}
 	return nil
 }
@@ -287,13 +320,21 @@ func (o *object) json(p *parser) error {
 	}
 	for i, c := range o.cells {
 		if o.seen[i] != o.count {
-			if why := missingWhy(o.cols[i], o.missing); why != "" {
+			if why := missingWhy(o.cols[i], o.missing.inRow()); why != "" {
 				return misfitf(c.path, "%s", why)
 			}
 			c.b.AppendNull()
 		}
 	}
 	return nil
+}
+
+// inRow is the policy for one row.
+func (p MissingPolicy) inRow() MissingPolicy {
+	if p == MissingInSome {
+		return MissingNull
+	}
+	return p
 }
 
 // kind is what a member of the object is.

@@ -13,6 +13,7 @@ type csvSource struct {
 	scan csvScanner
 	o    DecodeOptions
 	tb   *table
+	look *lookedAt // set: fields are looked at, not taken
 	err  error
 
 	begun  bool
@@ -21,7 +22,7 @@ type csvSource struct {
 }
 
 func newCSVSource(f *feed, o DecodeOptions, t *tally) *csvSource {
-	s := &csvSource{scan: csvScanner{f: f}, o: o}
+	s := &csvSource{scan: csvScanner{f: f, comma: o.Comma}, o: o}
 	s.tb, s.err = newTable(o.Schema.Columns, o.Schema.Arrow(), o, t)
 	return s
 }
@@ -50,6 +51,9 @@ func (s *csvSource) one() error {
 			return err
 		}
 		s.fields = len(header)
+		if s.look != nil {
+			return s.look.header(header)
+		}
 		s.from, err = assign(header, s.o.Schema.Columns, s.o.Missing)
 		return err
 	}
@@ -75,6 +79,10 @@ func (s *csvSource) one() error {
 func (s *csvSource) record(rec *csvRecord) error {
 	if len(rec.fields) != s.fields {
 		return misfitf("", "it has %d fields, the header has %d", len(rec.fields), s.fields)
+	}
+	if s.look != nil {
+		s.look.record(rec)
+		return nil
 	}
 	for i, at := range s.from {
 		c := s.tb.cells[i]

@@ -41,12 +41,13 @@ func (r *csvRecord) field(i int) []byte {
 	return r.b[f.start:f.end]
 }
 
-// csvScanner cuts a body into records by RFC 4180: fields separated by commas,
-// quoted ones may hold commas, line ends and doubled quotes; records end with
+// csvScanner cuts a body into records by RFC 4180: fields separated by commas (or another byte),
+// quoted ones may hold those, line ends and doubled quotes; records end with
 // LF or CRLF. Unlike encoding/csv it keeps whether a field was quoted.
 type csvScanner struct {
-	f   *feed
-	rec csvRecord
+	f     *feed
+	comma byte
+	rec   csvRecord
 }
 
 type csvState int
@@ -89,7 +90,7 @@ func (s *csvScanner) next(row int64, max int) (*csvRecord, error) {
 			switch state {
 			case csvStart, csvBare:
 				switch c {
-				case ',':
+				case s.comma:
 					field(i)
 					state = csvStart
 				case '\n':
@@ -120,7 +121,7 @@ func (s *csvScanner) next(row int64, max int) (*csvRecord, error) {
 				case '"':
 					cur.escaped = true
 					state = csvQuoted
-				case ',':
+				case s.comma:
 					field(i - 1)
 					state = csvStart
 				case '\n':

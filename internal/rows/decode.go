@@ -17,6 +17,9 @@ type MissingPolicy int
 const (
 	MissingError MissingPolicy = iota // the row is a misfit
 	MissingNull                       // it is null, where the column may be
+	// MissingInSome is MissingNull for a row of JSON, where another row of the
+	// body has the column; else MissingError.
+	MissingInSome
 )
 
 // The defaults of DecodeOptions.
@@ -35,6 +38,11 @@ type DecodeOptions struct {
 	// dataset's KeySchema. Batches have exactly Schema.Arrow().
 	Schema  lake.Schema
 	Missing MissingPolicy
+	// AnyText lets a VARCHAR take any JSON value: what is no string as it is
+	// written.
+	AnyText bool
+	// Comma parts the fields of CSV; 0 is a comma.
+	Comma byte
 	// MaxRowBytes bounds a row: the bytes of its text, or those of its values
 	// in Arrow and Parquet.
 	MaxRowBytes int
@@ -63,6 +71,9 @@ func (o DecodeOptions) withDefaults() DecodeOptions {
 	set(&o.BatchRows, DefaultBatchRows)
 	set(&o.BatchBytes, DefaultBatchBytes)
 	set(&o.MaxErrors, DefaultMaxErrors)
+	if o.Comma == 0 {
+		o.Comma = ','
+	}
 	if o.MaxBatchBytes <= 0 {
 		o.MaxBatchBytes = DefaultMaxBatchBytes
 	}

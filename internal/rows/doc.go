@@ -15,6 +15,10 @@
 // frames them. Both sides speak the same spelling of every value, so that what
 // is written can be read again unchanged.
 //
+// Where there is no schema yet, Look reads a body of text once to find the forms
+// of its columns: what their values have in common, and so the types that keep
+// every one of them. The way in then takes the body by these types.
+//
 // Called by httpapi and cli (bodies, answers), the worker (answers) and jobs
 // (large bodies). It never runs SQL, never touches DuckDB, and keeps nothing
 // between two bodies.

@@ -28,7 +28,9 @@ func (s *ndjsonSource) close() { s.tb.release() }
 
 func (s *ndjsonSource) next() (arrow.RecordBatch, error) {
 	for s.err == nil && !s.tb.full(&s.o) {
-		s.err = s.one()
+		if s.err = s.one(); s.err == io.EOF {
+			s.err = s.tb.ended()
+		}
 	}
 	if s.err != nil && s.err != io.EOF {
 		return nil, s.err
@@ -57,7 +59,7 @@ func (s *ndjsonSource) one() error {
 
 func (s *ndjsonSource) readRow(line []byte) error {
 	s.p.b, s.p.i = line, 0
-	return s.tb.value(&s.p, s.tb.row)
+	return s.tb.value(&s.p, s.tb.reader())
 }
 
 // lines cuts a body at its line feeds.
@@ -134,7 +136,9 @@ func (s *jsonSource) close() { s.tb.release() }
 
 func (s *jsonSource) next() (arrow.RecordBatch, error) {
 	for s.err == nil && !s.tb.full(&s.o) {
-		s.err = s.one()
+		if s.err = s.one(); s.err == io.EOF {
+			s.err = s.tb.ended()
+		}
 	}
 	if s.err != nil && s.err != io.EOF {
 		return nil, s.err
@@ -254,7 +258,7 @@ func (s *jsonSource) row() error {
 	place := s.f.place(0)
 	s.f.pos += scanned
 	s.tb.begin(scanned)
-	return parseError(s.tb.tally.rows, place, s.tb.value(&s.p, s.tb.row))
+	return parseError(s.tb.tally.rows, place, s.tb.value(&s.p, s.tb.reader()))
 }
 
 // extent finds the end of a JSON value that comes in pieces, by its brackets

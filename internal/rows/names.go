@@ -77,7 +77,7 @@ func assign(header []string, cols []lake.Column, missing MissingPolicy) (from []
 // missingWhy says why a column may not be missing, "" where it may.
 func missingWhy(c lake.Column, policy MissingPolicy) string {
 	switch {
-	case policy == MissingError:
+	case policy != MissingNull:
 		return "it is missing"
 	case !c.Nullable:
 		return "it is missing and cannot be null"

@@ -12,6 +12,7 @@ import (
 	"github.com/apache/arrow-go/v18/parquet"
 	"github.com/apache/arrow-go/v18/parquet/file"
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
+	"github.com/apache/arrow-go/v18/parquet/schema"
 
 	"tarn/internal/lake"
 )
@@ -38,11 +39,11 @@ func newParquetSource(ctx context.Context, r io.Reader, o DecodeOptions, t *tall
 		if err != nil {
 			return err
 		}
-		schema, err := fr.Schema()
+		columns, err := fr.Schema()
 		if err != nil {
 			return err
 		}
-		if err := s.connect(schema, o, t); err != nil {
+		if err := s.connect(withoutInt96Zone(columns, fr), o, t); err != nil {
 			return err
 		}
 		rr, err := fr.GetRecordReader(ctx, nil, nil)
@@ -65,6 +66,48 @@ func newParquetSource(ctx context.Context, r io.Reader, o DecodeOptions, t *tall
 		return nil
 	})
 	return s.made(err)
+}
+
+// withoutInt96Zone gives the schema with timestamps of INT96 as what they are,
+// without a zone: pqarrow calls them UTC. (Those that its nanoseconds cannot hold
+// it refuses.)
+func withoutInt96Zone(s *arrow.Schema, fr *pqarrow.FileReader) *arrow.Schema {
+	leaves := fr.ParquetReader().MetaData().Schema
+	has := false
+	for i := range leaves.NumColumns() {
+		has = has || leaves.Column(i).PhysicalType() == parquet.Types.Int96
+	}
+	if !has {
+		return s
+	}
+	fields := s.Fields()
+	for i := range fields {
+		fields[i].Type = zoneless(fr.Manifest.Fields[i], fields[i].Type, leaves)
+	}
+	return arrow.NewSchema(fields, nil)
+}
+
+func zoneless(f pqarrow.SchemaField, dt arrow.DataType, leaves *schema.Schema) arrow.DataType {
+	if f.IsLeaf() {
+		if ts, ok := dt.(*arrow.TimestampType); ok && leaves.Column(f.ColIndex).PhysicalType() == parquet.Types.Int96 {
+			return &arrow.TimestampType{Unit: ts.Unit}
+		}
+		return dt
+	}
+	switch t := dt.(type) {
+	case *arrow.StructType:
+		fields := t.Fields()
+		for i := range fields {
+			fields[i].Type = zoneless(f.Children[i], fields[i].Type, leaves)
+		}
+		return arrow.StructOf(fields...)
+	case *arrow.MapType:
+		pair := f.Children[0].Children
+		return arrow.MapOf(zoneless(pair[0], t.KeyType(), leaves), zoneless(pair[1], t.ItemType(), leaves))
+	case *arrow.ListType:
+		return arrow.ListOf(zoneless(f.Children[0], t.Elem(), leaves))
+	}
+	return dt
 }
 
 // checkChunks looks at what a Parquet footer says of its column chunks before

@@ -186,6 +186,7 @@ func (c *cell) varchar(b *array.StringBuilder) {
 		return nil
 	}
 	c.fromText = c.fromString
+	c.fromBytes = c.fromString // Parquet's JSON and ENUM are text in bytes
 }
 
 func (c *cell) blob(b *array.BinaryBuilder) {

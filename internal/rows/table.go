@@ -2,6 +2,7 @@ package rows
 
 import (
 	"errors"
+	"io"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -15,11 +16,13 @@ type table struct {
 	cols    []lake.Column
 	schema  *arrow.Schema
 	missing MissingPolicy
+	anyText bool
 	alloc   memory.Allocator
 	tally   *tally
 
 	cells []*cell
-	row   *object // of all cells
+	row   *object   // of all cells
+	look  *lookedAt // set: rows are looked at, and none is taken
 	maps  mapChecks
 	rows  int   // in the batch
 	bytes int   // of text in the batch
@@ -34,7 +37,7 @@ func newTable(cols []lake.Column, schema *arrow.Schema, o DecodeOptions, t *tall
 	if err != nil {
 		return nil, err
 	}
-	tb := &table{cols: cols, schema: schema, missing: o.Missing, alloc: o.Alloc, tally: t, maps: maps}
+	tb := &table{cols: cols, schema: schema, missing: o.Missing, anyText: o.AnyText, alloc: o.Alloc, tally: t, maps: maps}
 	return tb, tb.renew()
 }
 
@@ -50,6 +53,9 @@ func (t *table) renew() error {
 			b.Release()
 			t.cells = t.cells[:i]
 			return err
+		}
+		if t.anyText {
+			x.takeAnyText()
 		}
 		t.cells[i] = x
 	}
@@ -80,6 +86,19 @@ func (t *table) misfit(err error) {
 	t.dirty = true
 }
 
+// ended is the error of JSON rows that have come to an end: io.EOF, where none
+// of them had to have a column that they all lack.
+func (t *table) ended() error {
+	if t.missing == MissingInSome && t.tally.bad == 0 && t.tally.rows > 0 && t.look == nil {
+		for i, c := range t.cols {
+			if t.row.seen[i] == 0 {
+				return unfit(misfitf(c.Name, "it is missing"))
+			}
+		}
+	}
+	return io.EOF
+}
+
 // full says whether the batch is to be given out.
 func (t *table) full(o *DecodeOptions) bool { return t.rows >= o.BatchRows || t.bytes >= o.BatchBytes }
 
@@ -104,9 +123,20 @@ func (t *table) batch() (arrow.RecordBatch, error) {
 	return rec, nil
 }
 
+// reader is what reads the rows' objects.
+func (t *table) reader() objectReader {
+	if t.look != nil {
+		return t.look
+	}
+	return t.row
+}
+
+// objectReader reads the object that a parser is at the '{' of.
+type objectReader interface{ json(p *parser) error }
+
 // value reads a row's JSON object by o, and gives a syntax error apart from a
 // misfit, which is tallied.
-func (t *table) value(p *parser, o *object) error {
+func (t *table) value(p *parser, o objectReader) error {
 	if p.peek() == '{' {
 		return t.settle(p, o.json(p))
 	}
