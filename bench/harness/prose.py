@@ -1,0 +1,76 @@
+"""The words of the report."""
+
+HEAD = """# Performance
+
+tarn beside what one could pick instead, measured by `make peers`, which wrote this page on
+{days}. [figures.json](performance/figures.json) has every figure. To make it again on
+your machine: `make peers`, or `bench/run --help`; [bench/README.md](../bench/README.md)
+says how it is built.
+
+| | |
+|---|---|
+| machine | {cpu}, {cores} cores, {memory} of memory, {system} |
+| tarn | {tarn} |
+| peers | {versions} |
+| data | the staffing set of `tarn demo` at scale {scale} (1: 1,000,000 timesheets, 100,000 candidates); TPC-H at scale factor {tpch} by tpchgen-cli; 3,000,000 real flights of vega-datasets |
+| runs | {rounds} of each question, {slow_rounds} of what takes longer, after some that warm up |
+
+**How it is measured.** Each system is a process of its own with its own settings, and so
+all cores. All are asked the same in turns, A B C A B C, each round beginning with another
+one. Times are medians, p10 and p90 the spread. A ratio is the median of the ratios of each
+round, so what else the machine does touches both sides of it.
+
+A peer's time is from the call of its library to the last value of the result in memory,
+inside its process: in the form that it gives fastest for few rows (DuckDB and DuckLake rows
+of Python values, Polars a frame, the others Arrow). tarn's is through HTTP by a client, from the request to the last byte of
+an Arrow stream over a kept connection, so the server, the way into its worker and a client
+in Python (some tenths of a millisecond) count against it. What tarn takes inside its
+process is in a section of its own. Every question carries `Cache-Control: no-cache`, so
+that it is worked out anew; only *asked again* may have the answer that the server kept.
+
+**Answers are compared**: in each round all systems must give the same number of rows and
+the same digest, which does not depend on their order (numbers count to 9 digits). After
+upserts each system must hold what it was sent. A difference ends the run. A hot answer
+that did not come from memory, or a cold one that did, ends it too.
+
+*Best peer*: the one with the least median in the same place: from files for tarn cold, in
+memory for tarn hot and for what is asked again.
+"""
+
+TITLES = {
+    "inside": ("Inside the process", "From the engine's call to the last batch, by `tarn bench` ([BENCH.md](BENCH.md)): a run of "
+               "its own with DuckDB 1.5.6, the library that tarn links, beside it. Ratios are of DuckDB's `read_parquet` on the "
+               "files that tarn wrote (cold), and of its table in memory (hot)."),
+    "staffing": ("Five questions", "The staffing data, from Parquet files (grey), in memory (blue), and tarn (orange)."),
+    "changed": ("10% of the rows changed", "Every tenth row of both tables was upserted in ten batches over the whole table, and "
+                "nothing is compacted. tarn's hot datasets were hot when they changed."),
+    "upserts": ("Upserts", "Existing timesheets, whole rows, scattered over the table, one request at a time; durable when "
+                "answered. tarn through HTTP on a dataset in memory; DuckLake and delta-rs by MERGE, PyIceberg by its upsert, "
+                "each with the batch as an Arrow table."),
+    "memory": ("Memory", "Timesheets and candidates in a fresh process: what it holds more with them than without."),
+    "tpch": ("TPC-H", "q1, q3, q6 and q18."),
+    "flights": ("Real flights", "Two questions over flights that happened, 3,000,000 rows without a key."),
+    "results": ("Large results", "SELECT * through HTTP to a client that reads in pieces of 1 MB. The most that was held is of "
+                "the server and its worker together, looked at every 20 ms."),
+    "imports": ("Import", "A Parquet file is uploaded and becomes a dataset: written, its keys checked, synced, committed. Beside it "
+                "DuckDB's COPY from the file to another, which checks and syncs nothing and uses all cores."),
+    "deltas": ("Many pending deltas", "The same questions with one and with many deltas waiting for compaction, and how long a lake "
+               "takes to open."),
+    "curves": ("How costs grow", "The hot join, group by and point read against the number of timesheets (a tenth as many "
+               "candidates). Dashed: in proportion to the rows from tarn's first point on, for a point read no growth."),
+}
+
+AFTER = {
+    "staffing": "`DuckDB 1.5, tarn's files` reads the files that tarn wrote; all other files are those of the data's maker. "
+                "chdb's MergeTree tables are files in the system's cache, ordered by key.",
+    "upserts": "0.1% and 1% of the rows are 1,000 and 10,000 at scale 1. The writers of one row each have a connection and wait "
+               "for their answer; DuckLake's writers are connections in one process, and a conflict is tried again. "
+               "Nothing is compacted meanwhile, in any system.",
+}
+
+LEFT_OUT = [
+    "DataFusion and delta-rs are asked for avg of a DOUBLE instead of a DECIMAL, as their avg of a DECIMAL has few digits.",
+    "Polars is asked in its SQL, not by its frames.",
+    "PyIceberg takes part in a third of the rounds, as it is slow.",
+    "Not measured: cold page cache, object stores, more than one table format on the same files.",
+]

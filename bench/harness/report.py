@@ -1,0 +1,85 @@
+"""The report: PERFORMANCE.md and its charts, made of the figures alone."""
+import charts
+import goals
+import tables
+from figures import Found
+from options import SECTIONS
+from prose import AFTER, HEAD, LEFT_OUT, TITLES
+
+
+def write(out, figures):
+    """Write it; gives the path of the report."""
+    drawn = charts.draw(figures, out / "performance")
+    parts = [head(figures), "## Goals\n\n" + of_goals(figures)]
+    for name in SECTIONS:
+        if name in figures["sections"]:
+            parts.append(section(name, figures["sections"][name], drawn.get(name, [])))
+    parts.append(left_out(figures))
+    path = out / "PERFORMANCE.md"
+    path.write_text("\n".join(parts))
+    return path
+
+
+def head(figures):
+    m, sections = figures["machine"], figures["sections"].values()
+    began = sorted(s["began"][:10] for s in sections)
+    days = began[0] if began[0] == began[-1] else f"{began[0]} to {began[-1]}"
+    text = HEAD.format(days=days, cpu=m["cpu"], cores=m["cores"], memory=f"{m['memory_bytes'] / 2**30:.0f} GiB", system=m["system"],
+                       scale=f"{figures['scale']:g}", tpch=f"{figures['tpch']:g}", rounds=figures["rounds"], slow_rounds=figures["slow_rounds"],
+                       tarn=figures["versions"].get("tarn", "unknown"),
+                       versions=", ".join(sorted(v for k, v in figures["versions"].items() if k != "tarn")))
+    if figures["quick"]:
+        text += "\n**Made with `--quick`: the data are tiny, and the figures mean little.**\n"
+    # The benchmark itself is what runs before every section but the first.
+    first = next(iter(figures["sections"].values()))
+    if first["load_before"] > 0.5:
+        text += f"\nOther work ran on this machine before: load {first['load_before']:.1f}. Figures of a quiet one are better.\n"
+    return text
+
+
+def of_goals(figures):
+    telling = not figures["quick"] and figures["scale"] == 1 and figures["machine"]["cores"] == 2
+    rows = []
+    for g in goals.goals(Found(figures)):
+        aim = "" if g.aim is None else f"{'at least' if g.least else 'at most'} {tables.number(g.aim)} {g.unit}"
+        why = g.why or ("" if telling or g.judged is None else "the goals are for scale 1 on 2 cores")
+        verdict = g.verdict(telling) + (f": {why}" if why else "")
+        rows.append([g.what, g.goal, aim, tables.number(g.inside), tables.number(g.http), verdict])
+    return tables.table(["what", "", "aim", "inside", "HTTP", ""], rows, left=3).replace("---: |\n", "--- |\n", 1)
+
+
+def section(name, s, drawn):
+    title, intro = TITLES[name]
+    parts = [f"## {title}\n", intro + "\n"]
+    parts += [f"![{title}](performance/{file})\n" for file in drawn]
+    lines = s["lines"]
+    if name == "curves":
+        parts += of_curves(lines)
+    elif lines:
+        if len(tables.unique(line["query"] for line in lines)) > 2:
+            parts.append(tables.of_queries(lines))
+        base = ("of_base", "of DuckDB 1.5 beside it") if name == "inside" else ("of_best", "of the best peer")
+        for query in tables.unique(line["query"] for line in lines):
+            parts.append(f"**{query}**\n\n" + tables.of_race([line for line in lines if line["query"] == query], *base))
+    if s["facts"]:
+        parts.append(tables.of_facts(s["facts"]))
+    if name in AFTER:
+        parts.append(AFTER[name] + "\n")
+    return "\n".join(parts)
+
+
+def of_curves(lines):
+    for query in tables.unique(line["query"] for line in lines):
+        mine = [line for line in lines if line["query"] == query]
+        at = tables.unique(line["at"] for line in mine)
+        by = {(line["system"], line["at"]): line for line in mine}
+        rows = [[tables.name(by[s, at[0]]), *(tables.number(by[s, n]["median_ms"]) for n in at)] for s in tables.unique(line["system"] for line in mine)]
+        yield f"**{query}**, median ms by timesheets\n\n" + tables.table(["system", *(f"{n:,}" for n in at)], rows)
+
+
+def left_out(figures):
+    said = [why for s in figures["sections"].values() for why in s["left_out"]]
+    missing = [name for name in SECTIONS if name not in figures["sections"]]
+    if missing:
+        said.append(f"These sections were not measured: {', '.join(missing)}.")
+    return "## Left out\n\n" + "\n".join(f"- {why}" for why in LEFT_OUT + said) + "\n"

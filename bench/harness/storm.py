@@ -1,0 +1,115 @@
+"""Many writers over HTTP from one thread: each has a connection of its own and waits for
+its answer before it sends its next request. Python's HTTP client would be slower than the
+server, so the requests are made beforehand and of an answer only status and end are read."""
+import json
+import selectors
+import socket
+import time
+
+import stats
+
+
+DIFFERENT = 10  # requests of each writer, sent over and over
+
+
+def keys(lab, writers, rows, different=DIFFERENT):
+    """writer -> request -> existing keys, scattered, no key twice."""
+    every = max(1, lab.data.timesheets() // (writers * different * rows))
+    return [[[((i * different + d) * writers + w) * every + 1 for i in range(rows)] for d in range(different)] for w in range(writers)]
+
+
+def bodies(lab, writers, rows):
+    """writer -> request -> NDJSON of whole timesheets."""
+    own = keys(lab, writers, rows)
+    found = {row["timesheet_id"]: json.dumps(row).encode()
+             for row in whole(lab, lab.data.staffing()["timesheets"], [k for w in own for request in w for k in request])}
+    return [[b"\n".join(found[k] for k in request) for request in w] for w in own]
+
+
+def whole(lab, base, own):
+    listed = ", ".join(map(str, own))
+    out = base.with_name("storm.json")
+    lab.data.maker().call("execute", sql=f"COPY (SELECT * REPLACE (hours_regular::VARCHAR AS hours_regular, hours_overtime::VARCHAR AS hours_overtime, "
+                          f"bill_rate::VARCHAR AS bill_rate, pay_rate::VARCHAR AS pay_rate) FROM read_parquet('{base}') "
+                          f"WHERE timesheet_id IN ({listed})) TO '{out}' (FORMAT json)")
+    found = [json.loads(line) for line in out.read_text().splitlines()]
+    out.unlink()
+    return found
+
+
+class Writer:
+    def __init__(self, address, path, bodies):
+        host, port = address.rsplit(":", 1)
+        self.socket = socket.create_connection((host, int(port)))
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.requests, self.sent = [self.text(address, path, body) for body in bodies], 0
+        self.got = b""
+
+    @staticmethod
+    def text(address, path, body):
+        return (f"POST {path} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/x-ndjson\r\n"
+                f"Content-Length: {len(body)}\r\n\r\n").encode() + body
+
+    def send(self):
+        self.began = time.perf_counter()
+        self.socket.sendall(self.requests[self.sent % len(self.requests)])
+        self.sent += 1
+
+    def receive(self):
+        """Read what is there; true once the answer is whole."""
+        piece = self.socket.recv(65536)
+        if not piece:
+            raise RuntimeError("the server closed a connection")
+        self.got += piece
+        end = self.got.find(b"\r\n\r\n")
+        if end < 0:
+            return False
+        head = self.got[:end].lower()
+        if not head.startswith(b"http/1.1 200"):
+            raise RuntimeError(f"a writer was answered {self.got[:500]!r}")
+        at = head.find(b"content-length:")
+        whole = self.got.endswith(b"0\r\n\r\n") if at < 0 else (
+            len(self.got) >= end + 4 + int(head[at + 15:].split(b"\r\n", 1)[0]))
+        if whole:
+            self.got = b""
+        return whole
+
+
+def run(address, path, requests, seconds):
+    """A writer for each list of bodies, all at once, for so long."""
+    writers = [Writer(address, path, bodies) for bodies in requests]
+    ready, took, waiting = selectors.DefaultSelector(), [], len(writers)
+    for w in writers:
+        ready.register(w.socket, selectors.EVENT_READ, w)
+    began = time.perf_counter()
+    for w in writers:
+        w.send()
+    while waiting:
+        for event, _ in ready.select(60) or stuck():
+            w = event.data
+            if not w.receive():
+                continue
+            now = time.perf_counter()
+            took.append((now - w.began) * 1000)
+            if now - began < seconds:
+                w.send()
+            else:
+                waiting -= 1
+    spent = time.perf_counter() - began
+    for w in writers:
+        w.socket.close()
+    return {"per_s": len(took) / spent, "p50_ms": stats.quantile(took, 0.5), "p99_ms": stats.quantile(took, 0.99), "requests": len(took)}
+
+
+def stuck():
+    raise RuntimeError("no writer was answered for a minute")
+
+
+def one_by_one(address, path, rows):
+    """A request for each row, the next when the last was answered: a delta each."""
+    writer = Writer(address, path, [json.dumps(row).encode() for row in rows])
+    for _ in rows:
+        writer.send()
+        while not writer.receive():
+            pass
+    writer.socket.close()
