@@ -77,6 +77,9 @@ func (p Process) Run(ctx context.Context, spec Spec, report func(Progress)) (Res
 		return Result{}, startError(err)
 	}
 	if err := cmd.Start(); err != nil {
+		if ctx.Err() != nil { // it was over before it began
+			return Result{}, ended(ctx)
+		}
 		return Result{}, startError(err)
 	}
 	// The process reads the spec before it writes anything, so that neither pipe

@@ -122,7 +122,7 @@ func (m *image) commit() {
 	m.counts.replaced += m.change.counts.replaced
 	m.sequence = max(m.sequence, m.change.sequence)
 	if m.change.bytes > 0 {
-		m.sized.fresh += m.change.bytes + m.opened.open(m.schema.Columns, len(m.codes))
+		m.sized.append(m.change.bytes, m.opened.open(m.schema.Columns, len(m.codes)))
 	}
 	m.change = imageChange{}
 }

@@ -11,8 +11,15 @@ import (
 // size is the bytes of one owner of memory in the serving database: measured as
 // of the last settling, and fresh: what it added since by its own account.
 // unsettled is all that it added since the last CHECKPOINT, which compresses it,
-// and last what it had added until then.
-type size struct{ measured, fresh, unsettled, last int64 }
+// and last what it had added until then. open is the blocks among it that were
+// opened for appends: these go back whole.
+type size struct{ measured, fresh, unsettled, last, open int64 }
+
+// append notes rows that were appended, and the blocks that this opened.
+func (s *size) append(rows, blocks int64) {
+	s.fresh += rows + blocks
+	s.open += blocks
+}
 
 func (s *size) bytes() int64 { return max(s.measured+s.fresh, 0) }
 
@@ -59,6 +66,7 @@ type ledger struct {
 	budget int64
 	other  size
 	list   opened // the table of datasets
+	owed   int64  // blocks that the last CHECKPOINT let go of and readers still hold
 	held   []heldImage
 }
 
@@ -91,10 +99,18 @@ func (l *ledger) settle(measured int64, images []*image, compressed bool) {
 		diff -= s.measured
 		fresh += s.fresh
 	}
+	switch {
+	case compressed:
+		var bytes int64
+		bytes, l.owed = closed(sizes, -diff)
+		diff += bytes
+	case fresh == 0 && diff < 0:
+		l.owed = max(0, l.owed+diff)
+	}
 	weight := func(s *size) int64 {
 		switch {
 		case compressed:
-			return s.unsettled + s.fresh
+			return max(s.unsettled+s.fresh-s.open, 0)
 		case fresh == 0 && diff < 0:
 			return s.last
 		default:
@@ -118,13 +134,33 @@ func (l *ledger) settle(measured int64, images []*image, compressed bool) {
 		}
 		s.unsettled, s.fresh = s.unsettled+s.fresh, 0
 		if compressed {
-			s.unsettled, s.last = 0, s.unsettled
+			s.unsettled, s.last, s.open = 0, s.unsettled, 0
 		}
 	}
 	l.other.measured += rest
 	if rest > 0 && !compressed { // nobody's: what a CHECKPOINT may take back
 		l.other.unsettled += rest
 	}
+}
+
+// closed takes the blocks that a CHECKPOINT gave back whole off their owners, at most
+// as many bytes as it gave back in all. It says how many that were, and how many are
+// owed.
+func closed(sizes []*size, gave int64) (bytes, owed int64) {
+	open := int64(0)
+	for _, s := range sizes {
+		open += min(s.open, s.measured)
+	}
+	if open <= 0 || gave <= 0 {
+		return 0, open
+	}
+	share := min(1, float64(gave)/float64(open))
+	for _, s := range sizes {
+		n := int64(share * float64(min(s.open, s.measured)))
+		s.measured -= n
+		bytes += n
+	}
+	return bytes, open - bytes
 }
 
 // drop moves an image's bytes to what readers may still hold.

@@ -40,6 +40,7 @@ type load struct {
 	// A reader with a lower ticket is older than the table, and keeps CHECKPOINT away.
 	ticket      int64
 	readersTill time.Time // how long a slice waits for such
+	owedTill    time.Time // and for what readers hold of the last CHECKPOINT
 	retryAt     time.Time
 	wait        time.Duration
 }
@@ -47,6 +48,12 @@ type load struct {
 // loosePatience is how long a load waits for a CHECKPOINT that readers keep
 // away before it goes on with an uncompressed slice, where that fits.
 const loosePatience = 2 * time.Second
+
+// How long a slice waits for blocks that readers still hold, and how often it looks.
+const (
+	owedPatience = 500 * time.Millisecond
+	owedLook     = 2 * time.Millisecond
+)
 
 // startLoad begins a load for an order.
 func (p *publisher) startLoad(d *dataset, w *order) {
@@ -145,6 +152,16 @@ func (p *publisher) loadSlice(ctx context.Context, l *load) error {
 	if p.writtenBeside(l.image) {
 		_ = p.check.force(ctx, p)
 	}
+	if p.ledger.owed > 0 { // or what a reader gives back would be taken off the slice
+		if l.owedTill.IsZero() {
+			l.owedTill = time.Now().Add(owedPatience)
+		}
+		if time.Now().Before(l.owedTill) {
+			l.retryAt = time.Now().Add(owedLook)
+			return p.account(ctx, true)
+		}
+	}
+	l.owedTill = time.Time{}
 	if wait, err := p.fits(l, s); wait || err != nil {
 		return err
 	}

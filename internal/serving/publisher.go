@@ -410,7 +410,7 @@ func (p *publisher) steps(ctx context.Context, d *dataset) error {
 			}
 			small, bytes = append(small, l), bytes+s.delta.Bytes
 			for _, ch := range l.changes {
-				p.ledger.other.fresh += arrowBytes(ch.Rows) + d.tail.opened.open(d.schema.Columns, 2)
+				p.ledger.other.append(arrowBytes(ch.Rows), d.tail.opened.open(d.schema.Columns, 2))
 			}
 			p.check.changed(s.delta.Rows)
 			if bytes > bytesAtOnce {
@@ -426,7 +426,7 @@ func (p *publisher) steps(ctx context.Context, d *dataset) error {
 // committed takes over what a transaction left.
 func (p *publisher) committed(group []*dataset, next []shown, names []nameMove) {
 	p.move(names)
-	p.ledger.other.fresh += p.ledger.list.open(nil, datasetsColumns)
+	p.ledger.other.append(0, p.ledger.list.open(nil, datasetsColumns))
 	news := make(map[string]*served, len(group))
 	for i, d := range group {
 		next[i].tables = slices.Clone(d.tail.exist)
