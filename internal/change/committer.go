@@ -258,11 +258,32 @@ func (c *Committer) step(ctx context.Context, item any) (next any) {
 			it.finish(it.run(ctx, &Held{c: c}))
 		}
 	case *waiting:
+		c.pace(ctx)
 		batch, rest := c.gather(ctx, it)
 		c.commit(ctx, batch)
 		next = rest
 	}
 	return next
+}
+
+// A committer commits no faster than one batch in pacePause while the worker has
+// more than paceBound entries to catch up with, since every query waits for what
+// was acknowledged before it. Requests that wait share a delta, so that writers
+// lose little by it and the worker catches up.
+const (
+	paceBound = 2048
+	pacePause = 20 * time.Millisecond
+)
+
+// pace waits where the worker is too far behind.
+func (c *Committer) pace(ctx context.Context) {
+	if c.shared.Stream.Behind() <= paceBound {
+		return
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(pacePause):
+	}
 }
 
 // gather takes the requests that wait behind first, for at most Limits.Gather

@@ -55,6 +55,9 @@ const (
 	owedLook     = 2 * time.Millisecond
 )
 
+// deltasAtOnce is how many deltas a load takes in before the stream has its turn.
+const deltasAtOnce = 256
+
 // startLoad begins a load for an order.
 func (p *publisher) startLoad(d *dataset, w *order) {
 	l := &load{d: d, order: w, image: p.newImage(d.uuid, d.schema), pin: p.end, deltas: slices.Clone(d.pending)}
@@ -263,7 +266,7 @@ func (p *publisher) tighten(ctx context.Context, l *load) error {
 func (p *publisher) catchUp(ctx context.Context, l *load) error {
 	var bytes int64
 	n := 0
-	for n < len(l.deltas) && (n == 0 || bytes+l.deltas[n].Bytes <= bytesAtOnce) {
+	for n < min(len(l.deltas), deltasAtOnce) && (n == 0 || bytes+l.deltas[n].Bytes <= bytesAtOnce) {
 		bytes += l.deltas[n].Bytes
 		n++
 	}

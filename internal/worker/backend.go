@@ -37,8 +37,10 @@ func (b servingBackend) Replay(ctx context.Context, entries []lake.Entry, end in
 	return b.s.Replay(ctx, entries, end)
 }
 
-func (b servingBackend) Hear(ctx context.Context, entries []lake.Entry) error {
-	return b.s.Hear(ctx, entries)
+func (b servingBackend) Hear(ctx context.Context, entries []lake.Entry) (applied int64, err error) {
+	err = b.s.Hear(ctx, entries)
+	_, applied = b.s.Positions()
+	return applied, err
 }
 
 func (b servingBackend) Query(ctx context.Context, req QueryRequest) (answer, error) {

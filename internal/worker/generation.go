@@ -195,13 +195,15 @@ func (g *generation) bury() {
 func (g *generation) feedIt() {
 	for {
 		batch, err := g.feed.next(g.ctx)
+		var heard heardMessage
 		if err == nil {
-			err = g.post(g.ctx, "/hear", hearMessage{Entries: batch}, nil)
+			err = g.post(g.ctx, "/hear", hearMessage{Entries: batch}, &heard)
 		}
 		if err != nil {
 			g.fail(lake.Step("hear", err))
 			return
 		}
+		g.feed.showed(heard.Applied)
 	}
 }
 

@@ -70,6 +70,9 @@ type (
 	hearMessage struct {
 		Entries []lake.Entry `json:"entries"`
 	}
+	heardMessage struct {
+		Applied int64 `json:"applied"` // the last entry that queries see; 0 before the replay
+	}
 	headMessage struct {
 		Head        rows.Head     `json:"head"`
 		Columns     []rows.Column `json:"columns"`

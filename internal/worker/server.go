@@ -25,7 +25,8 @@ import (
 // the worker.
 type backend interface {
 	Replay(ctx context.Context, entries []lake.Entry, end int64) error
-	Hear(ctx context.Context, entries []lake.Entry) error
+	// Hear gives the number of the last entry that queries see.
+	Hear(ctx context.Context, entries []lake.Entry) (applied int64, err error)
 	Query(ctx context.Context, req QueryRequest) (answer, error)
 	Image(ctx context.Context, verb string, m imageMessage) (Image, error)
 	Images() Images
@@ -100,7 +101,10 @@ func (s *server) replay(w http.ResponseWriter, r *http.Request) {
 func (s *server) hear(w http.ResponseWriter, r *http.Request) {
 	var m hearMessage
 	if s.read(w, r, &m) {
-		s.done(w, s.backend.Hear(r.Context(), m.Entries))
+		applied, err := s.backend.Hear(r.Context(), m.Entries)
+		if s.done(w, err); err == nil {
+			_ = json.NewEncoder(w).Encode(heardMessage{Applied: applied}) // nobody listens any more
+		}
 	}
 }
 

@@ -87,16 +87,16 @@ func (s *standin) Replay(_ context.Context, entries []lake.Entry, end int64) err
 	return nil
 }
 
-func (s *standin) Hear(_ context.Context, entries []lake.Entry) error {
+func (s *standin) Hear(_ context.Context, entries []lake.Entry) (applied int64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, e := range entries {
 		if e.Number != s.mu.heard+1 {
-			return fmt.Errorf("entry %d after %d", e.Number, s.mu.heard)
+			return s.mu.heard, fmt.Errorf("entry %d after %d", e.Number, s.mu.heard)
 		}
 		s.mu.heard = e.Number
 	}
-	return nil
+	return s.mu.heard, nil
 }
 
 func (s *standin) Status(context.Context) Status {

@@ -31,6 +31,10 @@ type Stream struct {
 		sync.Mutex
 		end   int64
 		feeds map[*feed]struct{}
+		// The feed of the latest generation, and the last entry that its queries are
+		// known to see.
+		latest *feed
+		shown  int64
 	}
 }
 
@@ -69,6 +73,17 @@ func (s *Stream) End() int64 {
 	return s.mu.end
 }
 
+// Behind is how many entries the latest worker has yet to show, as far as is
+// known; 0 when there is none.
+func (s *Stream) Behind() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.latest == nil {
+		return 0
+	}
+	return s.mu.end - s.mu.shown
+}
+
 // subscribe takes a replay and starts a feed of everything after it.
 func (s *Stream) subscribe() (replay []lake.Entry, end int64, f *feed) {
 	s.mu.Lock()
@@ -79,6 +94,7 @@ func (s *Stream) subscribe() (replay []lake.Entry, end int64, f *feed) {
 	}
 	f = &feed{stream: s, wake: make(chan struct{}, 1)}
 	s.mu.feeds[f] = struct{}{}
+	s.mu.latest, s.mu.shown = f, s.mu.end
 	return replay, s.mu.end, f
 }
 
@@ -146,6 +162,15 @@ func (f *feed) take() ([]lake.Entry, error) {
 	return batch, nil
 }
 
+// showed notes the last entry that the generation's queries see.
+func (f *feed) showed(applied int64) {
+	f.stream.mu.Lock()
+	defer f.stream.mu.Unlock()
+	if f.stream.mu.latest == f {
+		f.stream.mu.shown = max(f.stream.mu.shown, applied)
+	}
+}
+
 func weightOf(e lake.Entry) int {
 	switch {
 	case e.Publish != nil:
@@ -161,5 +186,8 @@ func weightOf(e lake.Entry) int {
 func (f *feed) close() {
 	f.stream.mu.Lock()
 	delete(f.stream.mu.feeds, f)
+	if f.stream.mu.latest == f {
+		f.stream.mu.latest = nil
+	}
 	f.stream.mu.Unlock()
 }

@@ -93,3 +93,38 @@ func TestFeedBounds(t *testing.T) {
 		t.Fatalf("a feed too far behind gives %v", err)
 	}
 }
+
+// Behind is told by the latest generation alone, and by nobody when there is none.
+func TestBehindIsOfTheLatest(t *testing.T) {
+	s := NewStream(func() []lake.Entry { return nil })
+	add := func(n int) {
+		s.Do(func() []lake.Entry { return make([]lake.Entry, n) })
+	}
+	want := func(n int64) {
+		t.Helper()
+		if got := s.Behind(); got != n {
+			t.Fatalf("%d entries behind, want %d", got, n)
+		}
+	}
+	add(10)
+	want(0)
+	_, _, old := s.subscribe()
+	add(5)
+	want(5)
+	old.showed(12)
+	want(3)
+	old.showed(0) // said before its replay was shown
+	want(3)
+	_, _, f := s.subscribe()
+	want(0)
+	add(4)
+	old.showed(18)
+	want(4)
+	old.close()
+	want(4)
+	f.showed(19)
+	want(0)
+	add(1)
+	f.close()
+	want(0)
+}

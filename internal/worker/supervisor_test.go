@@ -40,6 +40,9 @@ func TestAnswer(t *testing.T) {
 			}
 			time.Sleep(time.Millisecond)
 		}
+		for h.stream.Behind() != 0 { // once the worker has answered
+			time.Sleep(time.Millisecond)
+		}
 		text, res, err := ask(t.Context(), s, QueryRequest{SQL: "rows 100000"})
 		if err != nil {
 			t.Fatal(err)
