@@ -133,19 +133,22 @@ func DecodeVersion(key string, b []byte) (Version, error) {
 	if !ok {
 		return Version{}, damaged(key, "the sum of its bytes is %s, not the one written in it", sum)
 	}
-	var head struct {
+	var v Version
+	shape := json.Unmarshal(b, &v)
+	head := struct {
 		FormatVersion int      `json:"format_version"`
 		Features      []string `json:"features"`
-	}
-	if err := json.Unmarshal(b, &head); err != nil {
-		return Version{}, damaged(key, "not JSON: %w", err)
+	}{v.FormatVersion, v.Features}
+	if shape != nil { // a newer format may have another shape
+		if err := json.Unmarshal(b, &head); err != nil {
+			return Version{}, damaged(key, "not a catalog version: %w", err)
+		}
 	}
 	if err := unknown(key, head.FormatVersion, VersionFormat, head.Features, versionFeatures); err != nil {
 		return Version{}, err
 	}
-	var v Version
-	if err := json.Unmarshal(b, &v); err != nil {
-		return Version{}, damaged(key, "not a catalog version: %w", err)
+	if shape != nil {
+		return Version{}, damaged(key, "not a catalog version: %w", shape)
 	}
 	return v, nil
 }

@@ -11,7 +11,6 @@ import (
 	"tarn/internal/base"
 	"tarn/internal/catalog"
 	"tarn/internal/delta"
-	"tarn/internal/format"
 	"tarn/internal/lake"
 	"tarn/internal/store"
 )
@@ -30,7 +29,8 @@ type Collector struct {
 	Forget func(key string)
 	Log    *slog.Logger
 
-	reach reach
+	history history
+	reach   reach
 }
 
 // Collected is what a pass deleted.
@@ -63,7 +63,7 @@ func (c *Collector) collect(ctx context.Context, tablesInUse func() map[string]b
 		}
 	}
 	inUse := tablesInUse()
-	versions, err := c.versions(ctx)
+	versions, err := c.history.versions(ctx, c.Catalog)
 	if err != nil {
 		return Collected{}, lake.Step("collect", err)
 	}
@@ -101,28 +101,12 @@ func (c *Collector) collect(ctx context.Context, tablesInUse func() map[string]b
 	return out, nil
 }
 
-// versions gives the retained catalog versions, oldest first.
-func (c *Collector) versions(ctx context.Context) ([]format.Version, error) {
-	var out []format.Version
-	for n, err := range c.Catalog.Versions(ctx) {
-		if err != nil {
-			return nil, err
-		}
-		v, err := c.Catalog.Read(ctx, n)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, v)
-	}
-	return out, nil
-}
-
 // keptDeltas says of a key whether it is a delta that some retained version
 // still has: of one of its datasets, after its trimmed-through.
-func keptDeltas(versions []format.Version) func(key string) bool {
+func keptDeltas(versions []retained) func(key string) bool {
 	trimmed := map[string]int64{}
 	for _, v := range versions { // the newest version decides, it comes last
-		for _, e := range v.Datasets {
+		for _, e := range v.datasets {
 			trimmed[e.TableUUID] = e.TrimmedThrough
 		}
 	}
@@ -157,7 +141,7 @@ func tableOf(key string) string {
 // Folded gives, by table, the lowest folded-through among the retained catalog
 // versions: the deltas after it belong to a state that is still kept.
 func (c *Collector) Folded(ctx context.Context) (map[string]int64, error) {
-	versions, err := c.versions(ctx)
+	versions, err := c.history.versions(ctx, c.Catalog)
 	if err != nil {
 		return nil, err
 	}
@@ -169,7 +153,7 @@ func (c *Collector) Folded(ctx context.Context) (map[string]int64, error) {
 // the newest. A version is as old as the one that followed it: until then it was
 // current.
 func (c *Collector) Retire(ctx context.Context, before time.Time) (int, error) {
-	versions, err := c.versions(ctx)
+	versions, err := c.history.versions(ctx, c.Catalog)
 	if err != nil {
 		return 0, lake.Step("retire catalog versions", err)
 	}
@@ -177,10 +161,10 @@ func (c *Collector) Retire(ctx context.Context, before time.Time) (int, error) {
 	// A commit in flight may have made a version already that is not current yet.
 	current := c.Catalog.Current().Number
 	for i, v := range versions[:max(0, len(versions)-1)] {
-		if v.Number >= current || !versions[i+1].Time.Before(before) {
+		if v.number >= current || !versions[i+1].time.Before(before) {
 			break
 		}
-		if err := c.Catalog.Delete(ctx, v.Number); err != nil {
+		if err := c.Catalog.Delete(ctx, v.number); err != nil {
 			return n, lake.Step("retire catalog versions", err)
 		}
 		n++

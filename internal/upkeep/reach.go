@@ -5,7 +5,6 @@ import (
 	"sync"
 
 	"tarn/internal/base"
-	"tarn/internal/format"
 	"tarn/internal/lake"
 )
 
@@ -26,13 +25,13 @@ type reached struct {
 // of gives everything that the datasets of the versions reach in the base, and
 // by table the lowest folded-through among them; it forgets the metadata files
 // that none of them names any more.
-func (r *reach) of(ctx context.Context, fs *base.FS, versions []format.Version) (keys map[string]bool, folded map[string]int64, err error) {
+func (r *reach) of(ctx context.Context, fs *base.FS, versions []retained) (keys map[string]bool, folded map[string]int64, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock() // one pass at a time, across its reads
 	next := map[string]reached{}
 	keys, folded = map[string]bool{}, map[string]int64{}
 	for _, v := range versions {
-		for _, e := range v.Datasets {
+		for _, e := range v.datasets {
 			if _, done := next[e.Metadata]; done {
 				continue
 			}
