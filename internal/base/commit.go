@@ -30,7 +30,8 @@ type Change struct {
 	Kind          Kind
 	Remove        []lake.BaseFile // live files, by key
 	Add           []NewFile
-	FoldedThrough int64 // from now on; it never goes back
+	Deletes       []NewDeletes // only where nothing is removed
+	FoldedThrough int64        // from now on; it never goes back
 	Summary       map[string]string
 
 	// Snapshots older than KeepFor (0: an hour) leave the metadata, except the
@@ -100,6 +101,7 @@ type plan struct {
 	remove        []iceberg.DataFile
 	removeDeletes []iceberg.DataFile // position deletes that have nothing left to apply to
 	add           []iceberg.DataFile
+	addDeletes    []iceberg.DataFile
 	files         int   // after the commit
 	rows          int64 // after the commit
 	manifests     int   // before the commit
@@ -142,6 +144,12 @@ func (t *Table) plan(before *content, c Change) (*plan, error) {
 		p.add = append(p.add, f.ice)
 		p.rows += f.ice.Count()
 	}
+	for _, d := range c.Deletes {
+		p.addDeletes = append(p.addDeletes, d.ice)
+	}
+	if len(p.addDeletes) > 0 && len(p.remove) > 0 {
+		return nil, lake.Errorf(lake.CodeInternal, "commit: one snapshot cannot remove data files and add position deletes")
+	}
 	p.files += len(p.add) - len(p.remove)
 	return p, nil
 }
@@ -155,6 +163,8 @@ func (p *plan) stage(ctx context.Context, tx *table.Transaction) error {
 	switch {
 	case len(p.remove) > 0:
 		err = tx.ReplaceFiles(ctx, p.remove, p.add, p.removeDeletes, summary, table.WithoutAutoNameMapping())
+	case len(p.addDeletes) > 0:
+		err = tx.NewRowDelta(summary).AddRows(p.add...).AddDeletes(p.addDeletes...).Commit(ctx)
 	case len(p.add) > 0:
 		err = tx.AddDataFiles(ctx, p.add, summary, table.WithoutAutoNameMapping(), table.WithoutDuplicateCheck())
 	}

@@ -93,8 +93,13 @@ func (t *Table) readContent(ctx context.Context, v *view) (*content, error) {
 	c.order()
 	for i := range c.files {
 		for _, d := range c.deletes {
-			if mayApply(d, c.files[i]) {
-				c.files[i].base.Deletes = append(c.files[i].base.Deletes, lake.DeleteFile{Key: d.key})
+			if !mayApply(d, c.files[i]) {
+				continue
+			}
+			f := &c.files[i].base
+			f.Deletes = append(f.Deletes, lake.DeleteFile{Key: d.key})
+			if _, ours := HashInName(d.key); ours { // which is of one data file
+				f.Dead += d.ice.Count()
 			}
 		}
 	}
@@ -203,6 +208,21 @@ func (c *content) order() {
 
 // filePathID is Iceberg's field id of file_path in position delete files.
 const filePathID = 2147483546
+
+// DataLocation gives the URI that the table's manifests have of a live data file, and
+// position deletes must name it by.
+func (t *Table) DataLocation(ctx context.Context, key string) (string, error) {
+	c, err := t.content(ctx)
+	if err != nil {
+		return "", err
+	}
+	for _, f := range c.files {
+		if f.base.Key == key {
+			return f.ice.FilePath(), nil
+		}
+	}
+	return "", lake.Errorf(lake.CodeInternal, "%s is no live data file of the table", key)
+}
 
 // mayApply says whether a position delete file can have positions of a data
 // file: it is not older, and its file_path bounds hold the file.

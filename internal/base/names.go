@@ -38,6 +38,11 @@ func dataName(ordinal int64, hash string) string {
 	return fmt.Sprintf("%020d-%s-x%s.parquet", ordinal, uuid.NewString()[:8], hash)
 }
 
+// deletesName names a position delete file; see dataName.
+func deletesName(hash string) string {
+	return fmt.Sprintf("deletes-%s-x%s.parquet", uuid.NewString()[:8], hash)
+}
+
 // ordinalOf reads the arrival ordinal from a data file's name.
 func ordinalOf(key string) (ordinal int64, ok bool) {
 	m := ordinalName.FindStringSubmatch(path.Base(key))

@@ -29,21 +29,9 @@ func (t *Table) TakeIn(ctx context.Context, path string, ordinal int64) (NewFile
 	if ordinal < 0 {
 		return NewFile{}, lake.Errorf(lake.CodeInternal, "take in %s: ordinal %d", path, ordinal)
 	}
-	hash, size, err := store.HashFile(ctx, path)
+	key, _, err := t.move(ctx, path, func(hash string) string { return dataName(ordinal, hash) })
 	if err != nil {
 		return NewFile{}, err
-	}
-	key := t.folder + "/data/" + dataName(ordinal, hash)
-	err = store.CreateFromSettled(ctx, t.fs.store, key, path, func(existing store.Object) (bool, error) {
-		return existing.Size() == size, nil
-	})
-	if err != nil {
-		return NewFile{}, notWritten(key, err)
-	}
-	// A second name of the same inode would change its ctime, and so its
-	// identity, when scratch is cleared later.
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return NewFile{}, lake.Errorf(lake.CodeUnavailable, "take in %s: %w", path, err)
 	}
 	df, err := t.metrics(ctx, key)
 	if err != nil {
@@ -54,12 +42,65 @@ func (t *Table) TakeIn(ctx context.Context, path string, ordinal int64) (NewFile
 		return NewFile{}, err
 	}
 	f.base.Ordinal = ordinal
-	if t.fs.verifier != nil {
-		if err := t.fs.verifier.written(ctx, key); err != nil {
-			return NewFile{}, err
-		}
+	return NewFile{f.base, df}, t.written(ctx, key)
+}
+
+// NewDeletes is a position delete file that was taken in and that a commit can
+// add. It is of one data file.
+type NewDeletes struct {
+	Key string
+	ice iceberg.DataFile
+}
+
+// TakeInDeletes is TakeIn for a position delete file, of so many rows of one live
+// data file, which it names by its DataLocation.
+func (t *Table) TakeInDeletes(ctx context.Context, path string, of lake.BaseFile, rows int64) (NewDeletes, error) {
+	location, err := t.DataLocation(ctx, of.Key)
+	if err != nil {
+		return NewDeletes{}, err
 	}
-	return NewFile{f.base, df}, nil
+	key, size, err := t.move(ctx, path, deletesName)
+	if err != nil {
+		return NewDeletes{}, err
+	}
+	b, err := iceberg.NewDataFileBuilder(t.meta.PartitionSpec(), iceberg.EntryContentPosDeletes, t.root+"/"+key, iceberg.ParquetFile,
+		nil, nil, nil, rows, size)
+	if err != nil {
+		return NewDeletes{}, lake.Errorf(lake.CodeInternal, "take in %s: %w", key, err)
+	}
+	bound := map[int][]byte{filePathID: []byte(location)}
+	b.ReferencedDataFile(location).LowerBoundValues(bound).UpperBoundValues(bound)
+	return NewDeletes{key, b.Build()}, t.written(ctx, key)
+}
+
+// move moves a file into the store's folder of data files, under a name made of
+// the hash of its bytes.
+func (t *Table) move(ctx context.Context, path string, name func(hash string) string) (key string, size int64, err error) {
+	hash, size, err := store.HashFile(ctx, path)
+	if err != nil {
+		return "", 0, err
+	}
+	key = t.folder + "/data/" + name(hash)
+	err = store.CreateFromSettled(ctx, t.fs.store, key, path, func(existing store.Object) (bool, error) {
+		return existing.Size() == size, nil
+	})
+	if err != nil {
+		return "", 0, notWritten(key, err)
+	}
+	// A second name of the same inode would change its ctime, and so its
+	// identity, when scratch is cleared later.
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", 0, lake.Errorf(lake.CodeUnavailable, "take in %s: %w", path, err)
+	}
+	return key, size, nil
+}
+
+// written notes that we wrote the file, and so know its bytes.
+func (t *Table) written(ctx context.Context, key string) error {
+	if t.fs.verifier == nil {
+		return nil
+	}
+	return t.fs.verifier.written(ctx, key)
 }
 
 // metrics reads what Iceberg wants to know of a data file from its footer.

@@ -33,12 +33,13 @@ type settings struct {
 	PendingWait      *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"How long writers wait there before they are refused (429)."`
 	LargeDeltaBytes  *size          `group:"settings" setting:"" placeholder:"SIZE" help:"A delta above it is read from its file, not held in memory."`
 
-	CompactAuto     bool           `group:"settings" setting:"" default:"true" negatable:"" help:"Compact by itself when it is due."`
-	CompactDeltas   *int           `group:"settings" setting:"" placeholder:"N" help:"Pending deltas that make a compaction due."`
-	CompactBytes    *size          `group:"settings" setting:"" placeholder:"SIZE" help:"Pending bytes that make a compaction due."`
-	CompactRatio    *float64       `group:"settings" setting:"" placeholder:"RATIO" help:"Pending bytes over bytes to rewrite that make a compaction due."`
-	CompactInterval *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"How often it is looked whether a compaction is due."`
-	TargetFileBytes *size          `group:"settings" setting:"" placeholder:"SIZE" help:"Size of base files; 0 is by the size of the dataset."`
+	CompactAuto      bool           `group:"settings" setting:"" default:"true" negatable:"" help:"Compact by itself when it is due."`
+	CompactDeltas    *int           `group:"settings" setting:"" placeholder:"N" help:"Pending deltas that make a compaction due."`
+	CompactBytes     *size          `group:"settings" setting:"" placeholder:"SIZE" help:"Pending bytes that make a compaction due."`
+	CompactRatio     *float64       `group:"settings" setting:"" placeholder:"RATIO" help:"Pending bytes over bytes to rewrite that make a compaction due."`
+	CompactDeadShare *float64       `group:"settings" setting:"" placeholder:"SHARE" help:"Above 0, mark changed rows dead until a larger share of a file's rows is, and only then rewrite it."`
+	CompactInterval  *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"How often it is looked whether a compaction is due."`
+	TargetFileBytes  *size          `group:"settings" setting:"" placeholder:"SIZE" help:"Size of base files; 0 is by the size of the dataset."`
 
 	JobMemoryBytes *size          `group:"settings" setting:"" placeholder:"SIZE" help:"Memory that an import or compaction works in."`
 	JobThreads     *int           `group:"settings" setting:"" placeholder:"N" help:"Threads of an import or compaction."`

@@ -2,6 +2,7 @@ package compaction
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"tarn/internal/base"
@@ -24,7 +25,8 @@ type Outcome struct {
 	Inserted  int64
 	Updated   int64
 	Deleted   int64
-	Added     int // files written
+	Added     int // data files written
+	Deletes   int // delete files written
 	State     *dataset.State
 	Elapsed   time.Duration
 }
@@ -35,6 +37,9 @@ type Compactor struct {
 	Committer       *change.Committer
 	Shop            *workshop.Workshop
 	TargetFileBytes int64 // 0: by the dataset's size
+	// DeadShare above 0 keeps the files of a keyed dataset and marks their changed
+	// rows dead, until a larger share of a file's rows is.
+	DeadShare float64
 
 	touch touch
 }
@@ -57,7 +62,7 @@ func (c *Compactor) planAt(ctx context.Context, s *dataset.State) (Plan, error) 
 	if err != nil {
 		return Plan{}, lake.Step("plan the compaction of "+s.Name.String(), err)
 	}
-	return NewPlan(s, touched, c.target(s)), nil
+	return NewPlan(s, touched, c.target(s), c.DeadShare > 0), nil
 }
 
 // Touched gives the keys of the base files into whose key ranges the pending
@@ -87,7 +92,7 @@ func (c *Compactor) Fold(ctx context.Context, progress func(job.Progress)) (Outc
 	if plan.DeltasWithChanges == 0 && len(plan.Deltas) < emptyDeltas {
 		return out, nil
 	}
-	if err := c.Shop.CheckDisk(plan.RewriteBytes + plan.PendingBytes); err != nil {
+	if err := c.Shop.CheckDisk(plan.RewriteBytes + plan.MarkBytes + plan.PendingBytes); err != nil {
 		return out, lake.Step("compact "+s.Name.String(), err)
 	}
 	release := c.Shop.InUse(s.UUID)
@@ -98,42 +103,88 @@ func (c *Compactor) Fold(ctx context.Context, progress func(job.Progress)) (Outc
 	}
 	defer pad.Remove()
 	step := "compact " + s.Name.String()
-	res, err := c.Shop.Run(ctx, pad, c.spec(s, plan), progress)
+	spec, err := c.spec(ctx, s, plan)
+	if err != nil {
+		return out, lake.Step(step, err)
+	}
+	res, err := c.Shop.Run(ctx, pad, spec, progress)
 	if err != nil {
 		return out, lake.Step(step, err)
 	}
 	if ctx.Err() != nil {
 		return out, lake.Step(step, ctx.Err())
 	}
-	made, err := c.commit(c.Shop.Context, s, plan, res)
-	if err != nil {
-		return out, lake.Step(step+": commit", err)
+	out.Inserted, out.Updated, out.Deleted = res.Inserted, res.Updated, res.Deleted
+	out.Added, out.Deletes = len(res.Outputs)+len(res.Rewrites), len(res.Deletes)
+	commits := []workshop.Commit{c.folded(s, plan, spec.Fold, res)}
+	if spec.Fold.Marking != nil {
+		out.Plan = plan.marked(s.Files, spec.Fold.Base, res.Rewritten)
+		if len(res.Rewritten) > 0 { // in a snapshot of its own: Iceberg's library has none that does both
+			commits = append(commits, workshop.Commit{Remove: out.Plan.Rewrite, Outputs: res.Rewrites, FoldedThrough: plan.Through,
+				Rows: commits[0].Rows, Kind: base.KindFold})
+		}
 	}
-	next := c.Committer.PublishFold(made)
-	if next == nil {
-		return out, lake.Errorf(lake.CodeDatasetNotFound, "%s: the dataset was dropped meanwhile", step)
+	for _, one := range commits {
+		made, err := c.commit(c.Shop.Context, out.State, one)
+		if err != nil {
+			return out, lake.Step(step+": commit", err)
+		}
+		next := c.Committer.PublishFold(made)
+		if next == nil {
+			return out, lake.Errorf(lake.CodeDatasetNotFound, "%s: the dataset was dropped meanwhile", step)
+		}
+		out.State = next
 	}
-	out.State = next
-	out.FinalRows, _ = next.BaseSize()
-	out.Inserted, out.Updated, out.Deleted, out.Added = res.Inserted, res.Updated, res.Deleted, len(res.Outputs)
+	out.FinalRows, _ = out.State.BaseSize()
 	out.Elapsed = time.Since(began)
 	return out, nil
 }
 
-func (c *Compactor) spec(s *dataset.State, plan Plan) job.Spec {
-	return job.Spec{Kind: job.KindFold, TargetFileBytes: c.target(s), Fold: &job.Fold{
-		Schema: s.Schema, Base: plan.Rewrite, Groups: plan.Groups, Deltas: plan.Deltas,
-	}}
+func (c *Compactor) spec(ctx context.Context, s *dataset.State, plan Plan) (job.Spec, error) {
+	f := &job.Fold{Schema: s.Schema, Base: plan.Rewrite, Groups: plan.Groups, Deltas: plan.Deltas}
+	if c.DeadShare > 0 && s.Schema.Keyed() {
+		f.Base = slices.Concat(plan.Mark, plan.Rewrite)
+		f.Marking = &job.Marking{DeadShare: c.DeadShare}
+		for i, file := range f.Base {
+			location, err := s.Table.DataLocation(ctx, file.Key)
+			if err != nil {
+				return job.Spec{}, err
+			}
+			f.Marking.Locations = append(f.Marking.Locations, location)
+			if i >= len(plan.Mark) {
+				f.Marking.Rewrite = append(f.Marking.Rewrite, i)
+			}
+		}
+	}
+	return job.Spec{Kind: job.KindFold, TargetFileBytes: c.target(s), Fold: f}, nil
 }
 
-// commit takes the job's files in and makes the folded base current.
-func (c *Compactor) commit(ctx context.Context, s *dataset.State, plan Plan, res job.Result) (change.NewBase, error) {
+// folded is the commit that makes the changes part of the base.
+func (c *Compactor) folded(s *dataset.State, plan Plan, f *job.Fold, res job.Result) workshop.Commit {
 	before, _ := s.BaseSize()
-	table, files, err := c.Shop.Commit(ctx, s.Table, workshop.Commit{
-		Before: s.Files, Remove: plan.Rewrite, Outputs: res.Outputs, FoldedThrough: plan.Through,
-		Rows: before + res.Inserted - res.Deleted, Kind: base.KindFold,
-	})
-	return change.NewBase{Table: table, Files: files, FoldedThrough: plan.Through}, err
+	out := workshop.Commit{Outputs: res.Outputs, FoldedThrough: plan.Through, Rows: before + res.Inserted - res.Deleted, Kind: base.KindFold}
+	if f.Marking == nil {
+		out.Remove = plan.Rewrite
+	}
+	for _, d := range res.Deletes {
+		out.Deletes = append(out.Deletes, workshop.Deletes{Of: f.Base[d.Base], Output: d.Output})
+	}
+	return out
+}
+
+// commit takes files in and makes them part of the base that s has. The files to
+// remove are taken as s has them, with their delete files.
+func (c *Compactor) commit(ctx context.Context, s *dataset.State, one workshop.Commit) (change.NewBase, error) {
+	one.Before = s.Files
+	for i, f := range one.Remove {
+		at := slices.IndexFunc(s.Files, func(g lake.BaseFile) bool { return g.Key == f.Key })
+		if at < 0 {
+			return change.NewBase{}, lake.Errorf(lake.CodeInternal, "%s is no file of the base any more", f.Key)
+		}
+		one.Remove[i] = s.Files[at]
+	}
+	table, files, err := c.Shop.Commit(ctx, s.Table, one)
+	return change.NewBase{Table: table, Files: files, FoldedThrough: one.FoldedThrough}, err
 }
 
 // Expire commits nothing but the end of snapshots that are older than the

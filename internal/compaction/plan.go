@@ -21,12 +21,14 @@ type Plan struct {
 	Deltas   []lake.Delta
 	Rewrite  []lake.BaseFile // whose rows the fold reads and replaces
 	Groups   []job.Group     // of them, by key range, so that new files stay clear of those kept
+	Mark     []lake.BaseFile // that stay, their changed rows marked dead; worn ones are rewritten
 	Keep     []lake.BaseFile
 
 	DeltasWithChanges int
 	DeltaRows         int64
 	PendingBytes      int64
 	RewriteBytes      int64
+	MarkBytes         int64
 	Reason            string
 }
 
@@ -38,13 +40,18 @@ const (
 )
 
 // NewPlan plans a fold of everything pending in s. touched holds the keys of the
-// base files into whose key ranges pending changes fall.
-func NewPlan(s *dataset.State, touched map[string]bool, targetBytes int64) Plan {
+// base files into whose key ranges pending changes fall; marking says whether the
+// rows of a keyed dataset are marked dead instead of rewriting their files.
+func NewPlan(s *dataset.State, touched map[string]bool, targetBytes int64, marking bool) Plan {
 	p := Plan{Name: s.Name, UUID: s.UUID, Snapshot: s.Table.SnapshotID(), Through: s.Sequence, Deltas: s.Pending()}
 	p.DeltasWithChanges, p.DeltaRows, p.PendingBytes = s.PendingSize()
 	if p.DeltasWithChanges == 0 {
 		p.Keep = s.Files
 		p.Reason = "nothing is pending"
+		return p
+	}
+	if marking && s.Schema.Keyed() {
+		p.mark(s.Files, touched, targetBytes)
 		return p
 	}
 	take := takeKeyed
@@ -60,6 +67,54 @@ func NewPlan(s *dataset.State, touched map[string]bool, targetBytes int64) Plan 
 		p.DeltasWithChanges, p.DeltaRows, p.PendingBytes, len(p.Rewrite)-small, len(s.Files))
 	if small > 0 {
 		p.Reason += fmt.Sprintf("; %d small files are merged on the way", small)
+	}
+	return p
+}
+
+// mark plans a fold that marks rows. Only small files are rewritten, where there
+// are many of them: each such fold adds one.
+func (p *Plan) mark(files []lake.BaseFile, touched map[string]bool, targetBytes int64) {
+	small := func(f lake.BaseFile) bool { return f.Bytes < targetBytes/smallShare }
+	count := 0
+	for _, f := range files {
+		if small(f) {
+			count++
+		}
+	}
+	for _, f := range files {
+		switch {
+		case count >= smallFiles && small(f):
+			p.Rewrite = append(p.Rewrite, f)
+			p.RewriteBytes += f.Bytes
+		case touched[f.Key]:
+			p.Mark = append(p.Mark, f)
+			p.MarkBytes += f.Bytes
+		default:
+			p.Keep = append(p.Keep, f)
+		}
+	}
+	p.Reason = fmt.Sprintf("%d deltas with %d changes (%d bytes) are pending; rows of theirs in %d of %d base files are marked dead",
+		p.DeltasWithChanges, p.DeltaRows, p.PendingBytes, len(p.Mark), len(files))
+	if len(p.Rewrite) > 0 {
+		p.Reason += fmt.Sprintf("; %d small files are merged on the way", len(p.Rewrite))
+	}
+}
+
+// marked is the plan as it was carried out: of the files that were read those at
+// these positions were rewritten.
+func (p Plan) marked(files, read []lake.BaseFile, rewritten []int) Plan {
+	p.Rewrite, p.Mark, p.Keep, p.RewriteBytes, p.MarkBytes = nil, nil, nil, 0, 0
+	was := map[string]bool{}
+	for _, i := range rewritten {
+		was[read[i].Key] = true
+	}
+	for _, f := range files {
+		if was[f.Key] {
+			p.Rewrite = append(p.Rewrite, f)
+			p.RewriteBytes += f.Bytes
+		} else {
+			p.Keep = append(p.Keep, f)
+		}
 	}
 	return p
 }

@@ -29,12 +29,16 @@ func (p Policy) Due(plan Plan) (bool, string) {
 		return true, fmt.Sprintf("%d pending bytes reach compact_bytes (%d)", plan.PendingBytes, p.Bytes)
 	case slices.ContainsFunc(plan.Deltas, func(d lake.Delta) bool { return d.Bytes > p.Large }):
 		return true, fmt.Sprintf("a delta is larger than large_delta_bytes (%d)", p.Large)
-	case plan.DeltasWithChanges >= minDeltas && float64(plan.PendingBytes) >= p.Ratio*float64(plan.RewriteBytes):
-		return true, fmt.Sprintf("%d pending bytes are at least compact_ratio (%g) of the %d to rewrite", plan.PendingBytes, p.Ratio, plan.RewriteBytes)
+	case plan.DeltasWithChanges >= minDeltas && float64(plan.PendingBytes) >= p.Ratio*float64(plan.workBytes()):
+		return true, fmt.Sprintf("%d pending bytes are at least compact_ratio (%g) of the %d to rewrite", plan.PendingBytes, p.Ratio, plan.workBytes())
 	default:
-		return false, fmt.Sprintf("%d pending deltas with %d bytes do not yet pay for rewriting %d", plan.DeltasWithChanges, plan.PendingBytes, plan.RewriteBytes)
+		return false, fmt.Sprintf("%d pending deltas with %d bytes do not yet pay for rewriting %d", plan.DeltasWithChanges, plan.PendingBytes, plan.workBytes())
 	}
 }
+
+// workBytes is what the fold costs in bytes to rewrite: of files whose rows are
+// marked the keys are read, and delete files are left to every reader.
+func (p Plan) workBytes() int64 { return p.RewriteBytes + p.MarkBytes/4 }
 
 // minDeltas keeps the ratio from folding each delta of a small dataset alone.
 const minDeltas = 64

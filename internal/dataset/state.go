@@ -83,10 +83,10 @@ func (s *State) PendingSize() (deltas int, rows, bytes int64) {
 	return deltas, rows, bytes
 }
 
-// BaseSize counts rows and bytes of the base's data files.
+// BaseSize counts live rows and bytes of the base's data files.
 func (s *State) BaseSize() (rows, bytes int64) {
 	for _, f := range s.Files {
-		rows += f.Rows
+		rows += f.Live()
 		bytes += f.Bytes
 	}
 	return rows, bytes

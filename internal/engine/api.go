@@ -154,6 +154,7 @@ type CompactResult struct {
 	FilesRewritten int            `json:"files_rewritten"`
 	FilesKept      int            `json:"files_kept"`
 	FilesAdded     int            `json:"files_added"`
+	DeleteFiles    int            `json:"delete_files"` // written: position deletes of rows in files kept
 	BytesRewritten int64          `json:"bytes_rewritten"`
 	BytesPending   int64          `json:"bytes_pending"`
 	FoldedThrough  int64          `json:"folded_through"`

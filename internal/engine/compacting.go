@@ -90,7 +90,7 @@ func (e *Engine) compact(ctx context.Context, m *member, dedupe []string, dryRun
 	}
 	r := planResult(out.Plan)
 	r.BaseRows, r.FinalRows = out.BaseRows, out.FinalRows
-	r.Inserted, r.Updated, r.Deleted, r.FilesAdded = out.Inserted, out.Updated, out.Deleted, out.Added
+	r.Inserted, r.Updated, r.Deleted, r.FilesAdded, r.DeleteFiles = out.Inserted, out.Updated, out.Deleted, out.Added, out.Deletes
 	s := out.State
 	r.FoldedThrough, r.Snapshot, r.ReadPoint = s.FoldedThrough, s.Table.SnapshotID(), s.ReadPoint()
 	r.ElapsedMS = float64(time.Since(began).Microseconds()) / 1000
@@ -132,7 +132,7 @@ func (e *Engine) planCompaction(ctx context.Context, m *member, dedupe []string)
 func planResult(p compaction.Plan) CompactResult {
 	return CompactResult{
 		Dataset: p.Name.String(), DeltasMerged: p.DeltasWithChanges, DeltaRows: p.DeltaRows, BytesPending: p.PendingBytes,
-		FilesRewritten: len(p.Rewrite), FilesKept: len(p.Keep), BytesRewritten: p.RewriteBytes, Reason: p.Reason,
+		FilesRewritten: len(p.Rewrite), FilesKept: len(p.Keep) + len(p.Mark), BytesRewritten: p.RewriteBytes, Reason: p.Reason,
 	}
 }
 

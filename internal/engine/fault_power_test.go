@@ -17,6 +17,10 @@ import (
 	"tarn/internal/store/storetest"
 )
 
+// powerShare has compactions mark rows, and rewrite a file once a quarter of them
+// is dead: they take every step that there is.
+const powerShare = 0.25
+
 // onDisk opens an engine over a disk in memory. Its node's folder, and the
 // copies of objects that worker and jobs read, lie in dir, of which nothing is
 // needed after a crash.
@@ -33,7 +37,7 @@ func onDisk(t testing.TB, dir string, fs vfs.FS) (*opened, error) {
 		return nil, err
 	}
 	set := testSettings()
-	set.SpoolBytes = spoolBytes
+	set.SpoolBytes, set.CompactDeadShare = spoolBytes, powerShare
 	noRetention(&set)
 	e, err := engine.Open(context.Background(), engine.Options{
 		Store: local, State: dir, Settings: set, MemoryBytes: 2 << 30, Log: quiet(),

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -30,9 +31,12 @@ func soakTime(t *testing.T) time.Duration {
 // the end all of them are there, before and after a restart.
 func TestI3Soak(t *testing.T) {
 	dir := t.TempDir()
+	share := []float64{0, 0.5}[rand.IntN(2)]
+	t.Logf("compact_dead_share %v", share)
 	busy := func(o *engine.Options) {
 		noRetention(&o.Settings)
 		o.Settings.CompactAuto, o.Settings.CompactInterval, o.Settings.CompactDeltas = true, 20*time.Millisecond, 16
+		o.Settings.CompactDeadShare = share
 		o.Settings.UpkeepInterval = 30 * time.Millisecond
 	}
 	o := openLake(t, dir, busy)

@@ -51,8 +51,16 @@ func TestIcebergReaders(t *testing.T) {
 	if out, err := exec.CommandContext(t.Context(), python, "-c", "import pyiceberg, pyarrow").CombinedOutput(); err != nil {
 		t.Skipf("%s has no pyiceberg with pyarrow (pip install 'pyiceberg[pyarrow]'; TARN_TEST_PYTHON names a python): %v: %s", python, err, out)
 	}
+	t.Run("rewritten", func(t *testing.T) { readIcebergLake(t, python, 0) })
+	t.Run("marked", func(t *testing.T) { readIcebergLake(t, python, 1) })
+}
+
+// readIcebergLake compares a lake's tables, compacted with a dead share.
+func readIcebergLake(t *testing.T, python string, share float64) {
 	dir, seed := t.TempDir(), testSeed(t)
-	o := openLake(t, dir, func(o *engine.Options) { o.Settings.TargetFileBytes = 64 << 10 })
+	o := openLake(t, dir, func(o *engine.Options) {
+		o.Settings.TargetFileBytes, o.Settings.CompactDeadShare = 64<<10, share
+	})
 	defer func() { o.close() }()
 	tt := newTypeTable()
 	keys := map[string][]string{
@@ -113,7 +121,7 @@ func TestIcebergReaders(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got.UUID != desc.ReadPoint.TableUUID || got.Version != 2 || int64(got.Records) != desc.Rows || desc.PendingRows != 0 || len(want[i].Files) != int(desc.Rows) {
+		if got.UUID != desc.ReadPoint.TableUUID || got.Version != 2 || share == 0 && int64(got.Records) != desc.Rows || desc.PendingRows != 0 || len(want[i].Files) != int(desc.Rows) {
 			t.Errorf("%s: uuid %s, version %d, %d records; tarn describes %+v and answers %d rows", d, got.UUID, got.Version, got.Records, desc, len(want[i].Files))
 		}
 		if d == "many" && desc.Files < 2 {
@@ -132,6 +140,10 @@ func TestIcebergReaders(t *testing.T) {
 		if !slices.Equal(got.Key, key) {
 			t.Errorf("%s: identifier fields %v, want %v", d, got.Key, key)
 		}
+	}
+	deletes, err := filepath.Glob(filepath.Join(dir, "base/*/*/data/deletes-*.parquet"))
+	if err != nil || len(deletes) > 0 != (share > 0) {
+		t.Errorf("with a dead share of %v there are %d delete files; %v", share, len(deletes), err)
 	}
 	o.verifyClean()
 }

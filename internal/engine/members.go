@@ -15,7 +15,7 @@ import (
 // committer follows once everything is recovered.
 func (e *Engine) newMember(ds *dataset.Dataset, start bool) *member {
 	m := &member{ds: ds, compactor: &compaction.Compactor{
-		Dataset: ds, Shop: e.shop, TargetFileBytes: e.set.TargetFileBytes,
+		Dataset: ds, Shop: e.shop, TargetFileBytes: e.set.TargetFileBytes, DeadShare: e.set.CompactDeadShare,
 	}}
 	if start {
 		m.start(e)

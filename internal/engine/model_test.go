@@ -570,11 +570,13 @@ func TestModel(t *testing.T) {
 		budget := rapid.SampledFrom([]int64{engine.NoCache, 600 << 10, 4 << 20, 1 << 30}).Draw(rt, "cache_bytes")
 		answers := rapid.SampledFrom([]int64{engine.NoCache, 0}).Draw(rt, "result_cache_bytes")
 		target := rapid.SampledFrom([]int64{0, 1, 2000}).Draw(rt, "target_file_bytes") // small: many base files
+		share := rapid.SampledFrom([]float64{0, 0.3, 1}).Draw(rt, "compact_dead_share")
 		h := &history{t: rt, dir: dir, all: map[string]*modelled{}}
 		h.open = func() *opened {
 			return openLake(t, dir, func(o *engine.Options) {
 				o.Settings.CacheBytes, o.Settings.ResultCacheBytes = budget, answers
 				o.Settings.SpoolBytes, o.Settings.LargeDeltaBytes, o.Settings.TargetFileBytes = spool, large, target
+				o.Settings.CompactDeadShare = share
 				if !retain {
 					o.Settings.SnapshotRetention, o.Settings.DeltaRetention, o.Settings.IdempotencyRetention = 1, 1, 1
 				}

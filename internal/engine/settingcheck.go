@@ -42,6 +42,8 @@ func (s Settings) check() error {
 	switch {
 	case s.Threads > mostThreads:
 		return badSetting("Threads", s.Threads, fmt.Sprintf("must be at most %d", mostThreads))
+	case s.CompactDeadShare > 1:
+		return badSetting("CompactDeadShare", s.CompactDeadShare, "is a share of a file's rows: it must be at most 1")
 	case s.JobThreads > mostThreads:
 		return badSetting("JobThreads", s.JobThreads, fmt.Sprintf("must be at most %d", mostThreads))
 	}

@@ -19,6 +19,7 @@ func TestSettingsThatMeanNothingAreRefused(t *testing.T) {
 		"snapshot_retention": func(s *engine.Settings) { s.SnapshotRetention = -time.Hour },
 		"threads":            func(s *engine.Settings) { s.Threads = 100_000 },
 		"max_sql_bytes":      func(s *engine.Settings) { s.MaxSQLBytes = -5 },
+		"compact_dead_share": func(s *engine.Settings) { s.CompactDeadShare = 1.5 },
 		"compact_ratio":      func(s *engine.Settings) { s.CompactRatio = -0.5 },
 		"cache_size":         func(s *engine.Settings) { s.CacheBytes = -2 },
 	} {

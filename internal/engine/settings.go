@@ -39,7 +39,10 @@ type Settings struct {
 	CompactBytes    int64         // pending bytes that always make it due
 	CompactRatio    float64       // pending bytes over bytes to rewrite that makes it due
 	CompactInterval time.Duration // how often the policy looks
-	TargetFileBytes int64         // of base files; 0: by the dataset's size
+	// CompactDeadShare above 0 has compaction mark changed rows dead by position
+	// deletes, until a larger share of a file's rows is; 0 rewrites their files.
+	CompactDeadShare float64
+	TargetFileBytes  int64 // of base files; 0: by the dataset's size
 
 	JobMemoryBytes int64 // DuckDB's memory limit in a job
 	JobThreads     int

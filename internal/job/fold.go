@@ -32,6 +32,9 @@ func (s *session) runFold(ctx context.Context, f Fold) (Result, error) {
 	if err := s.latestChanges(ctx, f, b, ds); err != nil {
 		return Result{}, err
 	}
+	if f.Marking != nil {
+		return s.foldMarking(ctx, f, b, ds)
+	}
 	groups, err := s.cut(ctx, f)
 	if err != nil {
 		return Result{}, err

@@ -273,6 +273,16 @@ func foldOnce(t *testing.T, r *rapid.T, db sql, kind keyKind) {
 		}
 	}
 
+	if rapid.Bool().Draw(r, "marking") {
+		f.Marking = &job.Marking{DeadShare: rapid.SampledFrom([]float64{0.2, 0.6, 1}).Draw(r, "dead share")}
+		for i, file := range f.Base {
+			f.Marking.Locations = append(f.Marking.Locations, "file:///lake/"+file.Key)
+			if rapid.IntRange(0, 3).Draw(r, "rewrite") == 0 {
+				f.Marking.Rewrite = append(f.Marking.Rewrite, i)
+			}
+		}
+	}
+
 	res, err := work(job.Spec{Kind: job.KindFold, Fold: &f})
 	if f.RefuseExisting && exists {
 		if lake.CodeOf(err) != lake.CodeKeyConflict {
@@ -301,6 +311,11 @@ func foldOnce(t *testing.T, r *rapid.T, db sql, kind keyKind) {
 	if len(res.Outputs) > 0 {
 		got = db.rows("SELECT n, v, file_row_number FROM read_parquet(%s)", files(res.Outputs))
 	}
+	final := int64(len(model))
+	if f.Marking != nil {
+		final = int64(len(got))
+		got = marked(r, db, f, res, got)
+	}
 	sorted := slices.Clone(got)
 	sort.Strings(sorted)
 	if !slices.Equal(sorted, want) {
@@ -308,6 +323,9 @@ func foldOnce(t *testing.T, r *rapid.T, db sql, kind keyKind) {
 	}
 	var last = -1
 	for _, g := range got {
+		if f.Marking != nil {
+			break // each file is in order, all together are not
+		}
 		var n int
 		fmt.Sscan(g, &n)
 		if n <= last {
@@ -315,9 +333,55 @@ func foldOnce(t *testing.T, r *rapid.T, db sql, kind keyKind) {
 		}
 		last = n
 	}
-	if res.BaseRows != int64(before) || res.DeltaRows != int64(deltaRows) || res.FinalRows != int64(len(model)) || res.Inserted != inserted || res.Deleted != deleted {
-		r.Fatalf("counts %+v where base %d, delta %d, final %d, inserted %d, deleted %d are expected", res, before, deltaRows, len(model), inserted, deleted)
+	if res.BaseRows != int64(before) || res.DeltaRows != int64(deltaRows) || res.FinalRows != final || res.Inserted != inserted || res.Deleted != deleted {
+		r.Fatalf("counts %+v where base %d, delta %d, final %d, inserted %d, deleted %d are expected", res, before, deltaRows, final, inserted, deleted)
 	}
+}
+
+// marked gives the rows that a marking fold leaves: the upserts, the files that it
+// rewrote, and of the others what no delete file names.
+func marked(r *rapid.T, db sql, f job.Fold, res job.Result, upserts []string) []string {
+	got := slices.Clone(upserts)
+	if len(res.Rewrites) > 0 {
+		got = append(got, db.rows("SELECT n, v, file_row_number FROM read_parquet(%s)", files(res.Rewrites))...)
+	}
+	deletes := map[int]string{}
+	for _, d := range res.Deletes {
+		deletes[d.Base] = d.Path
+		if n := db.rows("SELECT count(*), count(DISTINCT pos) FROM read_parquet('%s') WHERE file_path = '%s'", d.Path, f.Marking.Locations[d.Base]); n[0] != fmt.Sprintf("%d | %d", d.Rows, d.Rows) {
+			r.Fatalf("a delete file of %d rows has %s", d.Rows, n[0])
+		}
+	}
+	for i, file := range f.Base {
+		if slices.Contains(res.Rewritten, i) {
+			continue
+		}
+		if slices.Contains(f.Marking.Rewrite, i) {
+			r.Fatalf("file %d was not rewritten", i)
+		}
+		gone := "SELECT -1 AS pos"
+		if deletes[i] != "" {
+			gone += fmt.Sprintf(" UNION ALL SELECT pos FROM read_parquet('%s')", deletes[i])
+		}
+		for _, d := range file.Deletes {
+			gone += fmt.Sprintf(" UNION ALL SELECT pos FROM read_parquet('%s') WHERE ends_with(file_path, '/%s')", d.Path, file.Key)
+		}
+		got = append(got, db.rows(`SELECT n, v, file_row_number FROM
+			(SELECT n, v, file_row_number, row_number() OVER () - 1 AS p FROM read_parquet('%s')) WHERE p NOT IN (%s)`, file.Path, gone)...)
+		// A row is taken away once: or the counts of live rows would be wrong.
+		if n := db.rows("SELECT count(*) - count(DISTINCT pos) FROM (%s)", gone); n[0] != "0" {
+			r.Fatalf("%s positions of file %d are deleted twice", n[0], i)
+		}
+		n := db.rows("SELECT count(*) FROM (%s) WHERE pos >= 0", gone)
+		if all := file.Rows; deletes[i] != "" && all > 0 {
+			var dead float64
+			fmt.Sscan(n[0], &dead)
+			if dead > f.Marking.DeadShare*float64(all) {
+				r.Fatalf("file %d stays with %v of %d rows dead", i, dead, all)
+			}
+		}
+	}
+	return got
 }
 
 // withDeletes gives some of the base files position deletes, one delete file

@@ -103,6 +103,18 @@ type Fold struct {
 	// Exclude are Parquet files of rows: changes of the deltas to their keys are
 	// ignored. A later round that catches up with an import uses it.
 	Exclude []string `json:"exclude,omitempty"`
+	// Marking, of a keyed dataset, keeps base files and marks their rows instead;
+	// nil: all of Base is rewritten.
+	Marking *Marking `json:"marking,omitempty"`
+}
+
+// Marking makes a fold write position deletes for the rows that changes replace or
+// delete, and the upserts as new files. Files that have too many dead rows or
+// delete files then are rewritten besides, without the changed keys.
+type Marking struct {
+	DeadShare float64  `json:"dead_share"` // of a file's rows: beyond it the file is rewritten
+	Rewrite   []int    `json:"rewrite"`    // positions in Base of files that are in any case
+	Locations []string `json:"locations"`  // of Base, as position deletes name them
 }
 
 // Dedupe keeps, of a dataset without a key, the last row in order of arrival
@@ -161,6 +173,19 @@ type Result struct {
 	Inserted  int64 `json:"inserted"`   // rows that the base did not have
 	Deleted   int64 `json:"deleted"`    // rows of the base that are gone
 	FinalRows int64 `json:"final_rows"` // rows of the outputs
+
+	// Of a marking fold. Rewrites, in key order, have the live rows of the files
+	// Rewritten (positions in Base); they are not among Outputs.
+	Deletes   []Deletes `json:"deletes,omitempty"`
+	Rewritten []int     `json:"rewritten,omitempty"`
+	Rewrites  []Output  `json:"rewrites,omitempty"`
+}
+
+// Deletes is a position delete file for one file of the base. Its Rows are those
+// that it takes away.
+type Deletes struct {
+	Base int `json:"base"` // position in Fold.Base
+	Output
 }
 
 // check refuses a Spec that names no work. Its faults are the caller's.

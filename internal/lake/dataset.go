@@ -24,7 +24,7 @@ const (
 type BaseFile struct {
 	Key     string `json:"key"`            // in the store
 	Path    string `json:"path,omitempty"` // on this machine, filled in for worker and job
-	Rows    int64  `json:"rows"`
+	Rows    int64  `json:"rows"`           // in the file, dead ones included
 	Bytes   int64  `json:"bytes"`
 	Ordinal int64  `json:"ordinal"` // order of arrival of its rows among the files of a dataset without a key
 	// Lower and Upper bound the first key column as keys.First encodes it,
@@ -33,12 +33,18 @@ type BaseFile struct {
 	Upper []byte `json:"upper,omitempty"`
 	// Deletes are the Iceberg position delete files that apply to the file.
 	Deletes []DeleteFile `json:"deletes,omitempty"`
+	// Dead is how many rows the delete files of ours take away. Those of others, of
+	// which one may be of several data files, are not counted.
+	Dead int64 `json:"dead,omitempty"`
 	// Identity is fileid.Of(Path) when the file was last verified. A reader that
 	// finds another one must not read on.
 	Identity string `json:"identity,omitempty"`
 	// Foreign files were written by others and carry no hash in their name.
 	Foreign bool `json:"foreign,omitempty"`
 }
+
+// Live is how many rows a reader finds in the file.
+func (f BaseFile) Live() int64 { return f.Rows - f.Dead }
 
 // DeleteFile is an Iceberg v2 position delete file.
 type DeleteFile struct {

@@ -216,7 +216,7 @@ func (v *Verifier) current(ctx context.Context, e format.DatasetEntry) error {
 				return err
 			}
 		}
-		v.report.Rows += f.Rows
+		v.report.Rows += f.Live()
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package workshop
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"tarn/internal/base"
@@ -15,10 +16,17 @@ type Commit struct {
 	Before        []lake.BaseFile // the files it starts from
 	Remove        []lake.BaseFile
 	Outputs       []job.Output // of a job, to be added
+	Deletes       []Deletes    // where nothing is removed
 	FoldedThrough int64
 	Rows          int64 // that the base must have afterwards, by the job's own counts
 	Kind          base.Kind
 	Catalog       func(*format.Version) // edits the same catalog version, may be nil
+}
+
+// Deletes are position deletes of rows of a file of Before.
+type Deletes struct {
+	Of lake.BaseFile
+	job.Output
 }
 
 // ordinal is the arrival ordinal of the first new file: that of the first file
@@ -52,8 +60,16 @@ func (w *Workshop) Commit(ctx context.Context, t *base.Table, c Commit) (*base.T
 	if err != nil {
 		return nil, nil, err
 	}
+	var deletes []base.NewDeletes
+	for _, d := range c.Deletes {
+		one, err := t.TakeInDeletes(ctx, d.Path, d.Of, d.Rows)
+		if err != nil {
+			return nil, nil, err
+		}
+		deletes = append(deletes, one)
+	}
 	next, err := t.Commit(ctx, base.Change{
-		Kind: c.Kind, Remove: c.Remove, Add: added, FoldedThrough: c.FoldedThrough, KeepFor: w.KeepSnapshots, KeepLast: 1,
+		Kind: c.Kind, Remove: c.Remove, Add: added, Deletes: deletes, FoldedThrough: c.FoldedThrough, KeepFor: w.KeepSnapshots, KeepLast: 1,
 	}, w.MakeCurrent(t, c.Catalog))
 	if err != nil {
 		return nil, nil, err
@@ -92,7 +108,9 @@ func (w *Workshop) readableNew(ctx context.Context, t *base.Table, known map[str
 	}
 	for i, f := range files {
 		if k, ok := known[f.Key]; ok {
-			files[i] = k
+			if files[i], err = w.withDeletes(ctx, k, f); err != nil {
+				return nil, err
+			}
 			continue
 		}
 		one, err := w.Verifier.Files(ctx, []lake.BaseFile{f})
@@ -104,14 +122,36 @@ func (w *Workshop) readableNew(ctx context.Context, t *base.Table, known map[str
 	return files, nil
 }
 
+// withDeletes is a file as it was known, with the delete files that it has now.
+func (w *Workshop) withDeletes(ctx context.Context, known, now lake.BaseFile) (_ lake.BaseFile, err error) {
+	paths := map[string]string{}
+	for _, d := range known.Deletes {
+		paths[d.Key] = d.Path
+	}
+	known.Deletes, known.Dead = slices.Clone(now.Deletes), now.Dead
+	for i := range known.Deletes {
+		d := &known.Deletes[i]
+		if d.Path = paths[d.Key]; d.Path != "" {
+			continue
+		}
+		if d.Path, _, err = w.Verifier.Verify(ctx, d.Key); err != nil {
+			return known, err
+		}
+	}
+	return known, nil
+}
+
 // countRows holds the job's counts against the files' own.
 func (c Commit) countRows() error {
 	rows := int64(0)
 	for _, f := range c.Before {
-		rows += f.Rows
+		rows += f.Live()
 	}
 	for _, f := range c.Remove {
-		rows -= f.Rows
+		rows -= f.Live()
+	}
+	for _, d := range c.Deletes {
+		rows -= d.Rows
 	}
 	for _, o := range c.Outputs {
 		rows += o.Rows

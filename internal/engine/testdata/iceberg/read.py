@@ -98,13 +98,18 @@ def rows(batches, exact):
 def file_rows(t):
     out = []
     for task in t.scan().plan_files():
-        assert not task.delete_files, "tarn writes no delete files"
+        dead = set()
+        for d in task.delete_files:
+            positions = pq.read_table(d.file_path.removeprefix("file://")).to_pydict()
+            assert set(positions["file_path"]) == {task.file.file_path}, "a delete file of tarn's is of one data file"
+            assert not dead.intersection(positions["pos"]) and sorted(positions["pos"]) == positions["pos"]
+            dead.update(positions["pos"])
         f = pq.ParquetFile(task.file.file_path.removeprefix("file://"))
         at = {int(field.metadata[b"PARQUET:field_id"]): i for i, field in enumerate(f.schema_arrow)}
         order = [at[field.field_id] for field in t.schema().fields]
         found = rows((batch.select(order) for batch in f.iter_batches()), True)
         assert len(found) == task.file.record_count
-        out += found
+        out += [row for at, row in enumerate(found) if at not in dead]
     return out
 
 
