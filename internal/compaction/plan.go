@@ -211,9 +211,10 @@ func group(files []lake.BaseFile, touched map[string]bool) []job.Group {
 	return groups
 }
 
-// TargetFileBytes is the size of base files for a dataset of so many bytes: 128
-// MiB for small ones up to 1 GiB, so that there are well under 100 of them.
+// TargetFileBytes is the size of base files for a dataset of so many bytes: 16 MiB
+// for small ones, so that a change here and there rewrites little, up to 1 GiB, so
+// that there are well under 100 of them: each costs a query some 0.1 ms.
 func TargetFileBytes(datasetBytes int64) int64 {
 	const mib = int64(1) << 20
-	return min(max(datasetBytes/32, 128*mib), 1024*mib)
+	return min(max(datasetBytes/32, 16*mib), 1024*mib)
 }

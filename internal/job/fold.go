@@ -95,7 +95,7 @@ func (s *session) refuseExisting(ctx context.Context, f Fold, b *base, changes, 
 	}
 	mine := each(keys, "i.%[1]s")
 	existing := fmt.Sprintf(`SELECT %[1]s FROM %[2]s i JOIN pending p ON %[3]s WHERE p.op = %[4]d
-		UNION ALL SELECT %[1]s FROM %[2]s i JOIN (%[5]s) b ON %[6]s ANTI JOIN pending p ON %[3]s`,
+		UNION ALL SELECT %[1]s FROM (%[5]s) b JOIN %[2]s i ON %[6]s ANTI JOIN pending p ON %[3]s`,
 		list(mine), imported, equal("i", "p", keys), format.OpUpsert,
 		b.rowsSQL(b.all(), keyFields(f.Schema), false), equal("i", "b", keys))
 	if err := s.c.Exec(ctx, "CREATE TABLE existing AS "+existing); err != nil {

@@ -41,6 +41,7 @@ func openSession(ctx context.Context, spec Spec, report func(Progress)) (*sessio
 		Threads:          spec.Threads,
 		AllowedDirs:      append([]string{spec.Scratch}, spec.LakeDirs...),
 		PlainJoins:       true,
+		JoinsAsWritten:   true,
 	})
 	if err != nil {
 		return nil, err
