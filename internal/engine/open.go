@@ -319,7 +319,7 @@ func (e *Engine) startWorker(ctx context.Context) error {
 		Command: e.opts.WorkerCommand, Dir: filepath.Join(e.scratch(), "worker"), Log: e.log,
 		Open: worker.Open{
 			LakeDirs: e.lakeDirs(), MemoryLimitBytes: e.set.QueryMemoryBytes, Threads: e.set.Threads,
-			MaxConcurrent: e.set.QueryConcurrency, LargeDeltaBytes: e.set.LargeDeltaBytes,
+			MaxConcurrent: e.set.QueryConcurrency, LargeDeltaBytes: e.set.largeDelta(),
 			ImageBudgetBytes: images,
 		},
 	}, e.stream)

@@ -32,7 +32,7 @@ type Settings struct {
 	MaxPendingBytes  int64 // of a dataset; beyond it changes wait, then CodePendingFull
 	MaxPendingDeltas int
 	PendingWait      time.Duration
-	LargeDeltaBytes  int64 // a delta above it is not held in the tail
+	LargeDeltaBytes  int64 // a delta above it, or above largeDelta, is not held in the tail
 
 	CompactAuto     bool          // the policy compacts by itself
 	CompactDeltas   int           // pending deltas that make a compaction due
@@ -116,11 +116,15 @@ func (s Settings) changeLimits() change.Limits {
 	}
 }
 
+// largeDelta is the bytes above which a delta is not held in the tail: it takes some
+// ten times its bytes there, more while it is loaded, and is not alone.
+func (s Settings) largeDelta() int64 { return min(s.LargeDeltaBytes, s.QueryMemoryBytes/64) }
+
 // policy is due well before writers reach the bounds of what may be pending,
 // whatever was set.
 func (s Settings) policy() compaction.Policy {
 	return compaction.Policy{
 		Deltas: max(1, min(s.CompactDeltas, s.MaxPendingDeltas/2)), Bytes: min(s.CompactBytes, s.MaxPendingBytes/2),
-		Ratio: s.CompactRatio, Large: s.LargeDeltaBytes,
+		Ratio: s.CompactRatio, Large: s.largeDelta(),
 	}
 }

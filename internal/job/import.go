@@ -62,8 +62,15 @@ func (s *session) arrive(ctx context.Context, im Import) (arrival, lake.Schema, 
 
 func (s *session) importKeyed(ctx context.Context, a arrival, schema lake.Schema, last bool) ([]Output, error) {
 	keys := keyCols(schema)
+	inOrder, err := s.arrivesInOrder(ctx, a, schema)
+	if err != nil {
+		return nil, s.readFailure(err)
+	}
 	sorted := fmt.Sprintf("SELECT %s FROM (%s) ORDER BY %s", list(cols(schema)), a.rows(false), list(keys))
-	if last {
+	switch {
+	case inOrder:
+		sorted = a.rows(false)
+	case last:
 		sorted = lastOfRun(fmt.Sprintf("SELECT %s FROM (%s) ORDER BY %s, r", list(append(cols(schema), "r")), a.rows(true), list(keys)), keys)
 	}
 	outs, err := s.copyData(ctx, "data", sorted, a.rows(false), schema)
@@ -79,6 +86,18 @@ func (s *session) importKeyed(ctx context.Context, a arrival, schema lake.Schema
 		return nil, s.keyConflict(ctx, a, schema, outs, bad)
 	}
 	return outs, nil
+}
+
+// arrivesInOrder says whether the rows come in the order of the key already, and no
+// key twice. It looks at a Parquet file alone, of which it reads the key columns, up
+// to the first that is out of order.
+func (s *session) arrivesInOrder(ctx context.Context, a arrival, schema lake.Schema) (bool, error) {
+	if len(a.inputs) != 1 || a.inputs[0].file.Format != rows.Parquet {
+		return false, nil
+	}
+	s.step("look for order")
+	bad, err := s.texts(ctx, disorder("("+a.rows(false)+")", schema)+" LIMIT 1")
+	return len(bad) == 0, err
 }
 
 // importInOrder keeps the order of arrival.

@@ -39,6 +39,43 @@ func TestImportKeyed(t *testing.T) {
 	})
 }
 
+// A file that comes in the order of its key is not sorted, and one row that is out
+// of order, double or null is found wherever it stands.
+func TestImportOfASortedFile(t *testing.T) {
+	db := openSQL(t)
+	const sorted = "SELECT i // 3 AS a, (i % 3)::VARCHAR AS b, (hash(i) % 1000)::BIGINT AS v FROM range(400000) t(i)"
+	bring := func(query string, dup string) (job.Result, error) {
+		in := db.parquet("in.parquet", query)
+		return importing(t, job.Inside{}, job.Import{Files: []job.InputFile{in}, Key: []string{"a", "b"}, OnDuplicate: dup},
+			func(s *job.Spec) { s.TargetFileBytes, s.Threads = 1<<20, 4 })
+	}
+	check := func(res job.Result, want string) {
+		t.Helper()
+		db.exec("SET threads = 1")
+		if len(res.Outputs) < 2 {
+			t.Fatalf("%d outputs", len(res.Outputs))
+		}
+		got := db.rows("SELECT count(*), sum(a), sum(v) FROM read_parquet(%s)", files(res.Outputs))
+		if want := db.rows("SELECT count(*), sum(a), sum(v) FROM (%s)", want); !slices.Equal(got, want) {
+			t.Fatalf("%v, want %v", got, want)
+		}
+		if got := db.rows("SELECT a FROM (SELECT a, b, lag((a, b)) OVER () AS p FROM read_parquet(%s)) WHERE p >= (a, b) LIMIT 3", files(res.Outputs)); len(got) > 0 {
+			t.Fatalf("not in order at %v", got)
+		}
+		db.exec("SET threads = 2")
+	}
+	for _, dup := range []string{job.OnDuplicateError, job.OnDuplicateLast} {
+		check(must(t)(bring(sorted, dup)), sorted)
+		check(must(t)(bring(sorted+" UNION ALL SELECT -1, '0', 7", dup)), sorted+" UNION ALL SELECT -1, '0', 7")
+	}
+	_, err := bring(sorted+" UNION ALL SELECT 133333, '0', 7", job.OnDuplicateError)
+	wantCode(t, err, lake.CodeKeyConflict, "133333")
+	_, err = bring(sorted+" UNION ALL SELECT 200000, NULL, 7", job.OnDuplicateLast)
+	wantCode(t, err, lake.CodeKeyConflict)
+	check(must(t)(bring(sorted+" UNION ALL SELECT 133333, '0', 7", job.OnDuplicateLast)),
+		"SELECT * FROM ("+sorted+") WHERE (a, b) <> (133333, '0') UNION ALL SELECT 133333, '0', 7")
+}
+
 func TestImportKeepsOrderOfArrival(t *testing.T) {
 	db := openSQL(t)
 	a := db.parquet("a.parquet", "SELECT i AS n, hash(i)::VARCHAR AS h FROM range(400000) t(i)")

@@ -194,13 +194,18 @@ func pathsOf(outs []Output) []string {
 // disordered is a query over outputs, in their order, that gives the keys (as
 // VARCHAR) with a null or not above the key before them.
 func disordered(outs []Output, schema lake.Schema) string {
+	return disorder(readByID(pathsOf(outs), keyFields(schema)), schema)
+}
+
+// disorder is disordered over a relation that has the key's columns.
+func disorder(relation string, schema lake.Schema) string {
 	keys := keyCols(schema)
 	before := make([]string, len(keys))
 	for i, k := range keys {
 		before[i] = fmt.Sprintf("lag(%s) OVER () AS before%d", k, i)
 	}
 	return fmt.Sprintf("SELECT %s FROM (SELECT %s, %s FROM %s) WHERE %s OR %s",
-		list(each(keys, "%[1]s::VARCHAR")), list(keys), list(before), readByID(pathsOf(outs), keyFields(schema)),
+		list(each(keys, "%[1]s::VARCHAR")), list(keys), list(before), relation,
 		strings.Join(each(keys, "%[1]s IS NULL"), " OR "), notAbove(keys, 0))
 }
 

@@ -53,7 +53,7 @@ func coded(err error) error {
 	case code == lake.CodeSQLInvalid || code == lake.CodeSQLRefused:
 		return &lake.Error{Code: lake.CodeInternal, Err: err}
 	case code == lake.CodeOutOfMemory:
-		return &lake.Error{Code: code, Err: err, Hint: "give jobs more memory (job_memory), or split the work"}
+		return &lake.Error{Code: code, Err: err, Hint: "give jobs more memory (job_memory_bytes), or split the work"}
 	case errors.As(err, &e):
 		return err
 	default:

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime/debug"
 	"time"
 )
 
@@ -21,6 +22,11 @@ const (
 	lineLimit  = 1 << 20
 	headLimits = 64 << 20
 )
+
+// heapBytes is where the collector of a worker process becomes eager: half of what
+// limitSelf leaves beside DuckDB. Large deltas are decoded on this heap, and left to
+// itself it would be twice as large as what is alive.
+const heapBytes = 512 << 20
 
 // makeBackend opens what answers the messages; die is told when it cannot go on.
 type makeBackend func(ctx context.Context, open Open, log *slog.Logger, die func(error)) (backend, error)
@@ -46,6 +52,7 @@ func serveProcess(ctx context.Context, stdin io.Reader, stderr io.Writer, mk mak
 		return exitOpen
 	}
 	limitSelf(open.duckBytes(), log)
+	debug.SetMemoryLimit(heapBytes)
 	file := os.NewFile(listenerFD, "listener")
 	l, err := net.FileListener(file)
 	file.Close()
