@@ -51,21 +51,21 @@ def short(value):
     return f"{value:.3g}"
 
 
-def curve(title, unit, lines, ideal):
-    """lines: name -> (colour, [(rows, value)]); ideal: [(rows, value)], what a perfect system
-    would show from the first point on."""
-    points = [p for _, (_, line) in lines.items() for p in line] + ideal
+def curve(title, unit, axis, lines, ideals):
+    """lines: name -> (colour, [(at, value)]); ideals: the same lists, what a perfect system
+    would show from the first point on; axis: what there is more of to the right."""
+    points = [p for _, line in lines.values() for p in line] + [p for ideal in ideals for p in ideal]
     xs, ys = [math.log10(p[0]) for p in points], [math.log10(p[1]) for p in points]
     x0, x1, y0, y1 = min(xs), max(xs) + 1e-9, math.floor(min(ys)), math.ceil(max(ys) + 1e-9)
     x = lambda v: 60 + (math.log10(v) - x0) / (x1 - x0) * 330
     y = lambda v: 250 - (math.log10(v) - y0) / (y1 - y0) * 200
-    found = [text(8, 20, f"{title}, {unit}", more="font-weight='600' font-size='12'"), text(225, 290, "rows", "middle")]
+    found = [text(8, 20, f"{title}, {unit}", more="font-weight='600' font-size='12'"), text(225, 290, axis, "middle")]
     for e in range(y0, y1 + 1):
         found.append(f"<path d='M60 {y(10.0**e):.1f}H390' stroke='#dee2e6'/>" + text(54, y(10.0**e) + 4, f"{10.0**e:g}", "end"))
     for v in sorted({p[0] for p in points}):
         found.append(f"<path d='M{x(v):.1f} 50V250' stroke='#dee2e6'/>" + text(x(v), 266, f"{v:,}", "middle"))
-    found.append(path(ideal, x, y, "#212529", "stroke-dasharray='4 4'"))
-    for i, (name, (colour, line)) in enumerate([("a perfect system", ("", ideal)), *lines.items()]):
+    found += [path(ideal, x, y, "#212529", "stroke-dasharray='4 4'") for ideal in ideals]
+    for i, (name, (colour, line)) in enumerate([("a perfect system", ("", [])), *lines.items()]):
         if colour:
             found.append(path(line, x, y, colour, "stroke-width='2'"))
             found += [f"<circle cx='{x(a):.1f}' cy='{y(b):.1f}' r='3' fill='{colour}'/>" for a, b in line]

@@ -1,9 +1,10 @@
 """Which chart a section has."""
 import chart
 import tables
+from curves import GROWTH
 
-RACES = ["staffing", "changed", "upserts", "tpch", "flights", "imports"]
-LINES = {"tarn, hot": "#d9480f", "DuckDB 2.0, in memory": "#4c6ef5", "DuckDB 2.0, compressed": "#15aabf"}
+RACES = ["staffing", "changed", "upserts", "tpch", "flights", "imports", "scale"]
+LINES = {"tarn, hot": "#d9480f", "tarn, cold": "#f59f00", "DuckDB 2.0, in memory": "#4c6ef5", "DuckDB 2.0, compressed": "#15aabf"}
 
 
 def draw(figures, folder):
@@ -22,8 +23,8 @@ def draw(figures, folder):
         elif name == "memory":
             keep(name, "memory.svg", chart.bars([("held for timesheets and candidates", "MB", of_facts(s["facts"], "held (RSS)"))], 1))
         elif name == "curves":
-            for query in tables.unique(line["query"] for line in s["lines"]):
-                keep(name, f"curve-{query}.svg", of_curve(query, [line for line in s["lines"] if line["query"] == query]))
+            for of in tables.curves(s["lines"]):
+                keep(name, of_name(of[0]), of_curve(of, figures["machine"]["cores"]))
     return drawn
 
 
@@ -40,10 +41,15 @@ def of_facts(facts, what):
     return [(f["system"], max(f["value"], 0), None, None, colour(f["system"].startswith("tarn"), "memory")) for f in facts if f["what"] == what]
 
 
-def of_curve(query, lines):
-    """A perfect system reads each row once and finds a key at once: from tarn's first point
-    on, time in proportion to the rows, and none more for a point."""
-    by = {name: (colour, [(line["at"], line["median_ms"]) for line in lines if line["system"] == name]) for name, colour in LINES.items()}
-    first_at, first = by["tarn, hot"][1][0]
-    ideal = [(at, first if query == "point" else first * at / first_at) for at, _ in by["tarn, hot"][1]]
-    return chart.curve(f"hot {query}", "median ms", by, ideal)
+def of_name(point):
+    return f"curve {point['curve']} {point['query']}.svg".replace(",", "").replace(" ", "-")
+
+
+def of_curve(points, cores):
+    """Dashed, for each line of tarn's: from its first point on as a perfect system would grow."""
+    first = points[0]
+    lines = {system: (LINES[system], [(p["at"], p["value"]) for p in points if p["system"] == system])
+             for system in LINES if any(p["system"] == system for p in points)}
+    ideals = [[(at, line[0][1] * GROWTH[first["ideal"]](at, line[0][0], cores)) for at, _ in line]
+              for system, (_, line) in lines.items() if system.startswith("tarn")]
+    return chart.curve(first["query"], first["unit"], first["curve"], lines, ideals)

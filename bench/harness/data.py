@@ -7,7 +7,7 @@ from options import REPOSITORY
 KEYS = {
     "timesheets": ["timesheet_id"], "candidates": ["candidate_id"],
     "lineitem": ["l_orderkey", "l_linenumber"], "orders": ["o_orderkey"], "customer": ["c_custkey"],
-    "flights": [],
+    "flights": [], "wide": ["id"],
 }
 CHANGES = {"timesheets": ("hours_regular", "DECIMAL(5,2)"), "candidates": ("pay_rate", "DECIMAL(10,2)")}
 BATCHES = 10  # requests that the 10% of changed rows come in, each over the whole table
@@ -69,16 +69,17 @@ class Data:
             part.rename(file)
         return file
 
-    def tpch(self):
-        folder = self.dir / f"tpch-{self.lab.o.tpch:g}"
-        if not (folder / "done").exists():
-            self.lab.say(f"make TPC-H at scale factor {self.lab.o.tpch:g}")
+    def tpch(self, scale=None, tables=("lineitem", "orders", "customer")):
+        scale = self.lab.o.tpch if scale is None else scale
+        folder = self.dir / f"tpch-{scale:g}"
+        missing = [name for name in tables if not (folder / f"{name}.parquet").exists()]  # the maker names a file when it is whole
+        if missing:
+            self.lab.say(f"make TPC-H at scale factor {scale:g}")
             folder.mkdir(parents=True, exist_ok=True)
-            subprocess.run([self.lab.environments["peers"] / "bin" / "tpchgen-cli", "parquet", "--scale-factor", f"{self.lab.o.tpch:g}",
-                            "--tables", "lineitem,orders,customer", "--output-dir", folder],
+            subprocess.run([self.lab.environments["peers"] / "bin" / "tpchgen-cli", "parquet", "--scale-factor", f"{scale:g}",
+                            "--tables", ",".join(missing), "--output-dir", folder],
                            check=True, stdout=self.lab.log, stderr=self.lab.log)
-            (folder / "done").touch()
-        return {name: folder / f"{name}.parquet" for name in ("lineitem", "orders", "customer")}
+        return {name: folder / f"{name}.parquet" for name in tables}
 
     def flights(self):
         """The 3,000,000 real flights; None where they cannot be had."""

@@ -44,18 +44,18 @@ def again(client, sql, key):
     return ask
 
 
-def tarn_cold(lab, files):
+def tarn_cold(lab, files, *flags):
     """A server that holds nothing in memory, with the files imported."""
     lab.say("import into a lake that stays cold")
-    server = lab.server("--cache-size", "0", "--no-compact-auto")
+    server = lab.server("--cache-size", "0", "--no-compact-auto", *flags)
     bring_in(server, files)
     return server
 
 
-def tarn_hot(lab, files):
+def tarn_hot(lab, files, *flags):
     """A server with the files imported and pinned."""
     lab.say("import into a lake that is hot")
-    server = lab.server("--no-compact-auto")
+    server = lab.server("--no-compact-auto", *flags)
     bring_in(server, files)
     for name in files:
         server.pin(name)

@@ -5,7 +5,8 @@ import pathlib
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 
-SECTIONS = ["inside", "staffing", "changed", "upserts", "memory", "tpch", "flights", "results", "imports", "deltas", "curves"]
+SECTIONS = ["inside", "staffing", "changed", "upserts", "memory", "tpch", "flights", "results", "imports",
+            "compaction", "steadiness", "deltas", "curves", "scale"]
 
 
 @dataclasses.dataclass
@@ -25,13 +26,24 @@ class Options:
     storm_rounds: int = 5
     deltas: int = 10_000  # pending in one dataset
     datasets: int = 1_000  # of the lake that is opened
-    curve: tuple = (0.01, 0.1, 1, 10)
+    compaction_rows: int = 10_000_000
+    steady_s: float = 10  # a phase, quiet or beside other work
+    steady_rounds: int = 3
+    curve: tuple = (0.1, 1, 10)  # scales of the staffing data
+    columns: tuple = (10, 50, 200, 1000)
+    wide_rows: int = 100_000  # with so many columns
+    curve_datasets: tuple = (1, 10, 100, 1000)
+    files: tuple = (1, 10, 100, 200)  # as many imports make them
+    curve_deltas: tuple = (1, 10, 100, 1000, 10_000)
+    clients: tuple = (1, 2, 4, 8, 16, 32)
+    big_tpch: float = 10  # of the section scale
 
     def shortened(self):
         """Two minutes: answers are compared, the figures mean little."""
         return dataclasses.replace(
             self, scale=0.01, tpch=0.01, rounds=3, slow_rounds=2, warmups=1, storm_s=0.3, storm_rounds=2,
-            deltas=60, datasets=20, curve=(0.005, 0.01))
+            deltas=60, datasets=20, compaction_rows=50_000, steady_s=1, steady_rounds=1, curve=(0.005, 0.01),
+            columns=(5, 20), wide_rows=2000, curve_datasets=(1, 10), files=(1, 5), curve_deltas=(1, 50), clients=(1, 4), big_tpch=0.01)
 
 
 def parse(argv):
@@ -45,6 +57,8 @@ def parse(argv):
                    help="environments, data and lakes; its disk is the one that is measured (build/peers)")
     p.add_argument("--tarn", type=pathlib.Path, default=REPOSITORY / "bin" / "tarn", metavar="FILE", help="the binary (bin/tarn)")
     p.add_argument("--scale", type=float, default=1, help="of the staffing data; 1 is 1,000,000 timesheets")
+    p.add_argument("--curve", default="0.1,1,10", metavar="SCALES",
+                   help="scales that the curve of rows is measured at; 100 more is 100,000,000 rows, for a machine with much memory")
     p.add_argument("--rounds", type=int, default=31, help="of each query that count")
     p.add_argument("--report", action="store_true", help="measure nothing: write the report again from figures.json")
     a = p.parse_args(argv)
@@ -54,5 +68,5 @@ def parse(argv):
             p.error(f"no section {s}: {', '.join(SECTIONS)}")
     out = a.out or (a.work / "quick" if a.quick else REPOSITORY / "docs")
     o = Options(tarn=a.tarn.resolve(), work=a.work.resolve(), out=out.resolve(), only=only or SECTIONS, quick=a.quick,
-                scale=a.scale, rounds=a.rounds)
+                scale=a.scale, rounds=a.rounds, curve=tuple(float(s) for s in a.curve.split(",")))
     return (o.shortened() if a.quick else o), a.report

@@ -54,13 +54,42 @@ TITLES = {
                 "the server and its worker together, looked at every 20 ms."),
     "imports": ("Import", "A Parquet file is uploaded and becomes a dataset: written, its keys checked, synced, committed. Beside it "
                 "DuckDB's COPY from the file to another, which checks and syncs nothing and uses all cores."),
+    "compaction": ("Compaction", "A keyed dataset of 10,000,000 timesheets of which some were upserted, nothing in memory: the time "
+                   "of the call that compacts. A *full rewrite* is what a hundred changed keys all over the table ask for: every "
+                   "file of the base is written again, which is checked. Beside it DuckDB's COPY of the same rows from a Parquet "
+                   "file to another, which merges, checks and syncs nothing and uses all cores; tarn's jobs use one unless said."),
+    "steadiness": ("Steadiness", "One client asks the five questions of a server that has the staffing data in memory, in turn, one each "
+                   "20 ms (one that is late is asked at once). Quiet phases, in which nothing else runs, and busy ones take turns: "
+                   "*compacting*, every hundredth timesheet is upserted and the dataset compacted, over and over; *importing*, the "
+                   "timesheets' file is imported as another dataset and dropped, over and over; *under changes*, ten connections "
+                   "upsert a thousand single timesheets a second. Client, server, worker, job, and the driver that makes the other "
+                   "work share the machine's cores."),
     "deltas": ("Many pending deltas", "The same questions with one and with many deltas waiting for compaction, and how long a lake "
                "takes to open."),
-    "curves": ("How costs grow", "The hot join, group by and point read against the number of timesheets (a tenth as many "
-               "candidates). Dashed: in proportion to the rows from tarn's first point on, for a point read no growth."),
+    "curves": ("How costs grow", "Time and memory against what there can be many of: rows (timesheets, and a tenth as many candidates), "
+               "columns, datasets, files, pending deltas, clients. Dashed: how a perfect system would grow from tarn's first point on. "
+               "Work goes in proportion to the rows that it needs, memory in proportion to the values held; columns that a question does "
+               "not name, other datasets, files and pending deltas cost nothing; clients get more until all cores work, then wait."),
+    "scale": ("Scale", "lineitem of TPC-H at scale factor 10 (60,000,000 rows; key: order and line), imported, changed and compacted, "
+              "one round, one system after the other, each in a process of its own. The batches are Parquet files, whole orders "
+              "scattered over the table: an upsert of 1% of the rows, a tenth of them new, an insert of 5% and an update of 5%, then the same "
+              "three with other rows, then compaction, and before and after it counts and sums, in which all must agree with what was sent, to the last digit."),
 }
 
 AFTER = {
+    "curves": "The columns are BIGINT, DOUBLE and VARCHAR in turn, of 100,000 rows, imported with `--job-memory-bytes 3GB`. A dataset has 1,000 rows; one of them is asked and in memory. "
+              "The rows of the files have no key. Every pending delta is one changed row. Clients and server share the cores.",
+    "scale": "tarn runs with `--no-compact-auto --cache-size 500MB --query-memory-bytes 3GB --large-delta-bytes 16MB`, everything else as it comes, and takes a batch as one request, checked, merged by key and synced; "
+             "its memory is that of server, worker and job together. DuckLake imports by CREATE TABLE AS, inserts by INSERT and updates and upserts by MERGE; its compaction "
+             "is ducklake_rewrite_data_files (delete_threshold 0), ducklake_merge_adjacent_files, ducklake_expire_snapshots and "
+             "ducklake_cleanup_old_files. delta-rs imports and inserts by write_deltalake, updates and upserts by MERGE, which rewrites the files that it touches, and compacts by optimize.compact, "
+             "which is held against nobody where it had nothing to do; "
+             "files that it no longer needs are vacuumed after each step, outside of the times. Neither checks on insert whether a key exists. A step may take 10 minutes and 12 GB.",
+    "compaction": "1% of the keys are 100,000: in one range, which is in another place of the table each round, or every hundredth key. "
+                  "After each compaction all rows were there, and the changed ones, no others, had their new values.",
+    "steadiness": "Each figure is the median of those of the rounds. *all five*: each time divided by the median that the same question "
+                  "had in the quiet phase before. What is upserted are rows as they are, so that the answers before and after must be "
+                  "the same. The server does not compact by itself; what is pending is folded after each phase.",
     "staffing": "`DuckDB 1.5, tarn's files` reads the files that tarn wrote; all other files are those of the data's maker. "
                 "chdb's MergeTree tables are files in the system's cache, ordered by key.",
     "upserts": "0.1% and 1% of the rows are 1,000 and 10,000 at scale 1. The writers of one row each have a connection and wait "

@@ -51,16 +51,22 @@ def of_goals(figures):
 def section(name, s, drawn):
     title, intro = TITLES[name]
     parts = [f"## {title}\n", intro + "\n"]
-    parts += [f"![{title}](performance/{file})\n" for file in drawn]
     lines = s["lines"]
+    if name != "curves":
+        parts += [f"![{title}](performance/{file})\n" for file in drawn]
     if name == "curves":
         parts += of_curves(lines)
+    elif name == "scale":
+        parts += of_scale(lines)
+    elif name == "steadiness":
+        parts += of_steady(lines)
     elif lines:
         if len(tables.unique(line["query"] for line in lines)) > 2:
             parts.append(tables.of_queries(lines))
         base = ("of_base", "of DuckDB 1.5 beside it") if name == "inside" else ("of_best", "of the best peer")
+        clean = "of the full rewrite" if name == "compaction" else "of its clean answer"
         for query in tables.unique(line["query"] for line in lines):
-            parts.append(f"**{query}**\n\n" + tables.of_race([line for line in lines if line["query"] == query], *base))
+            parts.append(f"**{query}**\n\n" + tables.of_race([line for line in lines if line["query"] == query], *base, clean))
     if s["facts"]:
         parts.append(tables.of_facts(s["facts"]))
     if name in AFTER:
@@ -69,12 +75,34 @@ def section(name, s, drawn):
 
 
 def of_curves(lines):
-    for query in tables.unique(line["query"] for line in lines):
-        mine = [line for line in lines if line["query"] == query]
-        at = tables.unique(line["at"] for line in mine)
-        by = {(line["system"], line["at"]): line for line in mine}
-        rows = [[tables.name(by[s, at[0]]), *(tables.number(by[s, n]["median_ms"]) for n in at)] for s in tables.unique(line["system"] for line in mine)]
-        yield f"**{query}**, median ms by timesheets\n\n" + tables.table(["system", *(f"{n:,}" for n in at)], rows)
+    for points in tables.curves(lines):
+        first = points[0]
+        at = tables.unique(p["at"] for p in points)
+        by = {(p["system"], p["at"]): p for p in points}
+        rows = [[tables.name(by[s, at[0]]), *(tables.number(by[s, n]["value"]) for n in at)] for s in tables.unique(p["system"] for p in points)]
+        title = f"{first['query']}, {first['unit']}, by {first['curve']}"
+        yield (f"**{title}**\n\n" + tables.table(["system", *(f"{n:,}" for n in at)], rows)
+               + f"\n![{title}](performance/{charts.of_name(first)})\n")
+
+
+def of_scale(lines):
+    """Steps by systems: what each took, and what it held meanwhile."""
+    systems, by = tables.unique(line["system"] for line in lines), {(line["query"], line["system"]): line for line in lines}
+    mine = next(line["system"] for line in lines if line["mine"])
+    for what, key, scale in [("seconds", "median_ms", 1000), ("GB, the most that was held", "peak_mb", 1000)]:
+        rows = []
+        for step in tables.unique(line["query"] for line in lines):
+            cells = [by.get((step, system)) for system in systems]
+            of = [tables.number(by.get((step, mine), {}).get("of_best"))] if key == "median_ms" else []
+            rows.append([step, *(tables.number(c[key] / scale) if c else "" for c in cells), *of])
+        yield f"**{what}**\n\n" + tables.table(["step", *systems, *([f"{mine} of the best peer"] if key == "median_ms" else [])], rows)
+
+
+def of_steady(lines):
+    for system in tables.unique(line["system"] for line in lines):
+        rows = [[line["query"], str(line["runs"]), *(tables.number(line[k]) for k in ("quiet_p50", "quiet_p99", "busy_p50", "busy_p99", "of_quiet"))]
+                for line in lines if line["system"] == system]
+        yield f"**{system}**, ms\n\n" + tables.table(["question", "runs", "quiet p50", "p99", "busy p50", "p99", "p99 of quiet p99"], rows)
 
 
 def left_out(figures):

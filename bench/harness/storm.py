@@ -18,9 +18,9 @@ def keys(lab, writers, rows, different=DIFFERENT):
     return [[[((i * different + d) * writers + w) * every + 1 for i in range(rows)] for d in range(different)] for w in range(writers)]
 
 
-def bodies(lab, writers, rows):
+def bodies(lab, writers, rows, different=DIFFERENT):
     """writer -> request -> NDJSON of whole timesheets."""
-    own = keys(lab, writers, rows)
+    own = keys(lab, writers, rows, different)
     found = {row["timesheet_id"]: json.dumps(row).encode()
              for row in whole(lab, lab.data.staffing()["timesheets"], [k for w in own for request in w for k in request])}
     return [[b"\n".join(found[k] for k in request) for request in w] for w in own]
@@ -38,6 +38,8 @@ def whole(lab, base, own):
 
 
 class Writer:
+    HEADERS = "Content-Type: application/x-ndjson\r\n"
+
     def __init__(self, address, path, bodies):
         host, port = address.rsplit(":", 1)
         self.socket = socket.create_connection((host, int(port)))
@@ -45,10 +47,9 @@ class Writer:
         self.requests, self.sent = [self.text(address, path, body) for body in bodies], 0
         self.got = b""
 
-    @staticmethod
-    def text(address, path, body):
-        return (f"POST {path} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/x-ndjson\r\n"
-                f"Content-Length: {len(body)}\r\n\r\n").encode() + body
+    @classmethod
+    def text(cls, address, path, body):
+        return f"POST {path} HTTP/1.1\r\nHost: {address}\r\n{cls.HEADERS}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
     def send(self):
         self.began = time.perf_counter()
@@ -68,16 +69,17 @@ class Writer:
         if not head.startswith(b"http/1.1 200"):
             raise RuntimeError(f"a writer was answered {self.got[:500]!r}")
         at = head.find(b"content-length:")
-        whole = self.got.endswith(b"0\r\n\r\n") if at < 0 else (
+        # A last chunk is empty; trailers may follow.
+        whole = (b"\r\n0\r\n" in self.got[-500:] and self.got.endswith(b"\r\n\r\n")) if at < 0 else (
             len(self.got) >= end + 4 + int(head[at + 15:].split(b"\r\n", 1)[0]))
         if whole:
             self.got = b""
         return whole
 
 
-def run(address, path, requests, seconds):
+def run(address, path, requests, seconds, kind=Writer):
     """A writer for each list of bodies, all at once, for so long."""
-    writers = [Writer(address, path, bodies) for bodies in requests]
+    writers = [kind(address, path, bodies) for bodies in requests]
     ready, took, waiting = selectors.DefaultSelector(), [], len(writers)
     for w in writers:
         ready.register(w.socket, selectors.EVENT_READ, w)
@@ -95,6 +97,33 @@ def run(address, path, requests, seconds):
                 w.send()
             else:
                 waiting -= 1
+    spent = time.perf_counter() - began
+    for w in writers:
+        w.socket.close()
+    return {"per_s": len(took) / spent, "p50_ms": stats.quantile(took, 0.5), "p99_ms": stats.quantile(took, 0.99), "requests": len(took)}
+
+
+def paced(address, path, requests, per_s, done):
+    """A writer for each list of bodies, so many requests a second in all until done is set:
+    evenly and the writers in turn. One that still waits for its answer sends when it has it."""
+    writers = [Writer(address, path, bodies) for bodies in requests]
+    ready, took, waiting = selectors.DefaultSelector(), [], set()
+    for w in writers:
+        ready.register(w.socket, selectors.EVENT_READ, w)
+    began = time.perf_counter()
+    due = {w: began + i / per_s for i, w in enumerate(writers)}
+    while waiting or not done.is_set():
+        now = time.perf_counter()
+        for w in [w for w in due if due[w] <= now and w not in waiting and not done.is_set()]:
+            w.send()
+            waiting.add(w)
+            due[w] += len(writers) / per_s
+        pause = max(0, min((due[w] for w in due if w not in waiting), default=now + 60) - now)
+        for event, _ in ready.select(pause):
+            w = event.data
+            if w.receive():
+                took.append((time.perf_counter() - w.began) * 1000)
+                waiting.remove(w)
     spent = time.perf_counter() - began
     for w in writers:
         w.socket.close()

@@ -34,16 +34,21 @@ def of_queries(lines):
     return table(["median ms", *queries], rows)
 
 
-def of_race(lines, base="of_best", head="of the best peer"):
+def of_race(lines, base="of_best", head="of the best peer", clean_head="of its clean answer"):
     """One question: spread and ratio."""
     clean = any("of_clean" in line for line in lines)
     rows = [[name(line), str(line["runs"]), *(number(line[k]) for k in ("median_ms", "p10_ms", "p90_ms")), number(line.get(base))]
             + ([number(line.get("of_clean"))] if clean else []) for line in lines]
-    return table(["system", "runs", "median ms", "p10", "p90", head] + (["of its clean answer"] if clean else []), rows)
+    return table(["system", "runs", "median ms", "p10", "p90", head] + ([clean_head] if clean else []), rows)
 
 
 def of_facts(facts):
     return table(["what", "system", "", ""], [[f["what"], f["system"], number(f["value"]), f["unit"]] for f in facts], left=2)
+
+
+def curves(points):
+    """Those of each curve together."""
+    return [[p for p in points if (p["curve"], p["query"]) == of] for of in unique((p["curve"], p["query"]) for p in points)]
 
 
 def unique(values):

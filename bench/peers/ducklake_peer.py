@@ -8,7 +8,7 @@ import time
 import duckdb
 import pyarrow.parquet
 
-from speak import System, speak
+from speak import System, speak, timed
 
 
 def extension():
@@ -42,6 +42,27 @@ class DuckLake(System):
         connection.execute(f"MERGE INTO lake.{table} t USING batch b ON ({key}) "
                            "WHEN MATCHED THEN UPDATE WHEN NOT MATCHED THEN INSERT")
         connection.unregister("batch")
+
+    def bring_in(self, table, path, key):
+        self.keys[table] = key
+        return timed(lambda: self.connection.execute(f"CREATE TABLE {table} AS SELECT * FROM read_parquet('{path}')"))
+
+    def change(self, table, path, how):
+        """The rows of a file: how is insert, update (of rows that exist) or upsert."""
+        if how == "insert":
+            return timed(lambda: self.connection.execute(f"INSERT INTO {table} SELECT * FROM read_parquet('{path}')"))
+        key = " AND ".join(f"t.{k} = b.{k}" for k in self.keys[table])
+        new = "WHEN NOT MATCHED THEN INSERT" if how == "upsert" else ""
+        return timed(lambda: self.connection.execute(
+            f"MERGE INTO lake.{table} t USING (FROM read_parquet('{path}')) b ON ({key}) WHEN MATCHED THEN UPDATE {new}"))
+
+    def compact(self, table):
+        calls = [f"ducklake_rewrite_data_files('lake', '{table}', delete_threshold => 0)", f"ducklake_merge_adjacent_files('lake', '{table}')",
+                 "ducklake_expire_snapshots('lake', older_than => now())", "ducklake_cleanup_old_files('lake', cleanup_all => true)"]
+        return timed(lambda: [self.connection.execute(f"CALL {call}").to_arrow_table() for call in calls])
+
+    def tidy(self, table):
+        pass
 
     def storm(self, table, paths, seconds):
         """A writer for each list of files, upserting their rows in turn, over and over; conflicts
