@@ -143,8 +143,9 @@ def moving(found):
 def compaction(found):
     of = lambda system, what: found.value("compaction", "time of the call", system, what)
     for how, aim in (("clustered", 0.15), ("scattered", 0.4)):
-        yield Goal(f"compaction, 1% of the keys of 10M rows, {how}", "of a full rewrite", "times", aim,
-                   http=of(f"tarn, 1% of the keys, {how}", "of_clean"))
+        for marked in ("", ", rows marked"):
+            yield Goal(f"compaction, 1% of the keys of 10M rows, {how}{marked}", "of a full rewrite", "times", aim,
+                       http=of(f"tarn, 1% of the keys, {how}{marked}", "of_clean"))
     yield Goal("compaction, full rewrite of 10M rows", "of the rows/s of the faster DuckDB COPY", "times", 0.8, True,
                http=times(of("tarn, full rewrite", "of_best")))
 

@@ -56,7 +56,8 @@ TITLES = {
                 "DuckDB's COPY from the file to another, which checks and syncs nothing and uses all cores."),
     "compaction": ("Compaction", "A keyed dataset of 10,000,000 timesheets of which some were upserted, nothing in memory: the time "
                    "of the call that compacts. A *full rewrite* is what a hundred changed keys all over the table ask for: every "
-                   "file of the base is written again, which is checked. Beside it DuckDB's COPY of the same rows from a Parquet "
+                   "file of the base is written again, which is checked. *Rows marked* is with `compact_dead_share` "
+                   "0.3: position deletes instead of files that are written again. Beside it DuckDB's COPY of the same rows from a Parquet "
                    "file to another, which merges, checks and syncs nothing and uses all cores; tarn's jobs use one unless said."),
     "steadiness": ("Steadiness", "One client asks the five questions of a server that has the staffing data in memory, in turn, one each "
                    "20 ms (one that is late is asked at once). Quiet phases, in which nothing else runs, and busy ones take turns: "

@@ -9,14 +9,15 @@ from sections import imports
 
 DATASET = "timesheets"
 FULL, CLUSTERED, SCATTERED = "tarn, full rewrite", "tarn, 1% of the keys, clustered", "tarn, 1% of the keys, scattered"
-WHOLE = ()  # flags of a server that rewrites every file in which a key changed
+MARKED = ", rows marked"  # by position deletes
 
 
 def measure(lab):
     rows = lab.o.compaction_rows
     file = lab.data.staffing(rows / 1_000_000)[DATASET]
-    lab.say(f"import {rows:,} rows, three times")
-    whole, every, part = (Subject(lab, file, rows, flags) for flags in (WHOLE, (*WHOLE, "--job-threads", "0"), ()))
+    lab.say(f"import {rows:,} rows, four times")
+    whole, every, part, mark = (Subject(lab, file, rows, flags) for flags in (
+        (), ("--job-threads", "0"), (), ("--compact-dead-share", "0.3")))
     rounds = min(lab.o.slow_rounds, 5)
     lab.say("race, compaction")
     lines = race("time of the call", [
@@ -25,9 +26,11 @@ def measure(lab):
         whole.entrant(FULL, everywhere, "whole"),
         part.entrant(CLUSTERED, clustered(rounds), "part", clean=FULL),
         part.entrant(SCATTERED, scattered, "part", clean=FULL),
+        mark.entrant(CLUSTERED + MARKED, clustered(rounds), "mark", clean=FULL),
+        mark.entrant(SCATTERED + MARKED, scattered, "mark", clean=FULL),
         every.entrant(f"{FULL}, job_threads all", everywhere, "whole"),
     ], rounds, 1)
-    return {"lines": lines, "facts": per_s(lines, rows) + whole.facts() + part.facts() + every.facts()}
+    return {"lines": lines, "facts": per_s(lines, rows) + whole.facts() + part.facts() + mark.facts() + every.facts()}
 
 
 # Which keys change: a function of the round and the number of rows gives the condition.
