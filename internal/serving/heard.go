@@ -16,6 +16,7 @@ type ear struct {
 	mu struct {
 		sync.Mutex
 		started  bool // a replay was heard
+		replayed bool // and applied
 		heard    int64
 		applied  int64
 		queue    []batch
@@ -174,12 +175,13 @@ func (e *ear) ripe(most int) (bool, time.Duration) {
 		return false, 0
 	}
 	left := gatherTime - time.Since(e.mu.since)
-	return e.mu.applied == 0 || e.mu.waiters > 0 || len(e.mu.queue) >= most || left <= 0, left
+	return !e.mu.replayed || e.mu.waiters > 0 || len(e.mu.queue) >= most || left <= 0, left
 }
 
-// take waits for entries and gives all that are queued, up to most entries. It
-// gathers them for a while unless somebody waits for what they bring. wake and
-// ping end the wait early with nothing; ok is false when the ear is closed.
+// take waits for entries and gives all that are queued, up to most entries, and the
+// stream's number that they end at. It gathers them for a while unless somebody waits
+// for what they bring. wake and ping end the wait early with nothing and the number
+// -1; ok is false when the ear is closed.
 func (e *ear) take(most int, wake, ping <-chan struct{}) (entries []lake.Entry, end int64, ok bool) {
 	for {
 		e.mu.Lock()
@@ -210,9 +212,9 @@ func (e *ear) take(most int, wake, ping <-chan struct{}) (entries []lake.Entry, 
 		case <-changed:
 		case <-gathered:
 		case <-wake:
-			return nil, 0, true
+			return nil, -1, true
 		case <-ping:
-			return nil, 0, true
+			return nil, -1, true
 		}
 	}
 }
@@ -221,7 +223,7 @@ func (e *ear) take(most int, wake, ping <-chan struct{}) (entries []lake.Entry, 
 func (e *ear) advance(applied int64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.mu.applied = applied
+	e.mu.replayed, e.mu.applied = true, applied // the replay's may be 0
 	e.wake()
 }
 
@@ -334,7 +336,7 @@ func (e *ear) waitHeard(ctx context.Context, number int64) error {
 
 // waitApplied waits until queries see the stream up to a number.
 func (e *ear) waitApplied(ctx context.Context, number int64) error {
-	return e.waitFor(ctx, func() bool { return e.mu.started && e.mu.applied >= number })
+	return e.waitFor(ctx, func() bool { return e.mu.replayed && e.mu.applied >= number })
 }
 
 // waitFor is wait for something to be applied: nothing is gathered meanwhile.

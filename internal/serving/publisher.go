@@ -59,7 +59,7 @@ func (p *publisher) run(ctx context.Context) {
 		if !ok || ctx.Err() != nil {
 			return
 		}
-		if end > 0 {
+		if end >= 0 {
 			p.end = end
 		}
 		for _, d := range p.declare(entries) {
@@ -68,7 +68,7 @@ func (p *publisher) run(ctx context.Context) {
 			p.keepBudget(ctx, d)
 		}
 		p.mend(ctx)
-		if end > 0 {
+		if end >= 0 {
 			p.check.stepped()
 			if len(p.noted) > 0 {
 				p.post() // before anybody who waits for it asks what is held

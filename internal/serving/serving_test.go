@@ -48,6 +48,24 @@ func (l *testLake) publish(uuid, at string, objects ...string) lake.BaseFile {
 	return f
 }
 
+// A question for the list of datasets waits for the replay, whose number is 0 in a
+// server that has changed nothing yet.
+func TestTheListWaitsForTheReplay(t *testing.T) {
+	l := newTestLake(t, Options{})
+	s := schemaOf(t, "id", "id BIGINT", "v VARCHAR")
+	const datasets = 300
+	var entries []lake.Entry
+	for i := range datasets {
+		entries = append(entries, publishEntry(lake.Publish{TableUUID: fmt.Sprintf("u%d", i), Name: name(fmt.Sprintf("d%d", i)), Schema: s}))
+	}
+	if err := l.s.Replay(t.Context(), entries, 0); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := l.ask("SHOW TABLES"); len(got) != datasets {
+		t.Fatalf("%d datasets of %d", len(got), datasets)
+	}
+}
+
 func TestNames(t *testing.T) {
 	l := newTestLake(t, Options{}).begin()
 	l.publish("u1", "a", row(1, "first"))
