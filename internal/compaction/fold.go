@@ -3,6 +3,7 @@ package compaction
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"tarn/internal/base"
@@ -52,6 +53,14 @@ func (c *Compactor) target(s *dataset.State) int64 {
 	return TargetFileBytes(bytes)
 }
 
+// marks says whether a fold marks rows of such a dataset. A column that is called as
+// a row's number in DuckDB's scans would hide it from queries.
+func (c *Compactor) marks(s lake.Schema) bool {
+	return c.DeadShare > 0 && s.Keyed() && !slices.ContainsFunc(s.Columns, func(col lake.Column) bool {
+		return strings.EqualFold(col.Name, "file_row_number")
+	})
+}
+
 // Plan says what a fold would do now.
 func (c *Compactor) Plan(ctx context.Context) (Plan, error) {
 	return c.planAt(ctx, c.Dataset.State())
@@ -62,7 +71,7 @@ func (c *Compactor) planAt(ctx context.Context, s *dataset.State) (Plan, error) 
 	if err != nil {
 		return Plan{}, lake.Step("plan the compaction of "+s.Name.String(), err)
 	}
-	return NewPlan(s, touched, c.target(s), c.DeadShare > 0), nil
+	return NewPlan(s, touched, c.target(s), c.marks(s.Schema)), nil
 }
 
 // Touched gives the keys of the base files into whose key ranges the pending
@@ -124,8 +133,15 @@ func (c *Compactor) Fold(ctx context.Context, progress func(job.Progress)) (Outc
 				Rows: commits[0].Rows, Kind: base.KindFold})
 		}
 	}
-	for _, one := range commits {
+	for i, one := range commits {
 		made, err := c.commit(c.Shop.Context, out.State, one)
+		if err != nil && i > 0 { // what was asked for is done
+			c.Shop.Log.Warn("the changes are folded; files that are worn could not be rewritten", "dataset", s.Name.String(), "err", err)
+			out.Plan = plan.marked(s.Files, spec.Fold.Base, nil)
+			out.Plan.Reason += "; rewriting worn files failed: " + err.Error()
+			out.Added = len(res.Outputs)
+			break
+		}
 		if err != nil {
 			return out, lake.Step(step+": commit", err)
 		}
@@ -142,7 +158,7 @@ func (c *Compactor) Fold(ctx context.Context, progress func(job.Progress)) (Outc
 
 func (c *Compactor) spec(ctx context.Context, s *dataset.State, plan Plan) (job.Spec, error) {
 	f := &job.Fold{Schema: s.Schema, Base: plan.Rewrite, Groups: plan.Groups, Deltas: plan.Deltas}
-	if c.DeadShare > 0 && s.Schema.Keyed() {
+	if c.marks(s.Schema) {
 		f.Base = slices.Concat(plan.Mark, plan.Rewrite)
 		f.Marking = &job.Marking{DeadShare: c.DeadShare}
 		for i, file := range f.Base {
@@ -175,7 +191,7 @@ func (c *Compactor) folded(s *dataset.State, plan Plan, f *job.Fold, res job.Res
 // commit takes files in and makes them part of the base that s has. The files to
 // remove are taken as s has them, with their delete files.
 func (c *Compactor) commit(ctx context.Context, s *dataset.State, one workshop.Commit) (change.NewBase, error) {
-	one.Before = s.Files
+	one.Before, one.Remove = s.Files, slices.Clone(one.Remove)
 	for i, f := range one.Remove {
 		at := slices.IndexFunc(s.Files, func(g lake.BaseFile) bool { return g.Key == f.Key })
 		if at < 0 {

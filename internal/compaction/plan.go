@@ -39,9 +39,13 @@ const (
 	smallFiles = 8
 )
 
+// mostDeletes is how many delete files the files of a dataset have together before
+// those that are touched are rewritten: every reader and commit reads the manifests.
+const mostDeletes = 256
+
 // NewPlan plans a fold of everything pending in s. touched holds the keys of the
 // base files into whose key ranges pending changes fall; marking says whether the
-// rows of a keyed dataset are marked dead instead of rewriting their files.
+// rows, of a dataset with a key, are marked dead instead of rewriting their files.
 func NewPlan(s *dataset.State, touched map[string]bool, targetBytes int64, marking bool) Plan {
 	p := Plan{Name: s.Name, UUID: s.UUID, Snapshot: s.Table.SnapshotID(), Through: s.Sequence, Deltas: s.Pending()}
 	p.DeltasWithChanges, p.DeltaRows, p.PendingBytes = s.PendingSize()
@@ -50,7 +54,7 @@ func NewPlan(s *dataset.State, touched map[string]bool, targetBytes int64, marki
 		p.Reason = "nothing is pending"
 		return p
 	}
-	if marking && s.Schema.Keyed() {
+	if marking {
 		p.mark(s.Files, touched, targetBytes)
 		return p
 	}
@@ -75,15 +79,16 @@ func NewPlan(s *dataset.State, touched map[string]bool, targetBytes int64, marki
 // are many of them: each such fold adds one.
 func (p *Plan) mark(files []lake.BaseFile, touched map[string]bool, targetBytes int64) {
 	small := func(f lake.BaseFile) bool { return f.Bytes < targetBytes/smallShare }
-	count := 0
+	count, deletes := 0, 0
 	for _, f := range files {
+		deletes += len(f.Deletes)
 		if small(f) {
 			count++
 		}
 	}
 	for _, f := range files {
 		switch {
-		case count >= smallFiles && small(f):
+		case count >= smallFiles && small(f), deletes > mostDeletes && touched[f.Key] && len(f.Deletes) > 0:
 			p.Rewrite = append(p.Rewrite, f)
 			p.RewriteBytes += f.Bytes
 		case touched[f.Key]:
@@ -96,7 +101,7 @@ func (p *Plan) mark(files []lake.BaseFile, touched map[string]bool, targetBytes 
 	p.Reason = fmt.Sprintf("%d deltas with %d changes (%d bytes) are pending; rows of theirs in %d of %d base files are marked dead",
 		p.DeltasWithChanges, p.DeltaRows, p.PendingBytes, len(p.Mark), len(files))
 	if len(p.Rewrite) > 0 {
-		p.Reason += fmt.Sprintf("; %d small files are merged on the way", len(p.Rewrite))
+		p.Reason += fmt.Sprintf("; %d files that are small or have many deletes are rewritten on the way", len(p.Rewrite))
 	}
 }
 

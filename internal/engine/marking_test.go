@@ -105,3 +105,20 @@ func TestMarking(t *testing.T) {
 		t.Fatalf("%d delete files stay where none applies", n)
 	}
 }
+
+// A dataset whose column hides the row numbers of DuckDB's scans is rewritten.
+func TestMarkingLeavesARowNumberColumnAlone(t *testing.T) {
+	o := openLake(t, t.TempDir(), func(o *engine.Options) { o.Settings.CompactDeadShare = 0.9 })
+	defer o.close()
+	o.create("t", schema(t, []string{"id"}, "id BIGINT", "File_Row_Number BIGINT"))
+	for v := range 3 {
+		for id := range 4 {
+			o.change("t", engine.OpUpsert, fmt.Sprintf(`{"id":%d,"File_Row_Number":%d}`, id%(4-v), 10*v))
+		}
+		if r := o.compact("t"); r.DeleteFiles != 0 || r.FilesKept != 0 || r.FinalRows != 4 {
+			t.Fatalf("%+v", r)
+		}
+	}
+	o.want("from t order by id", "[0,20]", "[1,20]", "[2,10]", "[3,0]")
+	o.verifyClean()
+}

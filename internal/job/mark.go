@@ -10,8 +10,8 @@ import (
 	"tarn/internal/lake"
 )
 
-// mostDeletes is how many delete files a base file has before it is rewritten:
-// whoever reads it reads them all.
+// mostDeletes is how many delete files a base file has before the next fold of its
+// rows rewrites it: whoever reads it reads them all.
 const mostDeletes = 16
 
 // foldMarking finds the base rows of the changed keys and writes their positions,
@@ -48,7 +48,7 @@ func (s *session) foldMarking(ctx context.Context, f Fold, b *base, ds *deltas) 
 	live := int64(0)
 	for i, file := range f.Base {
 		all := gone[i] + dead[i]
-		worn := dead[i] > 0 && (float64(all) > f.Marking.DeadShare*float64(file.Rows) || len(file.Deletes) >= mostDeletes)
+		worn := dead[i] > 0 && (float64(all) > f.Marking.DeadShare*float64(file.Rows) || all == file.Rows || len(file.Deletes) >= mostDeletes)
 		if worn || slices.Contains(f.Marking.Rewrite, i) {
 			res.Rewritten = append(res.Rewritten, i)
 			live += file.Rows - all

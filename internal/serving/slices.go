@@ -102,6 +102,7 @@ func fileSlices(s lake.Schema, f lake.BaseFile, all *guard) []slice {
 		part := slice{rows: to - from, guard: guardOf(all, f)}
 		if f.Rows > 0 {
 			part.bytes = f.Bytes * part.rows / f.Rows
+			part.rows = part.rows * f.Live() / f.Rows // about
 		}
 		read := "SELECT " + v.columns() + ", file_row_number FROM " + readParquet([]string{f.Path}, ", file_row_number = true") + where
 		part.sql = "SELECT " + v.names("b") + " FROM (" + read + ") b"

@@ -25,7 +25,8 @@ const (
 
 // heapBytes is where the collector of a worker process becomes eager: half of what
 // limitSelf leaves beside DuckDB. Large deltas are decoded on this heap, and left to
-// itself it would be twice as large as what is alive.
+// itself it would be twice as large as what is alive. Key filters lie there too, and
+// are a part of the images' budget.
 const heapBytes = 512 << 20
 
 // makeBackend opens what answers the messages; die is told when it cannot go on.
@@ -52,7 +53,7 @@ func serveProcess(ctx context.Context, stdin io.Reader, stderr io.Writer, mk mak
 		return exitOpen
 	}
 	limitSelf(open.duckBytes(), log)
-	debug.SetMemoryLimit(heapBytes)
+	debug.SetMemoryLimit(heapBytes + open.ImageBudgetBytes/4)
 	file := os.NewFile(listenerFD, "listener")
 	l, err := net.FileListener(file)
 	file.Close()

@@ -32,7 +32,7 @@ type Stream struct {
 		end   int64
 		feeds map[*feed]struct{}
 		// The feed of the latest generation, and the last entry that its queries are
-		// known to see.
+		// known to see; before it said anything the end of its replay.
 		latest *feed
 		shown  int64
 	}
