@@ -216,10 +216,11 @@ func group(files []lake.BaseFile, touched map[string]bool) []job.Group {
 	return groups
 }
 
-// TargetFileBytes is the size of base files for a dataset of so many bytes: 16 MiB
+// TargetFileBytes is the size of base files for a dataset of so many bytes: 32 MiB
 // for small ones, so that a change here and there rewrites little, up to 1 GiB, so
-// that there are well under 100 of them: each costs a query some 0.1 ms.
+// that there are well under 100 of them: each costs a query some 0.1 ms, and DuckDB
+// has statistics of a column only where a dataset is one file.
 func TargetFileBytes(datasetBytes int64) int64 {
 	const mib = int64(1) << 20
-	return min(max(datasetBytes/32, 16*mib), 1024*mib)
+	return min(max(datasetBytes/32, 32*mib), 1024*mib)
 }

@@ -34,7 +34,7 @@ type Spec struct {
 // The defaults of a Spec.
 const (
 	DefaultMemoryLimitBytes = 1 << 30
-	DefaultTargetFileBytes  = 16 << 20
+	DefaultTargetFileBytes  = 32 << 20
 )
 
 // perThreadBytes is what each thread of a sort needs: 2 threads ran out of 256
