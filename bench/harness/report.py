@@ -1,6 +1,7 @@
 """The report: PERFORMANCE.md and its charts, made of the figures alone."""
 import charts
 import goals
+import limits
 import tables
 from figures import Found
 from options import SECTIONS
@@ -43,7 +44,10 @@ def of_goals(figures):
     for g in goals.goals(Found(figures)):
         aim = "" if g.aim is None else f"{'at least' if g.least else 'at most'} {tables.number(g.aim)} {g.unit}"
         why = g.why or ("" if telling or g.judged is None else "the goals are for scale 1 on 2 cores")
-        verdict = g.verdict(telling) + (f": {why}" if why else "")
+        verdict = g.verdict(telling)
+        if verdict == goals.MISSED:
+            why = limits.of(g)
+        verdict += f": {why}" if why else ""
         rows.append([g.what, g.goal, aim, tables.number(g.inside), tables.number(g.http), verdict])
     return tables.table(["what", "", "aim", "inside", "HTTP", ""], rows, left=3).replace("---: |\n", "--- |\n", 1)
 

@@ -1,0 +1,21 @@
+"""What was found to stand in the way of a goal, by how the goal's name begins: said where it is
+missed."""
+
+LIMITS = {
+    "hot 1M-row join": "the group by is over codes, the join is DuckDB's own; nothing faster was found yet",
+    "hot filter": "Polars, which plans next to nothing; not profiled further yet",
+    "hot point": "Polars, which plans next to nothing; DuckDB's planning and scheduling take 0.66 ms in the worker. A row that is asked for again takes microseconds",
+    "cold": "a fixed cost of each question (gate, transaction, the way out of the worker) shows in short ones",
+    "10,000 pending deltas": "1% of the rows were replaced, scattered over the image; not profiled further yet",
+    "one writer": "1.84 in another run of the same day: the disk's own time varies",
+    "64 writers inside": "21,009 in another run of the same day; both cores are full",
+    "import": "one job thread, so that questions go on, and keys are checked; more threads gain nothing, as rows keep their order through one",
+    "compaction, 1% of the keys of 10M rows, clustered": "files have 32 MiB: one of six is rewritten",
+    "compaction, 1% of the keys of 10M rows, scattered": "every file has changed rows and is rewritten; marking them is for that",
+    "compaction, full rewrite": "as import; and rows are merged by a sort, which takes a quarter of the time",
+    "steadiness": "all of it shares two cores, and a question waits until what was acknowledged before it is applied to the image",
+}
+
+
+def of(goal):
+    return next((why for start, why in LIMITS.items() if goal.what.startswith(start)), "")
