@@ -79,10 +79,8 @@ class Writer:
 
 def run(address, path, requests, seconds, kind=Writer):
     """A writer for each list of bodies, all at once, for so long."""
-    writers = [kind(address, path, bodies) for bodies in requests]
-    ready, took, waiting = selectors.DefaultSelector(), [], len(writers)
-    for w in writers:
-        ready.register(w.socket, selectors.EVENT_READ, w)
+    writers, ready = connected(kind, address, path, requests)
+    took, waiting = [], len(writers)
     began = time.perf_counter()
     for w in writers:
         w.send()
@@ -97,19 +95,14 @@ def run(address, path, requests, seconds, kind=Writer):
                 w.send()
             else:
                 waiting -= 1
-    spent = time.perf_counter() - began
-    for w in writers:
-        w.socket.close()
-    return {"per_s": len(took) / spent, "p50_ms": stats.quantile(took, 0.5), "p99_ms": stats.quantile(took, 0.99), "requests": len(took)}
+    return summed(writers, took, time.perf_counter() - began)
 
 
 def paced(address, path, requests, per_s, done):
     """A writer for each list of bodies, so many requests a second in all until done is set:
     evenly and the writers in turn. One that still waits for its answer sends when it has it."""
-    writers = [Writer(address, path, bodies) for bodies in requests]
-    ready, took, waiting = selectors.DefaultSelector(), [], set()
-    for w in writers:
-        ready.register(w.socket, selectors.EVENT_READ, w)
+    writers, ready = connected(Writer, address, path, requests)
+    took, waiting = [], set()
     began = time.perf_counter()
     due = {w: began + i / per_s for i, w in enumerate(writers)}
     while waiting or not done.is_set():
@@ -124,7 +117,18 @@ def paced(address, path, requests, per_s, done):
             if w.receive():
                 took.append((time.perf_counter() - w.began) * 1000)
                 waiting.remove(w)
-    spent = time.perf_counter() - began
+    return summed(writers, took, time.perf_counter() - began)
+
+
+def connected(kind, address, path, requests):
+    """A writer for each list of bodies, and what says who has an answer."""
+    writers, ready = [kind(address, path, bodies) for bodies in requests], selectors.DefaultSelector()
+    for w in writers:
+        ready.register(w.socket, selectors.EVENT_READ, w)
+    return writers, ready
+
+
+def summed(writers, took, spent):
     for w in writers:
         w.socket.close()
     return {"per_s": len(took) / spent, "p50_ms": stats.quantile(took, 0.5), "p99_ms": stats.quantile(took, 0.99), "requests": len(took)}

@@ -3,7 +3,6 @@ package compaction
 import (
 	"context"
 	"slices"
-	"strings"
 	"time"
 
 	"tarn/internal/base"
@@ -56,9 +55,8 @@ func (c *Compactor) target(s *dataset.State) int64 {
 // marks says whether a fold marks rows of such a dataset. A column that is called as
 // a row's number in DuckDB's scans would hide it from queries.
 func (c *Compactor) marks(s lake.Schema) bool {
-	return c.DeadShare > 0 && s.Keyed() && !slices.ContainsFunc(s.Columns, func(col lake.Column) bool {
-		return strings.EqualFold(col.Name, "file_row_number")
-	})
+	_, hidden := s.Column("file_row_number")
+	return c.DeadShare > 0 && s.Keyed() && !hidden
 }
 
 // Plan says what a fold would do now.

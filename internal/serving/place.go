@@ -67,9 +67,9 @@ func (t *tail) loose() bool {
 // placeable says whether the rows of the dataset's files have numbers that a
 // query can name: a column of the same name would hide them.
 func placeable(s lake.Schema) bool {
-	return !slices.ContainsFunc(s.Columns, func(c lake.Column) bool {
-		return strings.EqualFold(c.Name, "file_row_number") || strings.EqualFold(c.Name, "file_index")
-	})
+	_, row := s.Column("file_row_number")
+	_, file := s.Column("file_index")
+	return !row && !file
 }
 
 // startPlacing plans the reads.

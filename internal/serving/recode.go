@@ -112,8 +112,8 @@ func (q *recoding) replace(by duck.GroupedColumn) {
 func (q *recoding) find(c duck.GroupedColumn) (table, column int, ok bool) {
 	table, having := -1, 0
 	for i, t := range q.tables {
-		at := columnOf(t.schema, c.Column)
-		if at < 0 {
+		at, there := t.schema.Column(c.Column)
+		if !there {
 			continue
 		}
 		having++
@@ -125,10 +125,6 @@ func (q *recoding) find(c duck.GroupedColumn) (table, column int, ok bool) {
 		return 0, 0, false
 	}
 	return table, column, true
-}
-
-func columnOf(s lake.Schema, name string) int {
-	return slices.IndexFunc(s.Columns, func(c lake.Column) bool { return strings.EqualFold(c.Name, name) })
 }
 
 // text is the query with the edits made, and with the images in place of the views
