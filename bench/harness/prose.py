@@ -58,7 +58,7 @@ TITLES = {
                    "of the call that compacts. A *full rewrite* is what a hundred changed keys all over the table ask for: every "
                    "file of the base is written again, which is checked. *Rows marked* is with `compact_dead_share` "
                    "0.3: position deletes instead of files that are written again. Beside it DuckDB's COPY of the same rows from a Parquet "
-                   "file to another, which merges, checks and syncs nothing and uses all cores; tarn's jobs use one unless said."),
+                   "file to another, which merges, checks and syncs nothing and uses all cores; so do tarn's jobs after a second in which nobody asks, which is waited for here."),
     "steadiness": ("Steadiness", "One client asks the five questions of a server that has the staffing data in memory, in turn, one each "
                    "20 ms (one that is late is asked at once). Quiet phases, in which nothing else runs, and busy ones take turns: "
                    "*compacting*, every hundredth timesheet is upserted and the dataset compacted, over and over; *importing*, the "

@@ -42,7 +42,7 @@ type settings struct {
 	TargetFileBytes  *size          `group:"settings" setting:"" placeholder:"SIZE" help:"Size of base files; 0 is by the size of the dataset."`
 
 	JobMemoryBytes *size          `group:"settings" setting:"" placeholder:"SIZE" help:"Memory that an import or compaction works in."`
-	JobThreads     *int           `group:"settings" setting:"" placeholder:"N" help:"Threads of an import or compaction."`
+	JobThreads     *int           `group:"settings" setting:"" placeholder:"N" help:"Threads of an import or compaction while somebody asks or changes something; else it takes all cores."`
 	JobRetention   *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"How long jobs that ended are listed."`
 
 	SnapshotRetention    *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"How long old snapshots of the base are kept."`

@@ -79,8 +79,8 @@ func (c *Compactor) Touched(ctx context.Context, s *dataset.State) (map[string]b
 }
 
 // Parts parts the base files of s as a fold would that touches these files.
-func Parts(s *dataset.State, touched map[string]bool) (rewrite []lake.BaseFile, groups []job.Group) {
-	rewrite, _, groups = part(s, touched)
+func Parts(s *dataset.State, touched map[string]bool, targetBytes int64) (rewrite []lake.BaseFile, groups []job.Group) {
+	rewrite, _, groups = part(s, touched, targetBytes)
 	return rewrite, groups
 }
 

@@ -63,7 +63,7 @@ func NewPlan(s *dataset.State, touched map[string]bool, targetBytes int64, marki
 		take = takeTail
 	}
 	small := take(s.Files, touched, targetBytes)
-	p.Rewrite, p.Keep, p.Groups = part(s, touched)
+	p.Rewrite, p.Keep, p.Groups = part(s, touched, targetBytes)
 	for _, f := range p.Rewrite {
 		p.RewriteBytes += f.Bytes
 	}
@@ -164,13 +164,13 @@ func takeTail(files []lake.BaseFile, touched map[string]bool, targetBytes int64)
 
 // part parts the files into those to rewrite and those to keep, and the former
 // into groups where there is a key.
-func part(s *dataset.State, touched map[string]bool) (rewrite, keep []lake.BaseFile, groups []job.Group) {
+func part(s *dataset.State, touched map[string]bool, targetBytes int64) (rewrite, keep []lake.BaseFile, groups []job.Group) {
 	files := slices.Clone(s.Files)
 	if s.Schema.Keyed() {
 		slices.SortStableFunc(files, func(a, b lake.BaseFile) int {
 			return cmp.Or(bytes.Compare(a.Lower, b.Lower), cmp.Compare(a.Ordinal, b.Ordinal))
 		})
-		groups = group(files, touched)
+		groups = group(files, touched, targetBytes)
 	}
 	for _, f := range files {
 		if touched[f.Key] {
@@ -184,12 +184,15 @@ func part(s *dataset.State, touched map[string]bool) (rewrite, keep []lake.BaseF
 
 // group gives the key ranges that a fold rewrites apart from each other. files
 // are sorted by their lower bounds. A new group begins only where no file so far
-// reaches, as a key must belong to the group of every file that may hold it;
-// where files are kept a group without files takes the new keys among them.
-func group(files []lake.BaseFile, touched map[string]bool) []job.Group {
+// reaches, as a key must belong to the group of every file that may hold it: between
+// files that are rewritten and such as are kept, and where a group would make more
+// than about one file, so that it is sorted in little memory and written by all
+// threads. Where files are kept a group without files takes the new keys among them.
+func group(files []lake.BaseFile, touched map[string]bool, targetBytes int64) []job.Group {
 	groups := []job.Group{{}}
 	last := &groups[0]
 	position := 0
+	size := int64(0) // bytes of the last group's files
 	var reach []byte // the highest upper bound so far
 	endless := false // a file without bounds: everything belongs together
 	kept := len(files) > 0 && !touched[files[0].Key]
@@ -197,14 +200,16 @@ func group(files []lake.BaseFile, touched map[string]bool) []job.Group {
 		if f.Lower == nil || f.Upper == nil {
 			endless = true
 		}
-		if touched[f.Key] == kept && !endless && bytes.Compare(f.Lower, reach) > 0 {
+		full := touched[f.Key] && size > 0 && size+f.Bytes > targetBytes+targetBytes/2
+		if (touched[f.Key] == kept || full) && !endless && bytes.Compare(f.Lower, reach) > 0 {
 			groups = append(groups, job.Group{From: f.Lower})
-			last = &groups[len(groups)-1]
+			last, size = &groups[len(groups)-1], 0
 		}
 		kept = !touched[f.Key]
 		if touched[f.Key] {
 			last.Files = append(last.Files, position)
 			position++
+			size += f.Bytes
 		}
 		if bytes.Compare(f.Upper, reach) > 0 {
 			reach = f.Upper

@@ -46,6 +46,10 @@ func TestGroups(t *testing.T) {
 		{"a:1-3*", `""[a]`},
 		{"a:1-3", `""[] "3\x00"[]`},
 		{"a:1-3* b:4-6* c:7-9*", `""[a b c]`},
+		// A group is about one file of two GiB, as each file here has one.
+		{"a:1-2* b:3-4* c:5-5* d:6-7* e:8-9*", `""[a b c] "6"[d e]`},
+		{"a:1-2* b:3-4* c:4-5* d:5-7* e:8-9*", `""[a b c d] "8"[e]`},
+		{"a:1-2* b:3-4* c:5-5 d:6-7* e:8-9*", `""[a b] "5"[] "6"[d e]`},
 		{"a:1-3* b:4-6 c:7-9*", `""[a] "4"[] "7"[c]`},
 		{"a:1-3 b:4-6* c:7-9", `""[] "4"[b] "7"[] "9\x00"[]`},
 		// a reaches beyond the file between: a key of it may lie in either.
@@ -57,7 +61,7 @@ func TestGroups(t *testing.T) {
 	} {
 		fs, touched := files(c.files)
 		s := &dataset.State{Files: fs, Schema: lake.Schema{Columns: []lake.Column{{Name: "k", Type: lake.Type{Kind: lake.Bigint}}}, Key: []string{"k"}}}
-		rewrite, groups := Parts(s, touched)
+		rewrite, groups := Parts(s, touched, 2<<30)
 		if got := show(rewrite, groups); got != c.want {
 			t.Errorf("%s: %s, want %s", c.files, got, c.want)
 		}

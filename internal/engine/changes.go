@@ -19,6 +19,7 @@ import (
 
 // Change commits the changes of one request, all or none.
 func (e *Engine) Change(ctx context.Context, r ChangeRequest) (ChangeResult, error) {
+	e.asked.now()
 	m, err := e.member(r.Dataset)
 	if err != nil {
 		return ChangeResult{}, err

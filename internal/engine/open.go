@@ -78,7 +78,8 @@ type Engine struct {
 	metrics   *metrics
 	jobs      jobs
 	bodies    *semaphore.Weighted // bytes of the bodies in memory
-	idem      change.Inflight     // of requests to the catalog
+	asked     lastAsked
+	idem      change.Inflight // of requests to the catalog
 
 	ctx       context.Context // of everything durable; ends in Close
 	cancel    context.CancelFunc
@@ -221,12 +222,12 @@ func (e *Engine) openShop(ctx context.Context) error {
 	fs := base.NewFS(e.store, verifier)
 	e.shop = &workshop.Workshop{
 		Context: e.ctx, Store: e.store, FS: fs, Catalog: cat, Verifier: verifier, Scratch: e.scratch(),
-		LakeDirs: e.lakeDirs(), KeepSnapshots: e.set.SnapshotRetention, Limits: workshop.Limits{MemoryBytes: e.set.JobMemoryBytes, Threads: e.set.JobThreads}, Log: e.log,
+		LakeDirs: e.lakeDirs(), KeepSnapshots: e.set.SnapshotRetention, Limits: workshop.Limits{MemoryBytes: e.set.JobMemoryBytes, Threads: e.jobThreads}, Log: e.log,
 	}
 	if e.opts.JobCommand != nil {
-		e.shop.Runner = &job.Process{Command: e.opts.JobCommand, Log: e.log}
+		e.shop.Runner = &job.Process{Command: e.opts.JobCommand, Threads: e.jobThreads, Log: e.log}
 	} else {
-		e.shop.Runner = job.Inside{}
+		e.shop.Runner = job.Inside{Threads: e.jobThreads}
 	}
 	e.shop.Init()
 	e.importer = &imports.Importer{Shop: e.shop, TargetFileBytes: e.set.TargetFileBytes, MaxRowBytes: e.set.MaxRowBytes}

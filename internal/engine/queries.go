@@ -17,6 +17,7 @@ import (
 
 // Query runs a read. The answer streams; close it always.
 func (e *Engine) Query(ctx context.Context, r QueryRequest) (*Answer, error) {
+	e.asked.now()
 	if !e.results.Enabled() {
 		return e.answer(ctx, r)
 	}

@@ -132,7 +132,7 @@ func (a *appender) round(ctx context.Context, s *dataset.State) error {
 			}
 			fold.Imported = append(fold.Imported, o.Path)
 		}
-		fold.Base, fold.Groups = compaction.Parts(s, touched)
+		fold.Base, fold.Groups = compaction.Parts(s, touched, a.i.target(s, a.r))
 		fold.RefuseExisting = a.r.OnDuplicate != job.OnDuplicateLast
 	}
 	if deltas, _, _ := s.PendingSize(); deltas == 0 && len(fold.Imported) == 0 {

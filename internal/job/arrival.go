@@ -2,6 +2,7 @@ package job
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"tarn/internal/lake"
@@ -21,6 +22,9 @@ type arrived struct {
 	// rows gives SELECT of c1…cn in the order of the input. Where place is not
 	// nil it is a format for the column r, with %s the row's number from 1.
 	rows func(place *string) string
+	// part gives SELECT of c1…cn of the rows from ≤ n < to, counted from 0, without
+	// reading the others; nil: the input cannot be read in parts.
+	part func(from, to int64) string
 }
 
 // rows unites the inputs, in no order; placed adds r.
@@ -58,6 +62,17 @@ func selecting(from string, exprs []string) func(*string) string {
 			parts = append(parts, fmt.Sprintf(*place, "row_number() OVER ()")+" AS r")
 		}
 		return "SELECT " + list(parts) + " FROM " + from
+	}
+}
+
+// parquetPart is the part function over a Parquet file, by DuckDB's own number of a
+// row; a column of that name hides it.
+func parquetPart(in *input, exprs []string) func(from, to int64) string {
+	if slices.ContainsFunc(in.columns, func(c inputColumn) bool { return strings.EqualFold(c.name, "file_row_number") }) {
+		return nil
+	}
+	return func(from, to int64) string {
+		return fmt.Sprintf("%s WHERE file_row_number >= %d AND file_row_number < %d", selecting(in.from, exprs)(nil), from, to)
 	}
 }
 

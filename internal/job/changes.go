@@ -113,8 +113,8 @@ func (s *session) writeChanges(ctx context.Context, ch Changes) (Output, error) 
 	if err != nil {
 		return Output{}, err
 	}
-	sql := fmt.Sprintf("COPY (SELECT %s FROM %s) TO %s (FORMAT parquet, COMPRESSION %s, ROW_GROUP_SIZE %d, FIELD_IDS %s)",
-		list(names), inOrder(latestArrived(ch)), lake.QuoteString(path), deltaCompression, groupRows, fieldIDs(columns))
+	sql := fmt.Sprintf("COPY (SELECT %s FROM (%s)) TO %s (FORMAT parquet, COMPRESSION %s, ROW_GROUP_SIZE %d, FIELD_IDS %s)",
+		list(names), latestArrived(ch), lake.QuoteString(path), deltaCompression, groupRows, fieldIDs(columns))
 	if err := s.watched(ctx, "write", dir, sql); err != nil {
 		return Output{}, err
 	}

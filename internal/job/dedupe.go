@@ -30,7 +30,7 @@ func (s *session) runDedupe(ctx context.Context, d Dedupe) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	b, err := s.openBase(ctx, d.Base)
+	b, err := s.openBase(ctx, d.Base, d.Schema)
 	if err != nil {
 		return Result{}, err
 	}
@@ -45,7 +45,9 @@ func (s *session) runDedupe(ctx context.Context, d Dedupe) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	outs, err := s.copyData(ctx, "data", fmt.Sprintf("SELECT a.* FROM (%s) a SEMI JOIN kept k ON a.r = k.r ORDER BY a.r", all), all, d.Schema)
+	outs, err := s.copyData(ctx, content{
+		name: "data", rows: fmt.Sprintf("SELECT a.* FROM (%s) a SEMI JOIN kept k ON a.r = k.r ORDER BY a.r", all), sample: all, bytes: s.expected,
+	}, d.Schema)
 	if err != nil {
 		return Result{}, err
 	}

@@ -11,10 +11,14 @@
 //     commits, or removes the scratch folder.
 //   - source: a relation over one input with the columns c1…cn of the dataset's
 //     types and r, the row's number in the input from 1.
-//   - order gate: a streaming window in front of a COPY. DuckDB writes several
-//     files in the order of their rows only when one thread brings them, and
-//     UNION ALL keeps no order at all; the gate makes the pipeline one of a
-//     single thread, and whatever unites inputs sorts or stages them first.
+//   - order gate: a streaming window in front of a COPY to several files. DuckDB
+//     writes these in the order of their rows only when one thread brings them;
+//     the gate makes the pipeline one of a single thread. One file it writes in
+//     order by all threads, so that work is cut into pieces of about a file where
+//     that can be: folds by groups, Parquet inputs by row numbers. UNION ALL keeps
+//     no order at all: whatever unites inputs sorts or stages them first.
+//   - host: who the job works for. It hears of progress, and says how many threads
+//     the job may use, which changes as others need the machine.
 //
 // Columns are called c1…cn by position inside the job, whatever the dataset
 // calls them, and files are read by field id. So no name of a user's column can

@@ -1,12 +1,15 @@
 package job
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/apache/arrow-go/v18/parquet/file"
+	parquetschema "github.com/apache/arrow-go/v18/parquet/schema"
 
 	"tarn/internal/fileid"
 	"tarn/internal/format"
@@ -25,12 +28,14 @@ type base struct {
 	links []string
 	gone  int64 // rows taken away by position deletes
 	rows  int64 // that are live
+	named bool  // all files are of one Parquet schema, with the names of the dataset's
 }
 
 // openBase checks the identity of base files, counts their rows and reads
 // their position deletes into the table gone (f: position in files, pos).
-func (s *session) openBase(ctx context.Context, files []lake.BaseFile) (*base, error) {
-	b := &base{files: files}
+func (s *session) openBase(ctx context.Context, files []lake.BaseFile, schema lake.Schema) (*base, error) {
+	b := &base{files: files, named: !hidesPlaces(schema)}
+	var first *parquetschema.Schema
 	if err := s.checkIdentities(files); err != nil {
 		return nil, err
 	}
@@ -39,11 +44,13 @@ func (s *session) openBase(ctx context.Context, files []lake.BaseFile) (*base, e
 		if err != nil {
 			return nil, damagedOr(f.Key, err)
 		}
-		n, err := countByFooter(f)
+		n, columns, err := readFooter(f)
 		if err != nil {
 			return nil, err
 		}
 		b.rows += n
+		first = cmp.Or(first, columns)
+		b.named = b.named && named(columns, schema) && columns.Equals(first)
 		b.links = append(b.links, link)
 	}
 	if err := s.c.Exec(ctx, "CREATE TABLE gone (f BIGINT, pos BIGINT)"); err != nil {
@@ -79,7 +86,7 @@ func (s *session) readDeletes(ctx context.Context, i int, f lake.BaseFile) error
 		links = append(links, link)
 	}
 	return s.c.Exec(ctx, fmt.Sprintf("INSERT INTO gone SELECT DISTINCT %d, pos FROM %s WHERE ends_with(path, %s)",
-		i, readByID(links, []field{{deletePathID, "path", "VARCHAR"}, {deletePosID, "pos", "BIGINT"}}), lake.QuoteString("/"+f.Key)))
+		i, readByID(links, []field{{id: deletePathID, name: "path", sql: "VARCHAR"}, {id: deletePosID, name: "pos", sql: "BIGINT"}}), lake.QuoteString("/"+f.Key)))
 }
 
 // checkIdentities makes sure that base files are still those that were verified.
@@ -108,21 +115,43 @@ func damagedOr(key string, err error) error {
 	return err
 }
 
-// countByFooter gives a base file's rows. It refuses a file without field ids:
-// read by id it would be all null.
-func countByFooter(f lake.BaseFile) (int64, error) {
+// readFooter gives a base file's rows and columns. It refuses a file without field
+// ids: read by id it would be all null.
+func readFooter(f lake.BaseFile) (int64, *parquetschema.Schema, error) {
 	r, err := file.OpenParquetFile(f.Path, false)
 	if err != nil {
-		return 0, lake.Errorf(lake.CodeDamaged, "base file %s: footer: %w", f.Key, err)
+		return 0, nil, lake.Errorf(lake.CodeDamaged, "base file %s: footer: %w", f.Key, err)
 	}
 	defer r.Close()
-	root := r.MetaData().Schema.Root()
-	for i := range root.NumFields() {
-		if root.Field(i).FieldID() < 0 {
-			return 0, lake.Errorf(lake.CodeUnsupported, "base file %s has no field ids", f.Key)
+	columns := r.MetaData().Schema
+	for i := range columns.Root().NumFields() {
+		if columns.Root().Field(i).FieldID() < 0 {
+			return 0, nil, lake.Errorf(lake.CodeUnsupported, "base file %s has no field ids", f.Key)
 		}
 	}
-	return r.NumRows(), nil
+	return r.NumRows(), columns, nil
+}
+
+// named says whether a file's columns are those of the dataset by id and by name,
+// with nothing nested.
+func named(columns *parquetschema.Schema, schema lake.Schema) bool {
+	if columns.Root().NumFields() != len(schema.Columns) {
+		return false
+	}
+	ids := map[string]int{}
+	for i := range columns.Root().NumFields() {
+		f := columns.Root().Field(i)
+		ids[f.Name()] = int(f.FieldID())
+	}
+	return !slices.ContainsFunc(schema.Columns, func(c lake.Column) bool { return ids[c.Name] != c.ID || c.Type.Nested() })
+}
+
+// read reads files of the base.
+func (b *base) read(links []string, fs []field) string {
+	if b.named {
+		return readByName(links, fs)
+	}
+	return readByID(links, fs)
 }
 
 // rowsSQL is the live rows of some of the base files: the fields and, where
@@ -141,7 +170,7 @@ func (b *base) rowsSQL(which []int, fs []field, placed bool) string {
 			r = fmt.Sprintf(", %d + d.file_row_number AS r", int64(i)<<rowBits)
 		}
 		parts = append(parts, fmt.Sprintf("SELECT %s%s FROM %s d ANTI JOIN (SELECT pos FROM gone WHERE f = %d) g ON d.file_row_number = g.pos",
-			list(each(names, "d.%[1]s")), r, readByID(b.links[i:i+1], fs), i))
+			list(each(names, "d.%[1]s")), r, b.read(b.links[i:i+1], fs), i))
 	}
 	if len(whole) > 0 {
 		links, places := make([]string, len(whole)), make([]string, len(whole))
@@ -152,7 +181,7 @@ func (b *base) rowsSQL(which []int, fs []field, placed bool) string {
 		if placed {
 			r = fmt.Sprintf(", ([%s])[file_index::BIGINT + 1] + file_row_number AS r", list(places))
 		}
-		parts = append(parts, fmt.Sprintf("SELECT %s%s FROM %s", list(names), r, readByID(links, fs)))
+		parts = append(parts, fmt.Sprintf("SELECT %s%s FROM %s", list(names), r, b.read(links, fs)))
 	}
 	if len(parts) == 0 {
 		return nothing(fs, placed)
@@ -195,6 +224,7 @@ func nothing(fs []field, placed bool) string {
 type deltas struct {
 	links []string
 	rows  int64 // change rows
+	bytes int64 // of the files that have some
 }
 
 // openDeltas verifies every delta whole.
@@ -217,6 +247,7 @@ func (s *session) openDeltas(ctx context.Context, ds []lake.Delta) (*deltas, err
 			continue // an empty delta only takes a sequence number
 		}
 		out.rows += n
+		out.bytes += d.Bytes
 		out.links = append(out.links, link)
 	}
 	return out, nil
@@ -244,7 +275,7 @@ func verifyDelta(d lake.Delta) (int64, error) {
 
 // rowsSQL is the change rows in order of arrival by r, with op.
 func (d *deltas) rowsSQL(fs []field) string {
-	fs = append(append([]field(nil), fs...), field{format.OpFieldID, "op", "INTEGER"})
+	fs = append(append([]field(nil), fs...), field{id: format.OpFieldID, name: "op", sql: "INTEGER"})
 	if len(d.links) == 0 {
 		return nothing(fs, true)
 	}

@@ -25,10 +25,11 @@ func (s *session) runFold(ctx context.Context, f Fold) (Result, error) {
 	if !f.Schema.Keyed() {
 		return s.foldInOrder(ctx, f, ds)
 	}
-	b, err := s.openBase(ctx, f.Base)
+	b, err := s.openBase(ctx, f.Base, f.Schema)
 	if err != nil {
 		return Result{}, err
 	}
+	s.weigh(b, ds)
 	if err := s.latestChanges(ctx, f, b, ds); err != nil {
 		return Result{}, err
 	}
@@ -149,12 +150,13 @@ func (s *session) foldGroup(ctx context.Context, schema lake.Schema, b *base, n 
 		UNION ALL SELECT %[1]s FROM changes WHERE %[5]s AND op = %[7]d) ORDER BY %[4]s`,
 		names, list(each(cols(schema), "b.%[1]s")), b.rowsSQL(g.files, fs, false), list(keys), mine, equal("b", "x", keys), format.OpUpsert)
 	sample := fmt.Sprintf("%s UNION ALL SELECT %s FROM changes WHERE %s AND op = %d", b.rowsSQL(g.files, fs, false), names, mine, format.OpUpsert)
-	outs, err := s.copyData(ctx, fmt.Sprintf("group%d", n), sorted, sample, schema)
+	want := before - deleted - updated + upserts
+	outs, err := s.copyData(ctx, content{name: fmt.Sprintf("group%d", n), rows: sorted, sample: sample, bytes: s.sized(want)}, schema)
 	if err != nil {
 		return err
 	}
 	after := rowsOf(outs)
-	if want := before - deleted - updated + upserts; after != want {
+	if after != want {
 		return lake.Errorf(lake.CodeInternal, "group %d: %d rows were written where %d - %d deleted - %d updated + %d upserted = %d are right",
 			n, after, before, deleted, updated, upserts, want)
 	}
@@ -175,10 +177,11 @@ func (s *session) foldGroup(ctx context.Context, schema lake.Schema, b *base, n 
 // foldInOrder makes files of the base's newest rows, where there are any to be
 // merged, then of the deltas' and of the imported ones.
 func (s *session) foldInOrder(ctx context.Context, f Fold, ds *deltas) (Result, error) {
-	b, err := s.openBase(ctx, f.Base)
+	b, err := s.openBase(ctx, f.Base, f.Schema)
 	if err != nil {
 		return Result{}, err
 	}
+	s.weigh(b, ds)
 	res := Result{BaseRows: b.rows, DeltaRows: ds.rows, Outputs: []Output{}}
 	names := list(cols(f.Schema))
 	var parts []string // each in order
@@ -193,7 +196,7 @@ func (s *session) foldInOrder(ctx context.Context, f Fold, ds *deltas) (Result, 
 		if err != nil {
 			return Result{}, err
 		}
-		outs, err := s.copyData(ctx, "arrived", all, all, f.Schema)
+		outs, err := s.copyData(ctx, content{name: "arrived", rows: all, sample: all, bytes: s.sized(b.rows + ds.rows)}, f.Schema)
 		if err != nil {
 			return Result{}, err
 		}
@@ -208,7 +211,7 @@ func (s *session) foldInOrder(ctx context.Context, f Fold, ds *deltas) (Result, 
 			return Result{}, err
 		}
 		imported := fmt.Sprintf("SELECT %s FROM %s", names, readByID(links, fields(f.Schema)))
-		outs, err := s.copyData(ctx, "imported", imported, imported, f.Schema)
+		outs, err := s.copyData(ctx, content{name: "imported", rows: imported, sample: imported}, f.Schema)
 		if err != nil {
 			return Result{}, err
 		}

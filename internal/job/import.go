@@ -66,14 +66,16 @@ func (s *session) importKeyed(ctx context.Context, a arrival, schema lake.Schema
 	if err != nil {
 		return nil, s.readFailure(err)
 	}
-	sorted := fmt.Sprintf("SELECT %s FROM (%s) ORDER BY %s", list(cols(schema)), a.rows(false), list(keys))
-	switch {
-	case inOrder:
-		sorted = a.rows(false)
-	case last:
-		sorted = lastOfRun(fmt.Sprintf("SELECT %s FROM (%s) ORDER BY %s, r", list(append(cols(schema), "r")), a.rows(true), list(keys)), keys)
+	var outs []Output
+	if inOrder {
+		outs, err = s.copyArrived(ctx, a, schema)
+	} else {
+		sorted := fmt.Sprintf("SELECT %s FROM (%s) ORDER BY %s", list(cols(schema)), a.rows(false), list(keys))
+		if last {
+			sorted = lastOfRun(fmt.Sprintf("SELECT %s FROM (%s) ORDER BY %s, r", list(append(cols(schema), "r")), a.rows(true), list(keys)), keys)
+		}
+		outs, err = s.copyData(ctx, content{name: "data", rows: sorted, sample: a.rows(false), bytes: s.expected}, schema)
 	}
-	outs, err := s.copyData(ctx, "data", sorted, a.rows(false), schema)
 	if err != nil || len(outs) == 0 {
 		return nil, s.readFailure(err)
 	}
@@ -102,15 +104,7 @@ func (s *session) arrivesInOrder(ctx context.Context, a arrival, schema lake.Sch
 
 // importInOrder keeps the order of arrival.
 func (s *session) importInOrder(ctx context.Context, a arrival, schema lake.Schema) ([]Output, error) {
-	parts := make([]string, len(a.inputs))
-	for i, in := range a.inputs {
-		parts[i] = in.rows(nil)
-	}
-	all, err := s.united(ctx, parts, schema)
-	if err != nil {
-		return nil, s.readFailure(err)
-	}
-	outs, err := s.copyData(ctx, "data", all, all, schema)
+	outs, err := s.copyArrived(ctx, a, schema)
 	return outs, s.readFailure(err)
 }
 

@@ -47,7 +47,7 @@ func TestImportOfASortedFile(t *testing.T) {
 	bring := func(query string, dup string) (job.Result, error) {
 		in := db.parquet("in.parquet", query)
 		return importing(t, job.Inside{}, job.Import{Files: []job.InputFile{in}, Key: []string{"a", "b"}, OnDuplicate: dup},
-			func(s *job.Spec) { s.TargetFileBytes, s.Threads = 1<<20, 4 })
+			func(s *job.Spec) { s.TargetFileBytes, s.Threads = 1<<19, 4 })
 	}
 	check := func(res job.Result, want string) {
 		t.Helper()
@@ -87,7 +87,8 @@ func TestImportKeepsOrderOfArrival(t *testing.T) {
 	b := write(t, "b.csv", rows.CSV, csv.String())
 	c := write(t, "c.ndjson", rows.NDJSON, `{"n": 401000, "h": "y"}`+"\n"+`{"n": 401001, "h": null}`+"\n")
 	d := db.parquet("d.parquet", "SELECT i AS n, hash(i)::VARCHAR AS h FROM range(401002, 700000) t(i)")
-	for _, in := range [][]job.InputFile{{a}, {a, b, c, d}} {
+	e := db.parquet("e.parquet", "SELECT hash(i)::VARCHAR AS h, i AS n FROM range(400000, 700000) t(i)")
+	for _, in := range [][]job.InputFile{{a}, {a, b, c, d}, {a, e}} {
 		res := must(t)(importing(t, job.Inside{}, job.Import{Files: in}, func(s *job.Spec) { s.TargetFileBytes = 1 << 20; s.Threads = 4 }))
 		db.exec("SET threads = 1")
 		if got := db.rows("SELECT n FROM (SELECT n, row_number() OVER () - 1 AS want FROM read_parquet(%s)) WHERE n <> want LIMIT 3", files(res.Outputs)); len(got) > 0 || len(res.Outputs) < 2 {

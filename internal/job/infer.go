@@ -173,7 +173,7 @@ func (s *session) openAs(ctx context.Context, in *input, im Import, order []int,
 		column := in.columns[pos]
 		exprs[c] = converted(lake.QuoteIdent(column.name), column, schema.Columns[c].Type)
 	}
-	return arrived{file: in.file, rows: selecting(in.from, exprs)}, nil
+	return arrived{file: in.file, rows: selecting(in.from, exprs), part: parquetPart(in, exprs)}, nil
 }
 
 // describe finds the columns of a file.

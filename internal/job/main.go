@@ -6,13 +6,15 @@ import (
 	"fmt"
 	"io"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
 
 	"tarn/internal/lake"
 )
 
 // Main is the job process: it reads a Spec as a line of JSON from stdin, runs
-// it at low priority, and writes messages as lines of JSON to stdout. It ends
+// it at low priority, and writes messages as lines of JSON to stdout. Further lines
+// of stdin are orders. It ends
 // early on SIGTERM and when stdin ends, which is when its parent has gone. The
 // exit code is 0 with a result and 1 with an error.
 func Main(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) int {
@@ -32,14 +34,25 @@ func Main(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) int {
 		}
 		return 1
 	}
+	var threads atomic.Int64
+	threads.Store(int64(spec.Threads))
 	go func() {
-		_, _ = io.Copy(io.Discard, io.MultiReader(in.Buffered(), stdin))
-		cancel()
-	}()
-	res, err := Run(ctx, spec, func(p Progress) {
-		if out.send(message{Progress: &p}) != nil {
-			cancel()
+		defer cancel()
+		for {
+			var o order
+			if in.Decode(&o) != nil {
+				return
+			}
+			threads.Store(int64(o.Threads))
 		}
+	}()
+	res, err := Run(ctx, spec, Host{
+		Report: func(p Progress) {
+			if out.send(message{Progress: &p}) != nil {
+				cancel()
+			}
+		},
+		Threads: func() int { return int(threads.Load()) },
 	})
 	if err != nil {
 		if out.send(message{Error: toWire(err)}) != nil {

@@ -96,11 +96,13 @@ func (s *session) countByFile(ctx context.Context, table string, files int) ([]i
 // writeUpserts writes the changes that upsert.
 func (s *session) writeUpserts(ctx context.Context, schema lake.Schema, res *Result) error {
 	upserts := fmt.Sprintf("SELECT %s FROM changes WHERE op = %d", list(cols(schema)), format.OpUpsert)
-	outs, err := s.copyData(ctx, "upserts", upserts+" ORDER BY "+list(keyCols(schema)), upserts, schema)
+	n, err := s.count(ctx, fmt.Sprintf("SELECT count(*) FROM changes WHERE op = %d", format.OpUpsert))
 	if err != nil {
 		return err
 	}
-	n, err := s.count(ctx, fmt.Sprintf("SELECT count(*) FROM changes WHERE op = %d", format.OpUpsert))
+	outs, err := s.copyData(ctx, content{
+		name: "upserts", rows: upserts + " ORDER BY " + list(keyCols(schema)), sample: upserts, bytes: s.sized(n[0]),
+	}, schema)
 	if err != nil {
 		return err
 	}
@@ -133,7 +135,7 @@ func (s *session) rewrite(ctx context.Context, schema lake.Schema, b *base, live
 	rows := b.rowsSQL(res.Rewritten, fields(schema), false)
 	kept := fmt.Sprintf("SELECT %s FROM (%s) b ANTI JOIN (SELECT %s FROM changes) x ON %s ORDER BY %s",
 		list(each(cols(schema), "b.%[1]s")), rows, list(keys), equal("b", "x", keys), list(keys))
-	outs, err := s.copyData(ctx, "rewritten", kept, rows, schema)
+	outs, err := s.copyData(ctx, content{name: "rewritten", rows: kept, sample: rows, bytes: s.sized(live)}, schema)
 	if err != nil {
 		return err
 	}

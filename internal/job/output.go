@@ -32,25 +32,47 @@ const (
 	deltaCompression = "zstd"
 )
 
-// copyData writes the rows of sub, which has the columns c1…cn, in its order as
-// data files of the schema's shape into a folder out/name, and gives those that
-// have rows. sample is a relation with rows of that kind whose first ones come
-// without a sort.
-func (s *session) copyData(ctx context.Context, name, sub, sample string, schema lake.Schema) ([]Output, error) {
-	dir, err := s.outDir(name)
+// content is rows that are to be written as data files of a schema.
+type content struct {
+	name   string // of the folder below out
+	rows   string // SELECT of c1…cn in the order of the files
+	sample string // a relation with rows of that kind whose first ones come without a sort
+	bytes  int64  // that the files will have, about; 0: not known
+}
+
+// copyData writes data files and gives those that have rows. What will be about one
+// file is copied as one, by as many threads as there are; else the order gate lets
+// DuckDB begin a file after the other.
+func (s *session) copyData(ctx context.Context, c content, schema lake.Schema) ([]Output, error) {
+	dir, err := s.outDir(c.name)
 	if err != nil {
 		return nil, err
 	}
-	groupRows, err := s.rowGroup(ctx, sample, schema)
-	if err != nil {
-		return nil, err
+	if s.groupRows == 0 {
+		if s.groupRows, err = s.rowGroup(ctx, c.sample, schema); err != nil {
+			return nil, err
+		}
 	}
+	files := (c.bytes + s.spec.TargetFileBytes/2) / s.spec.TargetFileBytes
+	if c.bytes > 0 && files <= 1 {
+		return s.copyFiles(ctx, dir, filepath.Join(dir, outputName(0)), "", c.rows, schema)
+	}
+	size := s.spec.TargetFileBytes
+	if files > 0 {
+		size = c.bytes / files
+	}
+	return s.copyFiles(ctx, dir, dir, fmt.Sprintf(", FILE_SIZE_BYTES %d", size), inOrder(c.rows), schema)
+}
+
+// copyFiles writes a relation of c1…cn to a file in dir, or to files that DuckDB
+// names, and gives all that is in dir.
+func (s *session) copyFiles(ctx context.Context, dir, to, option, relation string, schema lake.Schema) ([]Output, error) {
 	named := make([]string, len(schema.Columns))
 	for i, c := range schema.Columns {
 		named[i] = col(i) + " AS " + lake.QuoteIdent(c.Name)
 	}
-	sql := fmt.Sprintf("COPY (SELECT %s FROM %s) TO %s (FORMAT parquet, COMPRESSION %s, ROW_GROUP_SIZE %d, FILE_SIZE_BYTES %d, FIELD_IDS %s)",
-		list(named), inOrder(sub), lake.QuoteString(dir), dataCompression, groupRows, s.spec.TargetFileBytes, fieldIDs(schema.Columns))
+	sql := fmt.Sprintf("COPY (SELECT %s FROM (%s)) TO %s (FORMAT parquet, COMPRESSION %s, ROW_GROUP_SIZE %d%s, FIELD_IDS %s)",
+		list(named), relation, lake.QuoteString(to), dataCompression, s.groupRows, option, fieldIDs(schema.Columns))
 	if err := s.watched(ctx, "write", dir, sql); err != nil {
 		return nil, err
 	}
@@ -60,6 +82,9 @@ func (s *session) copyData(ctx context.Context, name, sub, sample string, schema
 	}
 	return outs, err
 }
+
+// outputName is the name of an output by its number, as DuckDB gives them.
+func outputName(n int) string { return fmt.Sprintf("data_%d.parquet", n) }
 
 // rowGroup gives the rows of a row group: as many as fit in an eighth of the
 // memory by the width of the first rows, within bounds.
@@ -179,6 +204,13 @@ func footer(path string) (Output, error) {
 func rowsOf(outs []Output) (n int64) {
 	for _, o := range outs {
 		n += o.Rows
+	}
+	return n
+}
+
+func bytesOf(outs []Output) (n int64) {
+	for _, o := range outs {
+		n += o.Bytes
 	}
 	return n
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -26,6 +27,31 @@ func slow(t testing.TB) job.Spec {
 	s.MemoryLimitBytes, s.Threads = 128<<20, 1
 	s.Kind, s.Import = job.KindImport, &job.Import{Files: []job.InputFile{in}, Key: []string{"k"}}
 	return s
+}
+
+// A job whose threads change as it goes writes the same rows in the same order.
+func TestThreadsThatChange(t *testing.T) {
+	db := openSQL(t)
+	in := db.parquet("in.parquet", "SELECT i AS k, hash(i)::VARCHAR AS v FROM range(1500000) t(i)")
+	mixed := db.parquet("mixed.parquet", "SELECT i AS k, hash(i)::VARCHAR AS v FROM range(1500000) t(i) ORDER BY hash(i)")
+	var asked atomic.Int64
+	threads := func() int { return 1 + int(asked.Add(1)%4) }
+	p := process(t)
+	p.Threads = threads
+	for _, r := range []job.Runner{job.Inside{Threads: threads}, p} {
+		for _, f := range []job.InputFile{in, mixed} {
+			asked.Store(0)
+			res := must(t)(importing(t, r, job.Import{Files: []job.InputFile{f}, Key: []string{"k"}}, func(s *job.Spec) { s.TargetFileBytes = 1 << 22 }))
+			if asked.Load() < 2 {
+				t.Fatalf("the job asked %d times how many threads it may use", asked.Load())
+			}
+			db.exec("SET threads = 1")
+			got := db.rows("SELECT count(*) FROM (SELECT k, v, row_number() OVER () - 1 AS want FROM read_parquet(%s)) WHERE k <> want OR v <> hash(want)::VARCHAR", files(res.Outputs))
+			if want := db.rows("SELECT 0"); !slices.Equal(got, want) || res.FinalRows != 1500000 {
+				t.Fatalf("%v of %d rows are not where they should be", got, res.FinalRows)
+			}
+		}
+	}
 }
 
 func TestCancel(t *testing.T) {

@@ -9,18 +9,26 @@ import (
 	"tarn/internal/lake"
 )
 
-// Run executes a job in this process and gives what it made. report is called
-// from the calling goroutine; it may be nil. Errors are *lake.Error; after one
-// nothing below Scratch is of use.
-func Run(ctx context.Context, spec Spec, report func(Progress)) (Result, error) {
-	if report == nil {
-		report = func(Progress) {}
+// Host is who a job works for.
+type Host struct {
+	// Report hears of progress, from the goroutine that runs the job; nil: nobody.
+	Report func(Progress)
+	// Threads says how many threads the job may use now, from any goroutine; nil: as
+	// many as its Spec says, to the end.
+	Threads func() int
+}
+
+// Run executes a job in this process and gives what it made. Errors are
+// *lake.Error; after one nothing below Scratch is of use.
+func Run(ctx context.Context, spec Spec, host Host) (Result, error) {
+	if host.Report == nil {
+		host.Report = func(Progress) {}
 	}
 	if err := spec.check(); err != nil {
 		return Result{}, err
 	}
 	spec = spec.withDefaults()
-	s, err := openSession(ctx, spec, report)
+	s, err := openSession(ctx, spec, host)
 	if err != nil {
 		return Result{}, lake.Step(string(spec.Kind), err)
 	}

@@ -27,17 +27,20 @@ type Runner interface {
 }
 
 // Inside runs jobs in this process, for tests.
-type Inside struct{}
+type Inside struct {
+	Threads func() int // as in Host
+}
 
 // Run is Runner's.
-func (Inside) Run(ctx context.Context, spec Spec, report func(Progress)) (Result, error) {
-	return Run(ctx, spec, report)
+func (i Inside) Run(ctx context.Context, spec Spec, report func(Progress)) (Result, error) {
+	return Run(ctx, spec, Host{Report: report, Threads: i.Threads})
 }
 
 // Process runs each job in a process of its own, in which Main runs.
 type Process struct {
-	Command []string // argv of `tarn job`
-	Env     []string // the whole environment of the process
+	Command []string   // argv of `tarn job`
+	Env     []string   // the whole environment of the process
+	Threads func() int // as in Host
 	Log     *slog.Logger
 }
 
@@ -86,7 +89,9 @@ func (p Process) Run(ctx context.Context, spec Spec, report func(Progress)) (Res
 	// can fill while the other waits. stdin stays open: its end tells the process
 	// that we are gone.
 	_, writeErr := stdin.Write(append(in, '\n'))
+	stopOrders := p.giveOrders(stdin, spec.Threads)
 	last, readErr := listen(stdout, report)
+	stopOrders()
 	_ = stdin.Close()
 	waitErr := cmd.Wait()
 	p.log(spec, said)
@@ -99,6 +104,38 @@ func (p Process) Run(ctx context.Context, spec Spec, report func(Progress)) (Res
 		return Result{}, ended(ctx)
 	default:
 		return Result{}, died(errors.Join(waitErr, writeErr, readErr), said)
+	}
+}
+
+// giveOrders tells the process, until the function that it gives is called, when it
+// may use another number of threads. A process that does not hear has ended.
+func (p Process) giveOrders(stdin io.Writer, threads int) (stop func()) {
+	if p.Threads == nil {
+		return func() {}
+	}
+	over, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(paceEvery)
+		defer tick.Stop()
+		orders := json.NewEncoder(stdin)
+		for {
+			if want := p.Threads(); want != threads {
+				if orders.Encode(order{Threads: want}) != nil {
+					return
+				}
+				threads = want
+			}
+			select {
+			case <-tick.C:
+			case <-over:
+				return
+			}
+		}
+	}()
+	return func() {
+		close(over)
+		<-done
 	}
 }
 

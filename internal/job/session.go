@@ -17,17 +17,20 @@ import (
 type session struct {
 	spec   Spec
 	report func(Progress)
+	pacer  *pacer
 	db     *duck.DB
 	c      *duck.Conn
 	links  int
 	// written is the bytes of the data files that are done, expected about those
 	// of all (0: not known), for progress alone.
 	written, expected int64
+	rowBytes          float64           // of a row in a data file, about; 0: not known
+	groupRows         int64             // of a row group of data files; 0: not known yet
 	names             map[string]string // name of a link → what messages call the file
 }
 
-func openSession(ctx context.Context, spec Spec, report func(Progress)) (*session, error) {
-	s := &session{spec: spec, report: report, names: map[string]string{}}
+func openSession(ctx context.Context, spec Spec, host Host) (*session, error) {
+	s := &session{spec: spec, report: host.Report, names: map[string]string{}}
 	for _, dir := range []string{"in", "tmp", "out"} {
 		if err := os.MkdirAll(filepath.Join(spec.Scratch, dir), 0o700); err != nil {
 			return nil, diskError("make the scratch folder", err)
@@ -50,6 +53,9 @@ func openSession(ctx context.Context, spec Spec, report func(Progress)) (*sessio
 		// The database goes with the scratch folder: nothing of it need be kept.
 		err = s.c.Exec(ctx, "PRAGMA disable_checkpoint_on_shutdown")
 	}
+	if err == nil && host.Threads != nil {
+		s.pacer, err = startPacer(ctx, s.db, spec, host.Threads)
+	}
 	if err != nil {
 		s.close()
 		return nil, err
@@ -58,6 +64,9 @@ func openSession(ctx context.Context, spec Spec, report func(Progress)) (*sessio
 }
 
 func (s *session) close() {
+	if s.pacer != nil {
+		s.pacer.stop()
+	}
 	if s.c != nil {
 		s.c.Close()
 	}
@@ -73,10 +82,36 @@ func (s *session) expect(base []lake.BaseFile, deltas []lake.Delta, paths []stri
 		s.expected += d.Bytes
 	}
 	for _, p := range paths {
-		if info, err := os.Stat(p); err == nil {
-			s.expected += info.Size()
-		}
+		s.expected += fileBytes(p)
 	}
+}
+
+// weigh learns how large a row of the data files is: as in the base, or about as in
+// the deltas, which are compressed more.
+func (s *session) weigh(b *base, ds *deltas) {
+	const lessCompressed = 1.5
+	bytes, rows := 0.0, int64(0)
+	for _, f := range b.files {
+		bytes += float64(f.Bytes)
+		rows += f.Rows
+	}
+	if rows == 0 {
+		bytes, rows = lessCompressed*float64(ds.bytes), ds.rows
+	}
+	s.rowBytes = bytes / float64(max(rows, 1))
+}
+
+// sized is how many bytes so many rows have in data files, about.
+func (s *session) sized(rows int64) int64 { return int64(s.rowBytes * float64(rows)) }
+
+// fileBytes is the size of a file; of one that is not there 0, as whoever reads it
+// says so.
+func fileBytes(path string) int64 {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
 }
 
 // step reports the beginning of a step.

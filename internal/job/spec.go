@@ -21,7 +21,7 @@ type Spec struct {
 	Kind             Kind     `json:"kind"`
 	Scratch          string   `json:"scratch"`             // a folder of the job's own, empty; the caller removes it
 	MemoryLimitBytes int64    `json:"memory_limit_bytes"`  // of DuckDB's operators; 0 is DefaultMemoryLimitBytes
-	Threads          int      `json:"threads"`             // 0 is 1; fewer where they would not have perThreadBytes each
+	Threads          int      `json:"threads"`             // to begin with; 0 is 1; fewer where they would not have perThreadBytes each
 	TargetFileBytes  int64    `json:"target_file_bytes"`   // of data files; 0 is DefaultTargetFileBytes
 	LakeDirs         []string `json:"lake_dirs,omitempty"` // folders with the durable files that the job may read
 
@@ -208,11 +208,16 @@ func (s Spec) check() error {
 	return nil
 }
 
+// bounded is a number of threads of which each has the memory that it needs.
+func (s Spec) bounded(threads int) int {
+	return max(1, min(threads, int(s.MemoryLimitBytes/perThreadBytes)))
+}
+
 func (s Spec) withDefaults() Spec {
 	if s.MemoryLimitBytes <= 0 {
 		s.MemoryLimitBytes = DefaultMemoryLimitBytes
 	}
-	s.Threads = max(1, min(s.Threads, int(s.MemoryLimitBytes/perThreadBytes)))
+	s.Threads = s.bounded(s.Threads)
 	if s.TargetFileBytes <= 0 {
 		s.TargetFileBytes = DefaultTargetFileBytes
 	}

@@ -76,15 +76,16 @@ func fieldID(c lake.Column) string {
 
 // field is a column of a durable file as the job reads it.
 type field struct {
-	id   int
-	name string // inside the job
-	sql  string // type
+	id     int
+	name   string // inside the job
+	sql    string // type
+	column string // its own name
 }
 
 func fields(s lake.Schema) []field {
 	out := make([]field, len(s.Columns))
 	for i, c := range s.Columns {
-		out[i] = field{c.ID, col(i), c.Type.SQL()}
+		out[i] = field{c.ID, col(i), c.Type.SQL(), c.Name}
 	}
 	return out
 }
@@ -93,7 +94,7 @@ func fields(s lake.Schema) []field {
 func keyFields(s lake.Schema) []field {
 	var out []field
 	for _, i := range s.KeyIndexes() {
-		out = append(out, field{s.Columns[i].ID, col(i), s.Columns[i].Type.SQL()})
+		out = append(out, field{s.Columns[i].ID, col(i), s.Columns[i].Type.SQL(), s.Columns[i].Name})
 	}
 	return out
 }
@@ -109,6 +110,26 @@ func readByID(paths []string, fs []field) string {
 		list(quoted(paths)), list(entries))
 }
 
+// readByName is readByID of files whose columns have the fields' own names. DuckDB
+// reads it by all threads, and a file by id by one.
+func readByName(paths []string, fs []field) string {
+	exprs := make([]string, len(fs))
+	for i, f := range fs {
+		exprs[i] = fmt.Sprintf("CAST(%s AS %s) AS %s", lake.QuoteIdent(f.column), f.sql, f.name)
+	}
+	return fmt.Sprintf("(SELECT %s, file_index, file_row_number FROM read_parquet([%s], hive_partitioning = false))", list(exprs), list(quoted(paths)))
+}
+
+// hidesPlaces says whether a column has the name of one that DuckDB adds.
+func hidesPlaces(s lake.Schema) bool {
+	for _, name := range []string{"file_index", "file_row_number", "filename"} {
+		if _, ok := s.Column(name); ok {
+			return true
+		}
+	}
+	return false
+}
+
 func quoted(texts []string) []string {
 	out := make([]string, len(texts))
 	for i, t := range texts {
@@ -120,7 +141,7 @@ func quoted(texts []string) []string {
 // inOrder is the order gate (see the package): the rows of sub in the order in
 // which it gives them, brought by one thread.
 func inOrder(sub string) string {
-	return "(SELECT *, row_number() OVER () AS gate FROM (" + sub + ")) WHERE gate > 0"
+	return "SELECT * FROM (SELECT *, row_number() OVER () AS gate FROM (" + sub + ")) WHERE gate > 0"
 }
 
 // lastOfRun keeps the last row of each run of equal keys, and all rows with a

@@ -16,6 +16,11 @@ type message struct {
 	Error    *wireError `json:"error,omitempty"`
 }
 
+// order is a line of a job process's standard input after the spec.
+type order struct {
+	Threads int `json:"threads"` // that it may use from now on
+}
+
 // wireError is a *lake.Error between processes; the cause is in the text.
 type wireError struct {
 	Code lake.Code `json:"code"`

@@ -183,6 +183,13 @@ func (r *Runner) setRunning(id string) {
 	}
 }
 
+// Busy says whether a query runs or waits.
+func (r *Runner) Busy() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.mu.running) > 0
+}
+
 // List gives the queries that run or wait, oldest first.
 func (r *Runner) List() []Running {
 	r.mu.Lock()

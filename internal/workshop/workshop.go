@@ -24,7 +24,7 @@ import (
 // Limits are what a job gets. Sizes are bytes.
 type Limits struct {
 	MemoryBytes int64
-	Threads     int
+	Threads     func() int // how many now
 }
 
 // Workshop runs jobs and commits what they leave.
@@ -104,7 +104,7 @@ func (w *Workshop) Run(ctx context.Context, pad *Scratchpad, spec job.Spec, prog
 		return job.Result{}, lake.Step("make a scratch folder", err)
 	}
 	spec.LakeDirs = w.LakeDirs
-	spec.MemoryLimitBytes, spec.Threads = w.Limits.MemoryBytes, w.Limits.Threads
+	spec.MemoryLimitBytes, spec.Threads = w.Limits.MemoryBytes, w.Limits.Threads()
 	if progress == nil {
 		progress = func(job.Progress) {}
 	}

@@ -9,15 +9,15 @@ from sections import imports
 
 DATASET = "timesheets"
 FULL, CLUSTERED, SCATTERED = "tarn, full rewrite", "tarn, 1% of the keys, clustered", "tarn, 1% of the keys, scattered"
+QUIET = 1.2  # seconds without a question or a change, after which a job takes all cores
 MARKED = ", rows marked"  # by position deletes
 
 
 def measure(lab):
     rows = lab.o.compaction_rows
     file = lab.data.staffing(rows / 1_000_000)[DATASET]
-    lab.say(f"import {rows:,} rows, four times")
-    whole, every, part, mark = (Subject(lab, file, rows, flags) for flags in (
-        (), ("--job-threads", "0"), (), ("--compact-dead-share", "0.3")))
+    lab.say(f"import {rows:,} rows, three times")
+    whole, part, mark = (Subject(lab, file, rows, flags) for flags in ((), (), ("--compact-dead-share", "0.3")))
     rounds = min(lab.o.slow_rounds, 5)
     lab.say("race, compaction")
     lines = race("time of the call", [
@@ -28,9 +28,8 @@ def measure(lab):
         part.entrant(SCATTERED, scattered, "part", clean=FULL),
         mark.entrant(CLUSTERED + MARKED, clustered(rounds), "mark", clean=FULL),
         mark.entrant(SCATTERED + MARKED, scattered, "mark", clean=FULL),
-        every.entrant(f"{FULL}, job_threads all", everywhere, "whole"),
     ], rounds, 1)
-    return {"lines": lines, "facts": per_s(lines, rows) + whole.facts() + part.facts() + mark.facts() + every.facts()}
+    return {"lines": lines, "facts": per_s(lines, rows) + whole.facts() + part.facts() + mark.facts()}
 
 
 # Which keys change: a function of the round and the number of rows gives the condition.
@@ -67,6 +66,7 @@ class Subject:
             where = keys(n, self.rows)
             value = self.change(where)
             before = self.server.call("GET", f"/datasets/{DATASET}")["bytes"]
+            time.sleep(QUIET)
             with memory.Peak(self.server.process.pid) as peak:
                 began = time.perf_counter()
                 answer = self.server.json("POST", "/query/compact", {"dataset": DATASET})

@@ -9,7 +9,6 @@ from race import Entrant, race
 def measure(lab):
     files = lab.data.staffing()
     server = lab.server("--cache-size", "0")
-    threads = lab.server("--cache-size", "0", "--job-threads", "0")
     lines, facts = [], []
     for name, key in [("timesheets", "timesheet_id"), ("candidates", "candidate_id")]:
         lab.say(f"race, import: {name}")
@@ -20,7 +19,6 @@ def measure(lab):
             copy(lab, "duckdb15", "DuckDB 1.5, COPY", files[name], rows),
             into(server, "tarn", name, files[name], key, peaks),
             into(server, "tarn, no key", name, files[name], None, peaks),
-            into(threads, "tarn, job_threads all", name, files[name], key, peaks),
         ], lab.o.slow_rounds, 1)
         facts += [{"what": f"most held while importing {name}", "system": system, "value": bytes / 1e6, "unit": "MB"}
                   for system, bytes in peaks.items()]

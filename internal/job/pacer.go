@@ -1,0 +1,52 @@
+package job
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"tarn/internal/duck"
+)
+
+// paceEvery is how often a job looks how many threads it may use.
+const paceEvery = 100 * time.Millisecond
+
+// pacer sets a session's threads to what its host allows, also while a statement
+// runs: fewer serve it at once, more serve its next pipeline. It has a goroutine and
+// a connection of its own.
+type pacer struct {
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+func startPacer(ctx context.Context, db *duck.DB, spec Spec, threads func() int) (*pacer, error) {
+	c, err := db.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	p := &pacer{cancel: cancel, done: make(chan struct{})}
+	go func() {
+		defer close(p.done)
+		defer c.Close()
+		tick := time.NewTicker(paceEvery)
+		defer tick.Stop()
+		for now := spec.Threads; ; {
+			if want := spec.bounded(threads()); want != now && c.Exec(ctx, fmt.Sprintf("SET threads = %d", want)) == nil {
+				now = want // else ctx ended, or the next statement of the job says what is wrong
+			}
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return p, nil
+}
+
+// stop ends the pacer; nothing of it runs afterwards.
+func (p *pacer) stop() {
+	p.cancel()
+	<-p.done
+}
