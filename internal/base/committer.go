@@ -9,6 +9,7 @@ import (
 	icebergio "github.com/apache/iceberg-go/io"
 	"github.com/apache/iceberg-go/table"
 
+	"tarn/internal/failpoint"
 	"tarn/internal/lake"
 	"tarn/internal/store"
 )
@@ -76,13 +77,16 @@ func (c *committer) commit(ctx context.Context, reqs []table.Requirement, update
 		if err := t.fs.create(ctx, f.key, f.body); err != nil {
 			return nil, err
 		}
+		failpoint.Hit("base.manifest-created")
 	}
 	if err := t.fs.create(ctx, next.key, body); err != nil {
 		return nil, err
 	}
+	failpoint.Hit("base.metadata-created")
 	if err := c.makeCurrent(ctx, next.key); err != nil {
 		return nil, err
 	}
+	failpoint.Hit("base.current")
 	return next, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
 
+	"tarn/internal/failpoint"
 	"tarn/internal/lake"
 	"tarn/internal/store"
 )
@@ -89,6 +90,7 @@ func (t *Table) move(ctx context.Context, path string, name func(hash string) st
 	}
 	// A second name of the same inode would change its ctime, and so its
 	// identity, when scratch is cleared later.
+	failpoint.Hit("base.file-created")
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return "", 0, lake.Errorf(lake.CodeUnavailable, "take in %s: %w", path, err)
 	}

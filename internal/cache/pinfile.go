@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"tarn/internal/failpoint"
 	"tarn/internal/lake"
 )
 
@@ -135,9 +136,11 @@ func writeAtomic(path string, text []byte) (err error) {
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
+	failpoint.Hit("pin.written")
 	if err := os.Rename(fresh, path); err != nil {
 		return err
 	}
+	failpoint.Hit("pin.renamed")
 	dir, err := os.Open(filepath.Dir(path))
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"tarn/internal/failpoint"
 	"tarn/internal/format"
 	"tarn/internal/lake"
 	"tarn/internal/store"
@@ -134,6 +135,7 @@ func (c *Catalog) Commit(ctx context.Context, edit func(next *format.Version) er
 	if next, err = format.DecodeVersion(Key(next.Number), body); err != nil {
 		return nil, lake.Errorf(lake.CodeInternal, "a catalog version that cannot be read back: %w", err)
 	}
+	failpoint.Hit("catalog.encoded")
 	err = c.create(ctx, &attempt{next, body}, false)
 	if err != nil {
 		return nil, err
@@ -201,7 +203,9 @@ func (c *Catalog) create(ctx context.Context, a *attempt, again bool) error {
 	switch {
 	case err == nil:
 		c.unsettled = nil
+		failpoint.Hit("catalog.created")
 		c.current.Store(&a.version)
+		failpoint.Hit("catalog.current")
 		return nil
 	case errors.Is(err, store.ErrExists):
 		c.unsettled = nil

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"tarn/internal/dataset"
+	"tarn/internal/failpoint"
 	"tarn/internal/format"
 	"tarn/internal/keys"
 	"tarn/internal/lake"
@@ -53,7 +54,9 @@ func (c *Committer) commit(ctx context.Context, batch []*waiting) {
 	for _, w := range taken {
 		c.lastRows += w.Rows
 	}
+	failpoint.Hit("change.taken")
 	d, err := c.create(ctx, c.header(s, requests), s, taken)
+	failpoint.Hit("change.created")
 	d, err = c.known(ctx, d, taken, err)
 	if err != nil {
 		for _, w := range taken {
@@ -68,6 +71,7 @@ func (c *Committer) commit(ctx context.Context, batch []*waiting) {
 			c.shared.Log.Warn("a job's file stays until its scratch folder goes", "err", err)
 		}
 	}
+	failpoint.Hit("change.known")
 	keys := c.changed(s, taken)
 	c.shared.Stream.Do(func() []lake.Entry {
 		c.ds.Append(d)
@@ -76,6 +80,7 @@ func (c *Committer) commit(ctx context.Context, batch []*waiting) {
 		}
 		return []lake.Entry{{Apply: &lake.Apply{TableUUID: s.UUID, Deltas: []lake.Delta{d}}}}
 	})
+	failpoint.Hit("change.streamed")
 	for i, w := range taken {
 		w.answer(Acknowledged{
 			Rows: w.Rows, ReadPoint: lake.ReadPoint{TableUUID: s.UUID, Sequence: sequence},
@@ -140,6 +145,7 @@ func (c *Committer) createChanges(ctx context.Context, h format.DeltaHeader, s *
 	if err != nil {
 		return lake.Delta{}, lake.Step("encode the delta", err)
 	}
+	failpoint.Hit("change.encoded")
 	err = c.ds.Log.Create(ctx, h.Sequence, body, h.UUID)
 	return c.describe(h, int64(len(body))), lake.Step("write the delta", err)
 }
@@ -149,6 +155,7 @@ func (c *Committer) createFrom(ctx context.Context, h format.DeltaHeader, s *dat
 	if err := format.FinishDelta(w.File, h, s.Schema); err != nil {
 		return lake.Delta{}, lake.Step("finish the delta", err)
 	}
+	failpoint.Hit("change.file-finished")
 	fi, err := os.Stat(w.File)
 	if err != nil {
 		return lake.Delta{}, lake.Step("finish the delta", err)

@@ -5,6 +5,7 @@ import (
 
 	"tarn/internal/base"
 	"tarn/internal/dataset"
+	"tarn/internal/failpoint"
 	"tarn/internal/format"
 	"tarn/internal/lake"
 )
@@ -79,7 +80,9 @@ func (h *Held) ContentCommit(ctx context.Context, commit func(ctx context.Contex
 	if err != nil {
 		return nil, lake.Step("take a sequence", err)
 	}
+	failpoint.Hit("content.sequence-taken")
 	made, err := commit(ctx, d.Sequence)
+	failpoint.Hit("content.committed")
 	if isUnknown(err) {
 		return nil, err // the catalog lets nothing pass until it has settled; see Catalog.Commit
 	}
@@ -92,6 +95,7 @@ func (h *Held) ContentCommit(ctx context.Context, commit func(ctx context.Contex
 		next = c.ds.Update(made.apply)
 		return []lake.Entry{next.Publish(true)}
 	})
+	failpoint.Hit("content.published")
 	c.Room()
 	return next, err
 }

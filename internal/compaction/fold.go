@@ -8,6 +8,7 @@ import (
 	"tarn/internal/base"
 	"tarn/internal/change"
 	"tarn/internal/dataset"
+	"tarn/internal/failpoint"
 	"tarn/internal/job"
 	"tarn/internal/lake"
 	"tarn/internal/workshop"
@@ -114,6 +115,7 @@ func (c *Compactor) Fold(ctx context.Context, progress func(job.Progress)) (Outc
 	if err != nil {
 		return out, lake.Step(step, err)
 	}
+	failpoint.Hit("compaction.planned")
 	res, err := c.Shop.Run(ctx, pad, spec, progress)
 	if err != nil {
 		return out, lake.Step(step, err)
@@ -121,6 +123,7 @@ func (c *Compactor) Fold(ctx context.Context, progress func(job.Progress)) (Outc
 	if ctx.Err() != nil {
 		return out, lake.Step(step, ctx.Err())
 	}
+	failpoint.Hit("compaction.executed")
 	out.Inserted, out.Updated, out.Deleted = res.Inserted, res.Updated, res.Deleted
 	out.Added, out.Deletes = len(res.Outputs)+len(res.Rewrites), len(res.Deletes)
 	commits := []workshop.Commit{c.folded(s, plan, spec.Fold, res)}
@@ -143,10 +146,12 @@ func (c *Compactor) Fold(ctx context.Context, progress func(job.Progress)) (Outc
 		if err != nil {
 			return out, lake.Step(step+": commit", err)
 		}
+		failpoint.Hit("compaction.committed")
 		next := c.Committer.PublishFold(made)
 		if next == nil {
 			return out, lake.Errorf(lake.CodeDatasetNotFound, "%s: the dataset was dropped meanwhile", step)
 		}
+		failpoint.Hit("compaction.published")
 		out.State = next
 	}
 	out.FinalRows, _ = out.State.BaseSize()

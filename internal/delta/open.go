@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"tarn/internal/failpoint"
 	"tarn/internal/format"
 	"tarn/internal/lake"
 	"tarn/internal/store"
@@ -116,6 +117,7 @@ func (l *Log) Trim(ctx context.Context, through int64) error {
 		if err := l.store.Delete(ctx, key); err != nil {
 			return lake.Step("trim the delta log", err)
 		}
+		failpoint.Hit("trim.deleted")
 		l.forget(key)
 	}
 	return nil

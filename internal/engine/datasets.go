@@ -10,6 +10,7 @@ import (
 
 	"tarn/internal/change"
 	"tarn/internal/dataset"
+	"tarn/internal/failpoint"
 	"tarn/internal/format"
 	"tarn/internal/imports"
 	"tarn/internal/job"
@@ -154,6 +155,7 @@ func (e *Engine) register(s *dataset.State) *member {
 		e.addMember(m)
 		return []lake.Entry{s.Publish(false)}
 	})
+	failpoint.Hit("create.registered")
 	return m
 }
 
@@ -196,12 +198,14 @@ func (e *Engine) Rename(ctx context.Context, name, to lake.Name, idem Idempotenc
 		if err != nil {
 			return err
 		}
+		failpoint.Hit("rename.committed")
 		h.Rename(to, func() { e.renameMember(m, name, to) })
 		return nil
 	})
 	if err != nil {
 		return Description{}, lake.Step("rename "+name.String(), err)
 	}
+	failpoint.Hit("rename.published")
 	return answer, nil
 }
 
@@ -234,9 +238,11 @@ func (e *Engine) Drop(ctx context.Context, name lake.Name, idem Idempotency) err
 		if err != nil {
 			return err
 		}
+		failpoint.Hit("drop.committed")
 		h.Drop(func() { e.removeMember(s) })
 		return nil
 	})
+	failpoint.Hit("drop.published")
 	if err == nil {
 		e.cache.Dropped(m.ds.State().UUID)
 		e.results.Forget(m.ds.State().UUID)

@@ -25,9 +25,10 @@ import (
 // The test binary is also the worker and the job of the tests that want real
 // processes: it runs itself again with one of these as its argument.
 const (
-	asWorker = "-as-tarn-worker"
-	asJob    = "-as-tarn-job"
-	asServer = "-as-crash-server"
+	asWorker     = "-as-tarn-worker"
+	asJob        = "-as-tarn-job"
+	asServer     = "-as-crash-server"
+	asFailpoints = "-as-failpoint-server"
 )
 
 func TestMain(m *testing.M) {
@@ -39,6 +40,8 @@ func TestMain(m *testing.M) {
 			os.Exit(job.Main(context.Background(), os.Stdin, os.Stdout, os.Stderr))
 		case asServer:
 			os.Exit(crashServer(os.Args[2]))
+		case asFailpoints:
+			os.Exit(failpointServer(os.Args[2], os.Args[3], os.Args[4], os.Args[5]))
 		}
 	}
 	goleak.VerifyTestMain(m)
@@ -214,7 +217,7 @@ func (o *opened) compact(dataset string, key ...string) engine.CompactResult {
 }
 
 func (o *opened) tryCompact(dataset string, key ...string) (engine.CompactResult, error) {
-	n := name(o.t, dataset)
+	n := parsed(dataset)
 	j, err := o.Compact(context.Background(), engine.CompactRequest{Dataset: &n, PrimaryKey: key})
 	if err != nil {
 		return engine.CompactResult{}, err

@@ -21,6 +21,7 @@ import (
 	"tarn/internal/compaction"
 	"tarn/internal/dataset"
 	"tarn/internal/delta"
+	"tarn/internal/failpoint"
 	"tarn/internal/format"
 	"tarn/internal/imports"
 	"tarn/internal/job"
@@ -133,13 +134,16 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	if err := e.openStore(ctx); err != nil {
 		return nil, err
 	}
+	failpoint.Hit("open.store")
 	if err := e.openShop(ctx); err != nil {
 		return nil, err
 	}
+	failpoint.Hit("open.epoch")
 	last, err := e.openDatasets(ctx)
 	if err != nil {
 		return nil, err
 	}
+	failpoint.Hit("open.datasets")
 	_, answers := e.set.cacheShares()
 	e.results = results.New(answers)
 	e.shared = &change.Shared{
@@ -157,15 +161,18 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	if err := e.recoverDeltas(ctx); err != nil {
 		return nil, err
 	}
+	failpoint.Hit("open.deltas-recovered")
 	if _, err := e.collector.CollectAtOpen(ctx); err != nil {
 		return nil, err
 	}
+	failpoint.Hit("open.collected")
 	if err := e.startWorker(ctx); err != nil {
 		return nil, err
 	}
 	if err := e.openCache(); err != nil {
 		return nil, err
 	}
+	failpoint.Hit("open.worker-started")
 	e.metrics = newMetrics(e, o.Registry)
 	for _, m := range e.mu.byUUID {
 		m.start(e)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"tarn/internal/failpoint"
 	"tarn/internal/format"
 	"tarn/internal/lake"
 	"tarn/internal/upkeep"
@@ -94,6 +95,7 @@ func (e *Engine) trim(ctx context.Context, before time.Time) (int, error) {
 	if err != nil {
 		return 0, lake.Step("trim", err)
 	}
+	failpoint.Hit("trim.recorded")
 	e.stream.Do(func() []lake.Entry {
 		for _, m := range e.members() {
 			if n, ok := through[m.ds.State().UUID]; ok {
@@ -105,6 +107,7 @@ func (e *Engine) trim(ctx context.Context, before time.Time) (int, error) {
 	if err := e.readersGone(ctx); err != nil {
 		return 0, err
 	}
+	failpoint.Hit("trim.streamed")
 	for _, m := range e.members() {
 		if n, ok := through[m.ds.State().UUID]; ok {
 			if err := m.ds.Log.Trim(ctx, n); err != nil {
@@ -129,6 +132,7 @@ func (e *Engine) expire(ctx context.Context, before time.Time) error {
 		}
 		err := m.compactor.Expire(ctx)
 		unlock()
+		failpoint.Hit("expire.committed")
 		if err != nil && lake.CodeOf(err) != lake.CodeDatasetNotFound {
 			return err
 		}

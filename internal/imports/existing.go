@@ -9,6 +9,7 @@ import (
 	"tarn/internal/change"
 	"tarn/internal/compaction"
 	"tarn/internal/dataset"
+	"tarn/internal/failpoint"
 	"tarn/internal/format"
 	"tarn/internal/job"
 	"tarn/internal/lake"
@@ -42,6 +43,7 @@ func (i *Importer) Replace(ctx context.Context, c *compaction.Compactor, r Reque
 	if err != nil {
 		return Done{}, err
 	}
+	failpoint.Hit("replace.executed")
 	done := Done{Rows: res.Rows}
 	// What came meanwhile is replaced as well: there is nothing to catch up with.
 	nothing := func(context.Context, *dataset.State) error { return nil }
@@ -71,6 +73,7 @@ func (i *Importer) Append(ctx context.Context, c *compaction.Compactor, r Reques
 	if err != nil {
 		return Done{}, err
 	}
+	failpoint.Hit("append.executed")
 	a := appender{i: i, c: c, pad: pad, r: r, imported: res}
 	done := Done{Rows: res.Rows}
 	err = compaction.CatchUp(ctx, c.Dataset, c.Committer, a.round, func(ctx context.Context, h *change.Held) (err error) {

@@ -5,6 +5,7 @@ import (
 
 	"tarn/internal/base"
 	"tarn/internal/dataset"
+	"tarn/internal/failpoint"
 	"tarn/internal/format"
 	"tarn/internal/job"
 	"tarn/internal/lake"
@@ -70,6 +71,7 @@ func (i *Importer) Create(ctx context.Context, tableUUID string, r Request) (Don
 	if ctx.Err() != nil {
 		return Done{}, lake.Step("commit", ctx.Err())
 	}
+	failpoint.Hit("import.executed")
 	return i.CreateWith(i.Shop.Context, tableUUID, *res.Schema, res, r)
 }
 
@@ -82,6 +84,7 @@ func (i *Importer) CreateWith(ctx context.Context, tableUUID string, schema lake
 	if err != nil {
 		return Done{}, lake.Step("create the base", err)
 	}
+	failpoint.Hit("create.base-created")
 	at := lake.ReadPoint{TableUUID: tableUUID}
 	makeCurrent := func(ctx context.Context, metadataKey string) error {
 		return i.Shop.CommitCatalog(ctx, func(next *format.Version) error {
@@ -110,6 +113,7 @@ func (i *Importer) CreateWith(ctx context.Context, tableUUID string, schema lake
 	if err != nil {
 		return Done{}, lake.Step("commit", err)
 	}
+	failpoint.Hit("create.committed")
 	files, err := i.Shop.ReadableAfterCommit(ctx, table, nil)
 	if err != nil {
 		return Done{}, err

@@ -15,6 +15,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"tarn/internal/failpoint"
 	"tarn/internal/fileid"
 	"tarn/internal/lake"
 )
@@ -103,6 +104,7 @@ func (l *Local) putLink(ctx context.Context, key, from string) error {
 		return lake.Step("create "+key, err)
 	}
 	err = l.fs.Link(from, l.path(key))
+	failpoint.Hit("store.file-linked")
 	for _, errno := range []syscall.Errno{syscall.EXDEV, syscall.EPERM, syscall.EACCES, syscall.EMLINK, syscall.ENOTSUP} {
 		if errors.Is(err, errno) {
 			return errCannotShare
@@ -154,7 +156,9 @@ func (l *Local) put(ctx context.Context, key string, fill func(vfs.File) error) 
 		}
 		return notCreated(key, "write", err)
 	}
+	failpoint.Hit("store.temp-written")
 	err = l.fs.Link(temp, l.path(key))
+	failpoint.Hit("store.linked")
 	_ = l.fs.Remove(temp) // what stays is Sweep's
 	return l.linked(key, err)
 }
@@ -185,6 +189,7 @@ func (l *Local) linked(key string, err error) error {
 	if syncErr := l.syncPath(l.path(folderOf(key))); syncErr != nil {
 		return unknown(key, "sync its folder", syncErr)
 	}
+	failpoint.Hit("store.folder-synced")
 	if err != nil {
 		return exists(key)
 	}

@@ -11,6 +11,7 @@ import (
 	"tarn/internal/base"
 	"tarn/internal/catalog"
 	"tarn/internal/delta"
+	"tarn/internal/failpoint"
 	"tarn/internal/lake"
 	"tarn/internal/store"
 )
@@ -88,6 +89,7 @@ func (c *Collector) collect(ctx context.Context, tablesInUse func() map[string]b
 	if err := readersGone(ctx); err != nil {
 		return Collected{}, lake.Step("collect: wait for readers", err)
 	}
+	failpoint.Hit("collect.found")
 	var out Collected
 	for _, info := range garbage {
 		c.Forget(info.Key)
@@ -95,6 +97,7 @@ func (c *Collector) collect(ctx context.Context, tablesInUse func() map[string]b
 			return out, lake.Step("collect", err)
 		}
 		c.Log.Debug("collected", "key", info.Key, "bytes", info.Size)
+		failpoint.Hit("collect.deleted")
 		out.Objects++
 		out.Bytes += info.Size
 	}
@@ -167,6 +170,7 @@ func (c *Collector) Retire(ctx context.Context, before time.Time) (int, error) {
 		if err := c.Catalog.Delete(ctx, v.number); err != nil {
 			return n, lake.Step("retire catalog versions", err)
 		}
+		failpoint.Hit("retire.deleted")
 		n++
 	}
 	return n, nil

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"tarn/internal/base"
+	"tarn/internal/failpoint"
 	"tarn/internal/format"
 	"tarn/internal/job"
 	"tarn/internal/lake"
@@ -66,6 +67,7 @@ func (w *Workshop) Commit(ctx context.Context, t *base.Table, c Commit) (*base.T
 		if err != nil {
 			return nil, nil, err
 		}
+		failpoint.Hit("workshop.deletes-taken-in")
 		deletes = append(deletes, one)
 	}
 	next, err := t.Commit(ctx, base.Change{
@@ -74,6 +76,7 @@ func (w *Workshop) Commit(ctx context.Context, t *base.Table, c Commit) (*base.T
 	if err != nil {
 		return nil, nil, err
 	}
+	failpoint.Hit("workshop.committed")
 	files, err := w.ReadableAfterCommit(ctx, next, c.Before)
 	return next, files, err
 }

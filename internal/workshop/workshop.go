@@ -15,6 +15,7 @@ import (
 	"tarn/internal/base"
 	"tarn/internal/catalog"
 	"tarn/internal/delta"
+	"tarn/internal/failpoint"
 	"tarn/internal/format"
 	"tarn/internal/job"
 	"tarn/internal/lake"
@@ -157,6 +158,7 @@ func (w *Workshop) TakeIn(ctx context.Context, t *base.Table, outputs []job.Outp
 		if err != nil {
 			return nil, lake.Step("take in a data file", err)
 		}
+		failpoint.Hit("workshop.taken-in")
 		files = append(files, f)
 	}
 	return files, nil

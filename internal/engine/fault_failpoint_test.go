@@ -1,0 +1,293 @@
+package engine_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"tarn/internal/engine"
+	"tarn/internal/failpoint"
+	"tarn/internal/lake"
+)
+
+// failpointSteps are the history with what else leaves something durable behind.
+func failpointSteps() ([]step, error) {
+	people, err := schemaOf([]string{"id"}, "id BIGINT", "name VARCHAR", "pay DECIMAL(10,2)")
+	if err != nil {
+		return nil, err
+	}
+	log, err := schemaOf(nil, "who VARCHAR", "n BIGINT")
+	if err != nil {
+		return nil, err
+	}
+	steps := historySteps(people, log)
+	pins := step{"pin people", func(o *opened, _ string) error {
+		_, err := o.CachePin(context.Background(), parsed("people"))
+		return err
+	}}
+	return slices.Insert(steps, 10, pins), nil
+}
+
+func schemaOf(key []string, columns ...string) (lake.Schema, error) {
+	s := lake.Schema{Key: key}
+	for _, c := range columns {
+		name, sql, _ := strings.Cut(c, " ")
+		typ, err := lake.ParseType(sql)
+		if err != nil {
+			return s, err
+		}
+		s.Columns = append(s.Columns, lake.Column{Name: name, Type: typ, Nullable: true})
+	}
+	return s, nil
+}
+
+func openForFailpoints(dir string) (*opened, error) {
+	set := testSettings()
+	set.SpoolBytes, set.CompactDeadShare = spoolBytes, powerShare
+	noRetention(&set)
+	e, err := engine.Open(context.Background(), engine.Options{Data: dir, Settings: set, MemoryBytes: 2 << 30, Log: quiet()})
+	return &opened{Engine: e}, err
+}
+
+// failpointServer is the process that the test kills: it takes a lake through the
+// steps from a number on, saying which were acknowledged, until it comes by a point
+// for the n-th time. At its end it says how often it came by each.
+func failpointServer(dir, point, nth, from string) int {
+	err := func() error {
+		kill, err := strconv.Atoi(nth)
+		if err != nil {
+			return err
+		}
+		first, err := strconv.Atoi(from)
+		if err != nil {
+			return err
+		}
+		steps, err := failpointSteps()
+		if err != nil {
+			return err
+		}
+		var mu sync.Mutex
+		hits := map[string]int{}
+		failpoint.Arm(func(name string) {
+			mu.Lock()
+			defer mu.Unlock()
+			if hits[name]++; name == point && hits[name] == kill {
+				_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+				select {} // nothing of it goes on
+			}
+		})
+		o, err := openForFailpoints(dir)
+		if err != nil {
+			return err
+		}
+		for i := first; i < len(steps); i++ {
+			if err := steps[i].do(o, stepKey(i)); err != nil {
+				return fmt.Errorf("%s: %w", steps[i].name, err)
+			}
+			fmt.Println("ack", i+1)
+		}
+		if err := o.Close(context.Background()); err != nil {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		for name, n := range hits {
+			fmt.Println("hit", name, n)
+		}
+		return nil
+	}()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// lived is what a failpointServer said before it ended.
+type lived struct {
+	acknowledged int
+	hits         map[string]int
+	killed       bool
+}
+
+func liveTo(dir, point string, nth, from int) (lived, error) {
+	cmd := exec.Command(self(asFailpoints)[0], asFailpoints, dir, point, strconv.Itoa(nth), strconv.Itoa(from))
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return lived{}, err
+	}
+	if err := cmd.Start(); err != nil {
+		return lived{}, err
+	}
+	out := lived{acknowledged: from, hits: map[string]int{}}
+	for lines := bufio.NewScanner(stdout); lines.Scan(); {
+		var name string
+		var n int
+		if _, err := fmt.Sscanf(lines.Text(), "ack %d", &n); err == nil {
+			out.acknowledged = n
+		} else if _, err := fmt.Sscanf(lines.Text(), "hit %s %d", &name, &n); err == nil {
+			out.hits[name] = n
+		}
+	}
+	err = cmd.Wait()
+	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() && status.Signal() == syscall.SIGKILL {
+		out.killed = true
+		return out, nil
+	}
+	if err != nil {
+		return out, fmt.Errorf("it ended by itself: %w: %s", err, stderr.String())
+	}
+	return out, nil
+}
+
+// pointsInSource are all failpoints that there are.
+func pointsInSource(t *testing.T) []string {
+	t.Helper()
+	found := map[string]int{}
+	call := regexp.MustCompile(`failpoint\.Hit\("([^"]+)"\)`)
+	files, err := filepath.Glob("../*/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(f, "_test.go") {
+			continue
+		}
+		for _, m := range call.FindAllStringSubmatch(string(text), -1) {
+			found[m[1]]++
+		}
+	}
+	for name, n := range found {
+		if n > 1 {
+			t.Errorf("the failpoint %s stands at %d places", name, n)
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
+}
+
+// leastPoints is how many there must be; fewer, and the search is broken.
+const leastPoints = 40
+
+// TestI1I4I6Failpoints kills a server with SIGKILL at every failpoint: every
+// acknowledged step is there afterwards, the one under way is there whole or not at
+// all, everything verifies, the rest of the history goes on from there with the same
+// outcome, and nothing that nobody can reach stays. TARN_FAILPOINTS=n does it at n
+// instants of each point instead of one.
+func TestI1I4I6Failpoints(t *testing.T) {
+	if testing.Short() {
+		t.Skip("half a minute")
+	}
+	each := 1
+	if text := os.Getenv("TARN_FAILPOINTS"); text != "" {
+		var err error
+		if each, err = strconv.Atoi(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	steps, err := failpointSteps()
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := openForFailpoints(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain.t = t
+	states, err := statesOf(plain, steps)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain.close()
+	whole, err := liveTo(t.TempDir(), "", 0, 0)
+	if err != nil || whole.killed || whole.acknowledged != len(steps) {
+		t.Fatalf("without a kill: %+v, %v", whole, err)
+	}
+	points := pointsInSource(t)
+	if len(points) < leastPoints {
+		t.Fatalf("only %d failpoints were found", len(points))
+	}
+	seed := rand.Uint64()
+	random := rand.New(rand.NewPCG(seed, 1))
+	t.Logf("%d failpoints, seed %d", len(points), seed)
+	for _, point := range points {
+		n := whole.hits[point]
+		if n == 0 && !elsewhere[point] {
+			t.Errorf("the history never comes by %s", point)
+		}
+		instants := random.Perm(n)
+		for _, i := range instants[:min(each, n)] {
+			t.Run(fmt.Sprintf("%s/%d", point, i+1), func(t *testing.T) {
+				t.Parallel()
+				killedAt(t, point, i+1, steps, states)
+			})
+		}
+	}
+}
+
+// elsewhere are points that the history does not come by: where nothing is retained
+// each commit expires old snapshots itself.
+var elsewhere = map[string]bool{"expire.committed": true}
+
+func killedAt(t *testing.T, point string, nth int, steps []step, states []string) {
+	dir := t.TempDir()
+	dead, err := liveTo(dir, point, nth, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := dead.acknowledged
+	if !dead.killed {
+		t.Fatalf("it was not killed and came to step %d", done)
+	}
+	o, err := openForFailpoints(dir)
+	if err != nil {
+		t.Fatalf("open after the kill in step %d: %v", done+1, err)
+	}
+	o.t = t
+	if err := o.is(states[done:min(done+2, len(states))]...); err != nil {
+		t.Fatalf("after %d steps: %v", done, err)
+	}
+	o.close()
+	// The step under way is sent again with its key, and then the others.
+	rest, err := liveTo(dir, "", 0, done)
+	if err != nil || rest.acknowledged != len(steps) {
+		t.Fatalf("after %d steps it came to %d: %v", done, rest.acknowledged, err)
+	}
+	if o, err = openForFailpoints(dir); err != nil {
+		t.Fatal(err)
+	}
+	o.t = t
+	defer o.close()
+	if err := o.is(states[len(states)-1]); err != nil {
+		t.Fatalf("at the end: %v", err)
+	}
+	for range 2 { // the first takes away what the opening left for a while
+		if err := o.Tidy(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o.nothingUnreachable(dir)
+	o.cleanScratch(dir)
+	for _, f := range filesUnder(t, dir) {
+		if strings.Contains(f, ".tarn-new-") || strings.HasSuffix(f, ".new") {
+			t.Errorf("%s stays", f)
+		}
+	}
+}
