@@ -117,6 +117,7 @@ func passes(err error) error {
 
 // TestCrash is I1 and I4: whenever the server is killed, every acknowledged row
 // is there afterwards, once, and nothing of a request is there in part.
+// TARN_CRASH_ROUNDS kills it so many times.
 func TestCrash(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
@@ -130,7 +131,7 @@ func TestCrash(t *testing.T) {
 	if testing.Short() {
 		rounds = 2
 	}
-	for round := range rounds {
+	for round := range seedsFrom(t, "TARN_CRASH_ROUNDS", rounds) {
 		killedUnderLoad(t, dir, time.Duration(50+random.IntN(500))*time.Millisecond, acked)
 		o := openLake(t, dir)
 		cold, total := o.evictedRows(), 0

@@ -1,0 +1,135 @@
+package engine_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"tarn/internal/lake"
+	"tarn/internal/store/storetest"
+)
+
+// brokenDisk fails so many calls from a number on, with an error of the system.
+type brokenDisk struct {
+	calls       atomic.Int64
+	first, last atomic.Int64
+	errno       syscall.Errno
+}
+
+func (b *brokenDisk) fault(op errorfs.Op) error {
+	if op.Kind == errorfs.OpFileClose { // which reports nothing that a sync has not
+		return nil
+	}
+	if n := b.calls.Add(1); n >= b.first.Load() && n < b.last.Load() {
+		return b.errno
+	}
+	return nil
+}
+
+// mend lets all calls pass from now on.
+func (b *brokenDisk) mend() { b.last.Store(0) }
+
+// diskErrors are what a disk that is full, broken, read-only, or asked by a process
+// with too many open files says, and the codes in which a client may hear of it.
+var diskErrors = map[syscall.Errno][]lake.Code{
+	syscall.ENOSPC: {lake.CodeOutOfDisk, lake.CodeUnknownOutcome, lake.CodeUnavailable},
+	syscall.EIO:    {lake.CodeUnavailable, lake.CodeUnknownOutcome},
+	syscall.EROFS:  {lake.CodeUnavailable, lake.CodeUnknownOutcome},
+	syscall.EMFILE: {lake.CodeUnavailable, lake.CodeUnknownOutcome},
+}
+
+// TestI8BrokenDisk has calls to the disk fail, one or many in a row, at any place of
+// a scripted history: the client hears a clear error, nothing is half done, and once
+// the disk works again the same request with its Idempotency-Key goes in, with one
+// effect. TARN_DISK_FAULTS does it so many times.
+func TestI8BrokenDisk(t *testing.T) {
+	steps, err := failpointSteps()
+	if err != nil {
+		t.Fatal(err)
+	}
+	steps = slices.DeleteFunc(steps, func(s step) bool { return s.name == "pin people" }) // of the node's own folder
+	var states []string
+	run := func(b *brokenDisk, each func(o *opened, i int) error) {
+		t.Helper()
+		disk := storetest.NewDisk[int](b.fault)
+		o, err := onDisk(t, t.TempDir(), disk.FS)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer o.close()
+		b.calls.Store(0)
+		for i := range steps {
+			if err := each(o, i); err != nil {
+				t.Fatalf("%v at call %d and %d more: %s: %v", b.errno, b.first.Load(), b.last.Load()-b.first.Load()-1, steps[i].name, err)
+			}
+		}
+		if err := o.wrong(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var whole brokenDisk
+	run(&whole, func(o *opened, i int) error {
+		if err := steps[i].do(o, stepKey(i)); err != nil {
+			return err
+		}
+		now := whole.calls.Load()
+		state, err := o.content()
+		states = append(states, state)
+		whole.calls.Store(now) // reads of the test do not count
+		return err
+	})
+	calls := int(whole.calls.Load())
+	usual := 10
+	if testing.Short() {
+		usual = 2
+	}
+	seed := rand.Uint64()
+	random := rand.New(rand.NewPCG(seed, 7))
+	heard := map[lake.Code]int{}
+	errnos := []syscall.Errno{syscall.ENOSPC, syscall.EIO, syscall.EROFS, syscall.EMFILE}
+	times := seedsFrom(t, "TARN_DISK_FAULTS", usual)
+	for n := range times {
+		b := &brokenDisk{errno: errnos[n%len(errnos)]}
+		run(b, func(o *opened, i int) error {
+			if i == 0 { // armed once it is open
+				b.first.Store(1 + random.Int64N(int64(calls)))
+				b.last.Store(b.first.Load() + []int64{1, 50}[random.IntN(2)])
+			}
+			err := steps[i].do(o, stepKey(i))
+			if err == nil {
+				return nil
+			}
+			if !slices.Contains(diskErrors[b.errno], lake.CodeOf(err)) {
+				return fmt.Errorf("%s: %w", lake.CodeOf(err), err)
+			}
+			heard[lake.CodeOf(err)]++
+			b.mend()
+			return o.again(steps[i], stepKey(i), states[i])
+		})
+	}
+	t.Logf("%d faults among %d calls, seed %d; heard %v", times, calls, seed, heard)
+}
+
+// again repeats a step on a disk that works until what was unknown is settled, and
+// looks whether the lake is what the step leads to.
+func (o *opened) again(s step, key, want string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	for {
+		err := s.do(o, key)
+		switch code := lake.CodeOf(err); {
+		case err == nil:
+			return o.is(want)
+		case code != lake.CodeUnavailable && code != lake.CodeUnknownOutcome || ctx.Err() != nil:
+			return fmt.Errorf("again: %w", err)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
