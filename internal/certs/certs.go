@@ -119,6 +119,7 @@ func (f Files) load() ([]fs.FileInfo, *tls.Config, error) {
 		return nil, nil, err
 	}
 	c.ClientAuth = tls.RequireAndVerifyClientCert
+	c.SessionTicketsDisabled = true // each connection is held against the authorities of now
 	return seen, c, nil
 }
 

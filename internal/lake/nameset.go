@@ -67,14 +67,6 @@ func (s *NameSet) Has(n Name) bool {
 	return slices.ContainsFunc(s.patterns, func(p NamePattern) bool { return p.Has(n) })
 }
 
-// HasNamespace says whether the set can have datasets of a namespace.
-func (s *NameSet) HasNamespace(namespace string) bool {
-	if s == nil {
-		return true
-	}
-	return slices.ContainsFunc(s.patterns, func(p NamePattern) bool { return partHas(p.namespace, namespace) })
-}
-
 // HasAll says whether every name is in the set.
 func (s *NameSet) HasAll(names []Name) bool {
 	return s == nil || !slices.ContainsFunc(names, func(n Name) bool { return !s.Has(n) })
