@@ -59,6 +59,7 @@ func (a *api) describe(routes []*route) *huma.OpenAPI {
 	for _, rt := range routes {
 		doc.AddOperation(a.operation(doc.Components.Schemas, rt))
 	}
+	refine(doc)
 	return doc
 }
 
@@ -118,9 +119,12 @@ func (a *api) statusesOf(rt *route) map[int][]string {
 func mediaTypes(reg huma.Registry, rt *route, list []content) map[string]*huma.MediaType {
 	out := map[string]*huma.MediaType{}
 	for _, c := range list {
-		schema := &huma.Schema{Description: c.doc} // rows, files, text: their columns are the dataset's
+		schema := opaque(c.media, c.doc)
 		if c.typ != nil {
 			schema = reg.Schema(reflect.TypeOf(c.typ), true, rt.id)
+		}
+		if c.or != nil {
+			schema = &huma.Schema{Description: c.doc, OneOf: []*huma.Schema{schema, reg.Schema(reflect.TypeOf(c.or), true, rt.id)}}
 		}
 		out[c.media] = &huma.MediaType{Schema: schema}
 	}
@@ -135,15 +139,24 @@ func pathParams(rt *route) []*huma.Param {
 	}
 	var out []*huma.Param
 	for _, m := range regexp.MustCompile(`\{([a-z]+)\}`).FindAllStringSubmatch(rt.path, -1) {
-		out = append(out, &huma.Param{Name: m[1], In: "path", Required: true, Description: docs[m[1]], Schema: &huma.Schema{Type: huma.TypeString}})
+		out = append(out, &huma.Param{Name: m[1], In: "path", Required: true, Description: docs[m[1]], Schema: pathSchema(m[1])})
 	}
 	return out
+}
+
+func pathSchema(name string) *huma.Schema {
+	s := &huma.Schema{Type: huma.TypeString}
+	if name == "name" {
+		s.Pattern = datasetPattern
+	}
+	return s
 }
 
 func queryParams(rt *route) []*huma.Param {
 	var out []*huma.Param
 	for _, p := range rt.query {
-		schema := &huma.Schema{Type: huma.TypeString}
+		least := 1
+		schema := &huma.Schema{Type: huma.TypeString, MinLength: &least}
 		for _, v := range p.values {
 			schema.Enum = append(schema.Enum, v)
 		}

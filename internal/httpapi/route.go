@@ -43,6 +43,7 @@ type queryParam struct {
 type content struct {
 	media string
 	typ   any
+	or    any // another Go type, where a body has one of two shapes
 	doc   string
 }
 

@@ -162,7 +162,7 @@ func (a *api) jobRoutes() []*route {
 		query:        []queryParam{waitParam()},
 		body:         jsonOf(compactBody{}),
 		bodyOptional: true,
-		answers:      []answer{{status: http.StatusOK, doc: "compacted; {\"results\": […]} where no dataset was named", content: jsonOf(compactAnswer{})}, startedAnswer()},
+		answers:      []answer{{status: http.StatusOK, doc: "compacted; {\"results\": […]} where no dataset was named", content: []content{{media: rows.MediaJSON, typ: compactAnswer{}, or: compactsAnswer{}}}}, startedAnswer()},
 		errors: []lake.Code{lake.CodeDatasetNotFound, lake.CodeHasPrimaryKey, lake.CodeUnsupportedMedia, lake.CodeTooLarge, lake.CodeOverloaded, lake.CodeCancelled, lake.CodeDamaged,
 			lake.CodeNotReady, lake.CodeUnavailable, lake.CodeUnknownOutcome, lake.CodeFenced, lake.CodeOutOfDisk, lake.CodeOutOfMemory},
 	}}
