@@ -49,6 +49,7 @@ func (e *Engine) Describe(ctx context.Context, name lake.Name) (Description, err
 // query. Its read point is that of the count.
 func (e *Engine) describe(ctx context.Context, m *member) (Description, error) {
 	s := m.ds.State()
+	asked := s.Name
 	d := describeState(s)
 	if d.PendingDeltas == 0 {
 		return d, nil
@@ -68,7 +69,7 @@ func (e *Engine) describe(ctx context.Context, m *member) (Description, error) {
 	d.Rows, d.ETag = n, e.etagAt(m, head)
 	for _, at := range head.ReadPoints {
 		if at.TableUUID != s.UUID || s.Dropped {
-			return d, lake.Errorf(lake.CodeDatasetNotFound, "dataset %s was dropped or renamed meanwhile", s.Name)
+			return d, lake.Errorf(lake.CodeDatasetNotFound, "dataset %s was dropped or renamed meanwhile", asked)
 		}
 		d.ReadPoint = at
 	}

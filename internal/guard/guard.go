@@ -93,7 +93,11 @@ func (d *Door) Describe(ctx context.Context, name lake.Name) (engine.Description
 	if err := d.need(access.Read, name); err != nil {
 		return engine.Description{}, err
 	}
-	return d.door.Describe(ctx, name)
+	about, err := d.door.Describe(ctx, name)
+	if err == nil && !d.sees(about.Dataset) { // it got another name meanwhile
+		return engine.Description{}, engine.NoDataset(name)
+	}
+	return about, err
 }
 
 // Create implements engine.Door.

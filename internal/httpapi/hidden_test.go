@@ -46,7 +46,7 @@ var hiddenSQL = []string{
 	"SELECT 'a' COLLATE LAST", "SELECT 'a' COLLATE NS", "SELECT LAST('a')", "SELECT NS.lower('a')", "SELECT NS.LAST('a')", "SELECT LAST.lower() FROM orders", "SELECT NS.abs(n) FROM orders",
 	"SELECT NS.lower(note) FROM orders", "SELECT NS.orders.lower(note) FROM orders", "SELECT NS.count(*) FROM orders", "SELECT NS.sum(n) OVER () FROM orders", "SELECT NS.row_number() OVER () FROM orders",
 	"SELECT NS.main.lower('a')", "SELECT * FROM NS.range(3)", "SELECT * FROM NS.unnest([1])", "SELECT NS.unnest([1])", "SELECT NS.nosuch('a')",
-	"SELECT * FROM lake.NAME", "SELECT * FROM memory.NAME", "SELECT * FROM lake.main.LAST", "SELECT * FROM query('FROM NAME')", "SELECT * FROM query_table('NAME')",
+	"SELECT lake.NAME.note FROM orders", "SELECT lake.NS.LAST.note FROM orders", "SELECT lake.NS.LAST FROM orders", "SELECT main.LAST.note FROM orders", "SELECT NAME.note.x FROM orders", "SELECT * FROM lake.NAME", "SELECT * FROM memory.NAME", "SELECT * FROM lake.main.LAST", "SELECT * FROM query('FROM NAME')", "SELECT * FROM query_table('NAME')",
 	"SELECT * FROM query_table(['NAME'])", "SELECT nextval('LAST')", "SELECT currval('NAME')", "SELECT getvariable('LAST')", "FROM pragma_table_info('NAME')", "FROM pragma_storage_info('NAME')",
 	"SELECT * FROM duckdb_tables() WHERE table_name = 'LAST'", "SELECT * FROM information_schema.tables", "SELECT * FROM pg_catalog.pg_class", "FROM sqlite_master",
 	"SELECT 1 FROM orders ORDER BY LAST", "SELECT n FROM orders GROUP BY LAST", "SELECT n FROM orders WHERE LAST", "SELECT n FROM orders LIMIT LAST", "SELECT n FROM orders LIMIT (SELECT count(*) FROM NAME)",
