@@ -42,6 +42,7 @@ type Event struct {
 	QueryID   string
 	Remote    string // address
 	Elapsed   time.Duration
+	Stranger  bool // nobody is known who should be: such lines are bounded
 }
 
 // Log is a log of events. It may be used by many at once.
@@ -143,7 +144,7 @@ func (l *Log) Ready() error {
 func (l *Log) Write(e Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if e.Principal == "" && !l.limit.Allow() {
+	if e.Stranger && !l.limit.Allow() {
 		l.mu.left++
 		return
 	}

@@ -48,8 +48,9 @@ func isRequestID(s string) bool {
 // the call the lake as he may see it. leave is called at the call's end.
 func (a *api) enter(c *call, needs need) (leave func(), err error) {
 	leave = func() {}
-	c.door, c.needs = a.door, needs
+	c.needs = needs
 	if a.access == nil || needs.open {
+		c.door = a.door
 		return leave, a.auditable(needs)
 	}
 	who, err := a.principal(c)
@@ -145,6 +146,8 @@ func (a *api) writeDown(r *http.Request, x *exchange, status int, sent int64, el
 	}
 	if x.who != nil {
 		e.Principal = x.who.ID
+	} else {
+		e.Stranger = a.access != nil || !x.needs.changes
 	}
 	if code != "" {
 		e.Outcome = string(code)

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -223,6 +224,24 @@ func TestProblemKeepsStepsApart(t *testing.T) {
 		p := c.problem(test.err)
 		if p.Code != test.code || p.Step != test.step || p.Detail != test.detail || p.Hint != test.hint {
 			t.Errorf("%v: %+v", test.err, p)
+		}
+	}
+}
+
+// Handlers have the lake as whoever calls may see it; the whole lake only the one who
+// makes that.
+func TestHandlersGoThroughTheGuard(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil || len(files) < 10 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if file != "admit.go" && !strings.HasSuffix(file, "_test.go") && bytes.Contains(text, []byte("a.door")) {
+			t.Errorf("%s has the whole lake", file)
 		}
 	}
 }
