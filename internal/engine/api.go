@@ -316,7 +316,9 @@ type CacheResults struct {
 // Door is everything an adapter can ask of an opened lake. *Engine is the one
 // implementation; adapters name the interface so that it stays the only door.
 type Door interface {
-	List(ctx context.Context) ([]Description, error)
+	// List describes the datasets that there are for the caller; a nil set is all. The
+	// others are not looked at.
+	List(ctx context.Context, visible *lake.NameSet) ([]Description, error)
 	Describe(ctx context.Context, name lake.Name) (Description, error)
 	Create(ctx context.Context, r CreateRequest) (Description, error)
 	Rename(ctx context.Context, name, to lake.Name, idem Idempotency) (Description, error)

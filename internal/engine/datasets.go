@@ -17,10 +17,13 @@ import (
 	"tarn/internal/rows"
 )
 
-// List describes all datasets, by name.
-func (e *Engine) List(ctx context.Context) ([]Description, error) {
+// List describes the datasets of a set, by name; nil is all.
+func (e *Engine) List(ctx context.Context, visible *lake.NameSet) ([]Description, error) {
 	out := []Description{}
 	for _, m := range e.members() {
+		if !visible.Has(m.ds.State().Name) {
+			continue
+		}
 		d, err := e.describe(ctx, m)
 		switch {
 		case lake.CodeOf(err) == lake.CodeDatasetNotFound: // dropped meanwhile

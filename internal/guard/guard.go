@@ -83,8 +83,9 @@ func (d *Door) own(idem engine.Idempotency) engine.Idempotency {
 }
 
 // List implements engine.Door.
-func (d *Door) List(ctx context.Context) ([]engine.Description, error) {
-	all, err := d.door.List(ctx)
+func (d *Door) List(ctx context.Context, _ *lake.NameSet) ([]engine.Description, error) {
+	all, err := d.door.List(ctx, d.who.Visible())
+	// One may have got another name meanwhile.
 	return slices.DeleteFunc(all, func(one engine.Description) bool { return !d.sees(one.Dataset) }), err
 }
 

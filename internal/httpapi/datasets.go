@@ -35,7 +35,7 @@ type deltasAnswer struct {
 }
 
 func (a *api) listDatasets(c *call) error {
-	list, err := c.door.List(c.r.Context())
+	list, err := c.door.List(c.r.Context(), nil)
 	if err != nil {
 		return err
 	}

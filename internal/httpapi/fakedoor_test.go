@@ -81,7 +81,7 @@ func description(name lake.Name) engine.Description {
 	}
 }
 
-func (d *door) List(context.Context) ([]engine.Description, error) {
+func (d *door) List(context.Context, *lake.NameSet) ([]engine.Description, error) {
 	d.logf("list")
 	return []engine.Description{description(lake.Name{Namespace: "main", Dataset: "ts"})}, nil
 }
