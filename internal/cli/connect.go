@@ -79,7 +79,11 @@ func (f *clientFlags) atServer(url string, work func(lakeDoor) error) error {
 		return err
 	}
 	defer c.Close()
-	return work(lakeDoor{c, url})
+	err = work(lakeDoor{c, url})
+	if lake.CodeOf(err) == lake.CodeUnauthorized {
+		return lake.Errorf(lake.CodeUnauthorized, "%w", err).WithHint("say who you are by TARN_TOKEN or --token-file")
+	}
+	return err
 }
 
 // datasetName is [namespace.]name on the command line.

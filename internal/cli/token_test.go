@@ -128,7 +128,7 @@ func TestAServerWithTokensAndTLS(t *testing.T) {
 		t.Errorf("%+v", out)
 	}
 	for what, out := range map[string]outcome{
-		"unauthorized":      as("", "datasets", "--server", url),
+		"TARN_TOKEN":        as("", "datasets", "--server", url),
 		"(unauthorized)":    as("tarn_wrong", "datasets", "--server", url),
 		"access_denied":     as(view, "drop", "trips", "--server", url),
 		"dataset_not_found": as(view, "datasets", "vault", "--server", url),
