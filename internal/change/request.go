@@ -52,7 +52,7 @@ func (t *turn) take() bool { return t.taken.CompareAndSwap(false, true) }
 // again is the answer to a request whose key is known with an outcome.
 func (r Request) again(o dataset.Outcome) (Acknowledged, error) {
 	if o.Hash != r.Hash {
-		return Acknowledged{}, lake.Errorf(lake.CodeIdempotencyReused, "Idempotency-Key %q came with another request before", r.Key).
+		return Acknowledged{}, lake.Errorf(lake.CodeIdempotencyReused, "Idempotency-Key %q came with another request before", lake.ClientKey(r.Key)).
 			WithHint("use a new key for a new request")
 	}
 	return Acknowledged{Rows: o.Rows, ReadPoint: o.ReadPoint, ETag: o.ETag}, nil

@@ -17,6 +17,8 @@ import (
 type clientFlags struct {
 	Server string `group:"where" setting:"" placeholder:"URL" help:"Talk to this server instead of a lake on this machine."`
 
+	serverFlags `embed:""`
+
 	lakeFlags `embed:"" set:"logLevel=warn"`
 }
 
@@ -39,14 +41,14 @@ const (
 // its lock; the folder itself, opened here. The work sees no difference.
 func (f *clientFlags) withLake(ctx context.Context, p *Program, must lakeMust, work func(lakeDoor) error) error {
 	if f.Server != "" {
-		return atServer(f.Server, work)
+		return f.atServer(f.Server, work)
 	}
 	holder, held, err := store.ReadHolder(f.Data)
 	switch {
 	case err != nil:
 		return lake.Step("look who has the lake "+f.Data, err)
 	case held && holder.URL != "":
-		return atServer(holder.URL, work)
+		return f.atServer(holder.URL, work)
 	case must == lakeExists:
 		if err := f.exists(); err != nil {
 			return err
@@ -67,13 +69,21 @@ func (f *clientFlags) withLake(ctx context.Context, p *Program, must lakeMust, w
 	return errors.Join(err, opened.Close(closing))
 }
 
-func atServer(url string, work func(lakeDoor) error) error {
-	c, err := client.New(url, nil)
+func (f *clientFlags) atServer(url string, work func(lakeDoor) error) error {
+	rt, err := f.transport()
+	if err != nil {
+		return err
+	}
+	c, err := client.New(url, rt)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	return work(lakeDoor{c, url})
+	err = work(lakeDoor{c, url})
+	if lake.CodeOf(err) == lake.CodeUnauthorized {
+		return lake.Errorf(lake.CodeUnauthorized, "%w", err).WithHint("say who you are by TARN_TOKEN or --token-file")
+	}
+	return err
 }
 
 // datasetName is [namespace.]name on the command line.

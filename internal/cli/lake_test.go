@@ -168,13 +168,13 @@ func TestCommandsOpenALakeThemselves(t *testing.T) {
 }
 
 // served starts a server inside this process and gives its URL and what ends it.
-func served(t *testing.T, lake string) (url string, end func()) {
+func served(t *testing.T, lake string, args ...string) (url string, end func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var stdout, stderr buffer
 	code := make(chan int, 1)
 	go func() {
-		code <- program(nil, "", &stdout, &stderr, "serve", "--data", lake, "--listen", "127.0.0.1:0").Run(ctx)
+		code <- program(nil, "", &stdout, &stderr, append([]string{"serve", "--data", lake, "--listen", "127.0.0.1:0"}, args...)...).Run(ctx)
 	}()
 	for {
 		if line, _, found := strings.Cut(stdout.String(), "\n"); found {

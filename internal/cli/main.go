@@ -38,9 +38,25 @@ func Main(version string) int {
 	p := &Program{
 		Args:  os.Args[1:],
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-		Env: os.LookupEnv, Self: []string{self}, Memory: MachineMemory(), Version: version,
+		Env: takeToken(), Self: []string{self}, Memory: MachineMemory(), Version: version,
 	}
 	return p.Run(ctx)
+}
+
+// takeToken takes the token out of this process's environment, so that the processes
+// it starts do not have it, and gives what looks settings up.
+func takeToken() func(name string) (string, bool) {
+	const name = "TARN_TOKEN"
+	token, has := os.LookupEnv(name)
+	if has {
+		_ = os.Unsetenv(name) // it cannot fail for a name that was found
+	}
+	return func(asked string) (string, bool) {
+		if asked == name {
+			return token, has
+		}
+		return os.LookupEnv(asked)
+	}
 }
 
 // startedByTarn says whether this is a worker process, which ends when its

@@ -44,6 +44,7 @@ type commands struct {
 	Cache   cacheCommand   `cmd:"" group:"lake" help:"Datasets in memory: stats, pin, unpin, evict."`
 	Compact compactCommand `cmd:"" group:"lake" help:"Fold pending changes into the base."`
 	Verify  verifyCommand  `cmd:"" group:"lake" help:"Read everything durable and say what is wrong."`
+	Token   tokenCommand   `cmd:"" group:"lake" help:"Tokens that a server asks for: new, list, revoke."`
 
 	Demo    demoCommand    `cmd:"" group:"more" help:"A guided tour on 2,467,000 rows that it makes itself."`
 	Bench   benchCommand   `cmd:"" group:"more" help:"Measure tarn beside plain DuckDB on this machine."`

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,9 +18,16 @@ import (
 )
 
 type serveCommand struct {
-	Listen   string        `setting:"" default:"127.0.0.1:7070" placeholder:"HOST:PORT" help:"Address to serve; port 0 takes a free one."`
-	Insecure bool          `setting:"" help:"Serve an address that other machines reach, with no authentication."`
-	Grace    time.Duration `setting:"" default:"30s" placeholder:"TIME" help:"How long requests may go on after SIGTERM."`
+	Listen   string `setting:"" default:"127.0.0.1:7070" placeholder:"HOST:PORT" help:"Address to serve; port 0 takes a free one."`
+	Insecure bool   `setting:"" help:"Serve an address that other machines reach, with no authentication."`
+
+	AuthFile    string `setting:"" placeholder:"FILE" help:"Ask for the tokens in this file, which tarn token makes; without it nobody is asked who he is."`
+	TLSCert     string `name:"tls-cert" setting:"" placeholder:"FILE" help:"Serve HTTPS with this certificate, in PEM; read again when it changes."`
+	TLSKey      string `name:"tls-key" setting:"" placeholder:"FILE" help:"The certificate's key, in PEM."`
+	TLSClientCA string `name:"tls-client-ca" setting:"" placeholder:"FILE" help:"Take only clients with a certificate of these authorities, in PEM, besides their token."`
+	AuditLog    string `setting:"" placeholder:"FILE" help:"Write changes and refusals here, a JSON line each; - is stderr."`
+
+	Grace time.Duration `setting:"" default:"30s" placeholder:"TIME" help:"How long requests may go on after SIGTERM."`
 
 	lakeFlags `embed:"" set:"logLevel=info"`
 }
@@ -32,7 +38,8 @@ func (*serveCommand) Help() string {
 Examples:
 
   tarn serve
-  tarn serve --data /srv/lake --listen 127.0.0.1:8080 --query-memory-bytes 8GB`
+  tarn serve --data /srv/lake --listen 127.0.0.1:8080 --query-memory-bytes 8GB
+  tarn serve --listen 0.0.0.0:7070 --auth-file tokens.yaml --tls-cert cert.pem --tls-key key.pem`
 }
 
 // Limits on a connection before a handler has it. Bodies and answers have
@@ -48,24 +55,32 @@ func (c *serveCommand) Run(ctx context.Context, p *Program) error {
 		return err
 	}
 	log := logger(p.Stderr, c.LogLevel)
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	protect, err := c.protect(ctx, p, log, registry)
+	if err != nil {
+		return err
+	}
+	defer protect.close()
 	listener, err := net.Listen("tcp", c.Listen)
 	if err != nil {
 		return lake.Errorf(lake.CodeUnavailable, "listen on %s: %w", c.Listen, err).
 			WithHint("another program may have the port; choose one with --listen")
 	}
 	defer listener.Close()
-	url := "http://" + reachable(listener.Addr())
+	url := protect.scheme() + reachable(listener.Addr())
 
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	o := c.options(p, log)
 	o.URL, o.Registry = url, registry
 	opened, err := engine.Open(ctx, o)
 	if err != nil {
 		return err
 	}
-	handler := httpapi.New(opened, httpapi.Options{Version: p.Version, Log: log, Registry: registry, LocalOnly: !c.Insecure})
-	err = c.serve(ctx, p, listener, handler, opened, url, log)
+	handler := httpapi.New(opened, httpapi.Options{
+		Version: p.Version, Log: log, Registry: registry, LocalOnly: !c.Insecure && protect.tokens == nil,
+		Access: protect.tokens, Audit: protect.audit,
+	})
+	err = c.serve(ctx, p, protect.listener(listener), handler, opened, url, log)
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closePatience)
 	defer cancel()
 	return errors.Join(err, opened.Close(closing))
@@ -103,21 +118,19 @@ func (c *serveCommand) serve(ctx context.Context, p *Program, listener net.Liste
 	return nil
 }
 
-// checkAddress refuses an address that others reach, as there is no
-// authentication yet.
+// checkAddress refuses an address that others reach where nobody is asked who he is.
 func (c *serveCommand) checkAddress() error {
-	host, _, err := net.SplitHostPort(c.Listen)
-	if err != nil {
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
 		return usagef("--listen %s: %w", c.Listen, err).withHint("write it like 127.0.0.1:7070")
 	}
-	if c.Insecure || host == "localhost" {
+	switch {
+	case c.Insecure && c.AuthFile != "":
+		return usagef("--insecure and --auth-file exclude each other").withHint("leave --insecure out: tokens are asked for at any address")
+	case c.Insecure || c.AuthFile != "" || isLoopback(c.Listen):
 		return nil
 	}
-	if ip, err := netip.ParseAddr(host); err == nil && ip.IsLoopback() {
-		return nil
-	}
-	return usagef("--listen %s can be reached from other machines, and there is no authentication", c.Listen).
-		withHint("listen on 127.0.0.1 behind a proxy that authenticates, or say --insecure")
+	return usagef("--listen %s can be reached from other machines, and nobody would be asked who he is", c.Listen).
+		withHint("make tokens with tarn token new and name their file with --auth-file, or listen on 127.0.0.1 behind a proxy that authenticates, or say --insecure")
 }
 
 // reachable is the address as a client on this machine would call it.

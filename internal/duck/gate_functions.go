@@ -172,6 +172,8 @@ truncate_duckdb_logs which_secret`)
 
 // sessionColumns are names that DuckDB takes for a function of the session where
 // no column has them.
+// `user` is one too and is let through: datasets have columns of that name, and where
+// none has it the value is the same for everybody.
 var sessionColumns = wordSet(`
 current_catalog current_role current_schema current_user session_user`)
 

@@ -93,7 +93,7 @@ func TestGateHostile(t *testing.T) {
 			}
 		}
 	}
-	if n < 160 {
+	if n < 700 {
 		t.Errorf("only %d statements", n)
 	}
 }

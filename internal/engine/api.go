@@ -42,6 +42,9 @@ type Description struct {
 type Idempotency struct {
 	Key   string
 	Scope string
+	// Owner keeps apart the keys of those who are asked who they are: each has keys of
+	// his own.
+	Owner string
 }
 
 // CreateRequest makes an empty dataset.
@@ -211,6 +214,10 @@ type QueryRequest struct {
 	Format  rows.OutFormat
 	Fresh   bool   // not the answer of before, though it were right
 	ID      string // of /queries/{id}, unique; "": one is made
+	Owner   string // of the query, "" where nobody is asked who he is
+	// Visible are the datasets that there are for the query; nil: all. Others are as if
+	// they did not exist.
+	Visible *lake.NameSet
 }
 
 // GetRequest asks for the rows of keys; Body holds the key columns.
@@ -220,6 +227,7 @@ type GetRequest struct {
 	Body    io.Reader
 	Out     rows.OutFormat
 	ID      string // of /queries/{id}, unique; "": one is made
+	Owner   string // of the query, "" where nobody is asked who he is
 }
 
 // Answer is a streaming result. Close it always; closing before the end cancels.
@@ -240,6 +248,7 @@ type QueryInfo struct {
 	SQL     string    `json:"sql"`
 	State   string    `json:"state"` // queued, running
 	Started time.Time `json:"started"`
+	Owner   string    `json:"owner,omitempty" doc:"the token that asked, where the server has tokens"`
 }
 
 // DeltaInfo is one delta that is still kept.
@@ -307,7 +316,9 @@ type CacheResults struct {
 // Door is everything an adapter can ask of an opened lake. *Engine is the one
 // implementation; adapters name the interface so that it stays the only door.
 type Door interface {
-	List(ctx context.Context) ([]Description, error)
+	// List describes the datasets that there are for the caller; a nil set is all. The
+	// others are not looked at.
+	List(ctx context.Context, visible *lake.NameSet) ([]Description, error)
 	Describe(ctx context.Context, name lake.Name) (Description, error)
 	Create(ctx context.Context, r CreateRequest) (Description, error)
 	Rename(ctx context.Context, name, to lake.Name, idem Idempotency) (Description, error)

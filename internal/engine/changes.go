@@ -35,7 +35,7 @@ func (e *Engine) Change(ctx context.Context, r ChangeRequest) (ChangeResult, err
 	}
 	defer b.Remove()
 	q := change.Request{
-		Name: r.Dataset, UUID: s.UUID, SchemaID: s.Schema.ID, Bytes: b.bytes, IfMatch: r.IfMatch, Key: r.Idempotency.Key,
+		Name: r.Dataset, UUID: s.UUID, SchemaID: s.Schema.ID, Bytes: b.bytes, IfMatch: r.IfMatch, Key: r.Idempotency.stored(),
 	}
 	if q.Key != "" {
 		q.Hash = requestHash(r.Idempotency, b.hash)

@@ -18,10 +18,13 @@ import (
 	"tarn/internal/rows"
 )
 
-// List describes all datasets, by name.
-func (e *Engine) List(ctx context.Context) ([]Description, error) {
+// List describes the datasets of a set, by name; nil is all.
+func (e *Engine) List(ctx context.Context, visible *lake.NameSet) ([]Description, error) {
 	out := []Description{}
 	for _, m := range e.members() {
+		if !visible.Has(m.ds.State().Name) {
+			continue
+		}
 		d, err := e.describe(ctx, m)
 		switch {
 		case lake.CodeOf(err) == lake.CodeDatasetNotFound: // dropped meanwhile
@@ -50,6 +53,7 @@ func (e *Engine) Describe(ctx context.Context, name lake.Name) (Description, err
 // query. Its read point is that of the count.
 func (e *Engine) describe(ctx context.Context, m *member) (Description, error) {
 	s := m.ds.State()
+	asked := s.Name
 	d := describeState(s)
 	if d.PendingDeltas == 0 {
 		return d, nil
@@ -69,7 +73,7 @@ func (e *Engine) describe(ctx context.Context, m *member) (Description, error) {
 	d.Rows, d.ETag = n, e.etagAt(m, head)
 	for _, at := range head.ReadPoints {
 		if at.TableUUID != s.UUID || s.Dropped {
-			return d, lake.Errorf(lake.CodeDatasetNotFound, "dataset %s was dropped or renamed meanwhile", s.Name)
+			return d, lake.Errorf(lake.CodeDatasetNotFound, "dataset %s was dropped or renamed meanwhile", asked)
 		}
 		d.ReadPoint = at
 	}

@@ -101,7 +101,7 @@ func TestI6NoFileInUseIsDeleted(t *testing.T) {
 // nothingUnreachable says that without retention only the present is there.
 func (o *opened) nothingUnreachable(dir string) {
 	o.t.Helper()
-	all, err := o.List(context.Background())
+	all, err := o.List(context.Background(), nil)
 	if err != nil {
 		o.t.Fatal(err)
 	}

@@ -152,7 +152,7 @@ func historySteps(people, log lake.Schema) []step {
 
 // content is every row of every dataset as one text, and the counts of describe.
 func (o *opened) content() (string, error) {
-	all, err := o.List(context.Background())
+	all, err := o.List(context.Background(), nil)
 	if err != nil {
 		return "", err
 	}

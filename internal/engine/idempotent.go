@@ -24,11 +24,12 @@ func (e *Engine) begin(ctx context.Context, idem Idempotency, body string, answe
 	if idem.Key == "" {
 		return replayed{leave: func() {}}, false, nil
 	}
-	r = replayed{key: idem.Key, hash: requestHash(idem, body)}
-	if r.leave, err = e.idem.Enter(ctx, idem.Key); err != nil {
+	key := idem.stored()
+	r = replayed{key: key, hash: requestHash(idem, body)}
+	if r.leave, err = e.idem.Enter(ctx, key); err != nil {
 		return r, false, err
 	}
-	entry := e.shop.Catalog.Current().FindRequest(idem.Key)
+	entry := e.shop.Catalog.Current().FindRequest(key)
 	switch {
 	case entry == nil:
 		return r, false, nil
@@ -65,6 +66,15 @@ func (e *Engine) remember(next *format.Version, r replayed, status int, answer a
 		raw, _ = json.Marshal(answer) // of our own types, which have no unmarshallable values
 	}
 	next.Requests = append(next.Requests, format.RequestEntry{Key: r.key, Hash: r.hash, Time: time.Now().UTC(), Status: status, Answer: raw})
+}
+
+// stored is the key as it is remembered: behind its owner, where it has one. What
+// parts them is no character of a key that a client can send.
+func (i Idempotency) stored() string {
+	if i.Key == "" || i.Owner == "" {
+		return i.Key
+	}
+	return lake.OwnedKey(i.Owner, i.Key)
 }
 
 // requestHash is over method, path, query and content type (idem.Scope) and the

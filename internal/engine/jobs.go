@@ -112,10 +112,15 @@ func (e *Engine) Job(id string) (*Job, error) {
 	defer e.jobs.mu.Unlock()
 	j := e.jobs.mu.byID[id]
 	if j == nil {
-		return nil, lake.Errorf(lake.CodeJobNotFound, "there is no job %q", id).
-			WithHint("jobs are kept for job_retention after their end, and not over a restart")
+		return nil, NoJob(id)
 	}
 	return j, nil
+}
+
+// NoJob is the error for an id that no job has.
+func NoJob(id string) error {
+	return lake.Errorf(lake.CodeJobNotFound, "there is no job %q", id).
+		WithHint("jobs are kept for job_retention after their end, and not over a restart")
 }
 
 // CancelJob ends a job; one that has ended stays as it is.

@@ -65,10 +65,15 @@ func (e *Engine) member(name lake.Name) (*member, error) {
 	m := e.mu.byName[name.Key()]
 	e.mu.RUnlock()
 	if m == nil {
-		return nil, lake.Errorf(lake.CodeDatasetNotFound, "there is no dataset %s", name).
-			WithHint("see GET /datasets, or `tarn datasets`, for what there is")
+		return nil, NoDataset(name)
 	}
 	return m, nil
+}
+
+// NoDataset is the error for a name that no dataset has.
+func NoDataset(name lake.Name) error {
+	return lake.Errorf(lake.CodeDatasetNotFound, "there is no dataset %s", name).
+		WithHint("see GET /datasets, or `tarn datasets`, for what there is")
 }
 
 // members gives all datasets, by name.

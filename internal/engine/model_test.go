@@ -439,7 +439,7 @@ func (h *history) check(*rapid.T) {
 			h.fatal("%s is pinned: %v, and must be: %v", n, !m.pinned, m.pinned)
 		}
 	}
-	all, err := h.o.List(context.Background())
+	all, err := h.o.List(context.Background(), nil)
 	h.ok(err)
 	if len(all) != len(h.all) {
 		h.fatal("%d datasets listed of %d", len(all), len(h.all))

@@ -21,7 +21,7 @@ func (e *Engine) Query(ctx context.Context, r QueryRequest) (*Answer, error) {
 	if !e.results.Enabled() {
 		return e.answer(ctx, r)
 	}
-	q := results.NewQuestion(r.SQL, r.Params, r.Format)
+	q := results.NewQuestion(r.SQL, r.Params, r.Format, r.Visible)
 	if !r.Fresh {
 		if a := e.again(q, r); a != nil {
 			return a, nil
@@ -35,7 +35,7 @@ func (e *Engine) Query(ctx context.Context, r QueryRequest) (*Answer, error) {
 }
 
 func (e *Engine) answer(ctx context.Context, r QueryRequest) (*Answer, error) {
-	a, err := e.run(ctx, worker.QueryRequest{ID: r.ID, SQL: r.SQL, Params: r.Params, Format: r.Format}, r.Timeout)
+	a, err := e.run(ctx, worker.QueryRequest{ID: r.ID, SQL: r.SQL, Params: r.Params, Format: r.Format, Visible: r.Visible, Owner: r.Owner}, r.Timeout)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +111,7 @@ func (e *Engine) Get(ctx context.Context, r GetRequest) (*Answer, error) {
 		return nil, lake.Step("get from "+r.Dataset.String(), err)
 	}
 	defer b.Remove()
-	return e.get(ctx, m, r.ID, r.Format, b.small, r.Out)
+	return e.get(ctx, m, r.ID, r.Owner, r.Format, b.small, r.Out)
 }
 
 func (e *Engine) keyed(name lake.Name) (*member, error) {
@@ -122,9 +122,9 @@ func (e *Engine) keyed(name lake.Name) (*member, error) {
 	return m, err
 }
 
-func (e *Engine) get(ctx context.Context, m *member, id string, in rows.Format, body []byte, out rows.OutFormat) (*Answer, error) {
+func (e *Engine) get(ctx context.Context, m *member, id, owner string, in rows.Format, body []byte, out rows.OutFormat) (*Answer, error) {
 	s := m.ds.State()
-	a, err := e.run(ctx, worker.QueryRequest{ID: id, Format: out, Get: &worker.Get{TableUUID: s.UUID, Format: in, Keys: body}}, 0)
+	a, err := e.run(ctx, worker.QueryRequest{ID: id, Owner: owner, Format: out, Get: &worker.Get{TableUUID: s.UUID, Format: in, Keys: body}}, 0)
 	if err != nil {
 		return nil, lake.Step("get from "+s.Name.String(), err)
 	}
@@ -181,6 +181,9 @@ func (e *Engine) Queries() []QueryInfo {
 	return out
 }
 
+// NoQuery is the error for an id that no running query has.
+func NoQuery(id string) error { return query.NotFound(id) }
+
 // CancelQuery ends a query.
 func (e *Engine) CancelQuery(id string) (QueryInfo, error) {
 	q, err := e.queries.Cancel(id)
@@ -192,5 +195,5 @@ func queryInfo(q query.Running) QueryInfo {
 	if q.Queued {
 		state = "queued"
 	}
-	return QueryInfo{ID: q.ID, SQL: q.SQL, State: state, Started: q.Started.UTC()}
+	return QueryInfo{ID: q.ID, SQL: q.SQL, State: state, Started: q.Started.UTC(), Owner: q.Owner}
 }

@@ -87,7 +87,7 @@ func (e *Engine) keepRow(m *member, fetch *results.Fetch, row []byte, err error)
 
 // fetchRow reads a row, empty where there is none.
 func (e *Engine) fetchRow(ctx context.Context, m *member, body []byte) ([]byte, string, error) {
-	a, err := e.get(ctx, m, "", rows.CSV, body, rows.OutNDJSON)
+	a, err := e.get(ctx, m, "", "", rows.CSV, body, rows.OutNDJSON)
 	if err != nil {
 		return nil, "", err
 	}

@@ -73,15 +73,19 @@ func readBatches(ctx context.Context, key string, r parquet.ReaderAtSeeker, prop
 	if h.Rows == 0 {
 		return nil
 	}
-	pf, err := file.NewParquetReader(r, file.WithMetadata(meta), file.WithReadProps(props))
-	if err != nil {
-		return damaged(key, "%w", err)
-	}
-	ar, err := pqarrow.NewFileReader(pf, pqarrow.ArrowReadProperties{BatchSize: batchRows}, memory.DefaultAllocator)
-	if err != nil {
-		return damaged(key, "%w", err)
-	}
-	rr, err := ar.GetRecordReader(ctx, nil, nil)
+	var rr pqarrow.RecordReader
+	err := caught(func() error {
+		pf, err := file.NewParquetReader(r, file.WithMetadata(meta), file.WithReadProps(props))
+		if err != nil {
+			return err
+		}
+		ar, err := pqarrow.NewFileReader(pf, pqarrow.ArrowReadProperties{BatchSize: batchRows}, memory.DefaultAllocator)
+		if err != nil {
+			return err
+		}
+		rr, err = ar.GetRecordReader(ctx, nil, nil)
+		return err
+	})
 	if err != nil {
 		return damaged(key, "%w", err)
 	}
@@ -95,7 +99,11 @@ func readBatches(ctx context.Context, key string, r parquet.ReaderAtSeeker, prop
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		rec, err := rr.Read()
+		var rec arrow.RecordBatch
+		err := caught(func() (err error) {
+			rec, err = rr.Read()
+			return err
+		})
 		if errors.Is(err, io.EOF) {
 			break
 		}
@@ -117,6 +125,16 @@ func readBatches(ctx context.Context, key string, r parquet.ReaderAtSeeker, prop
 		return damaged(key, "%d rows where the header says %d", rows, h.Rows)
 	}
 	return nil
+}
+
+// caught calls the Parquet library, which panics on some files that it did not write.
+func caught(call func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the Parquet library fails on it: %v", p)
+		}
+	}()
+	return call()
 }
 
 // fitter turns a file's batches into Changes of a schema.

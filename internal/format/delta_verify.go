@@ -100,7 +100,11 @@ func readAt(r io.ReaderAt, b []byte, off int64) error {
 }
 
 func parseFooter(key string, footer []byte) (DeltaHeader, *metadata.FileMetaData, error) {
-	meta, err := metadata.NewFileMetaData(footer, nil)
+	var meta *metadata.FileMetaData
+	err := caught(func() (err error) {
+		meta, err = metadata.NewFileMetaData(footer, nil)
+		return err
+	})
 	if err != nil {
 		return DeltaHeader{}, nil, damaged(key, "footer: %w", err)
 	}

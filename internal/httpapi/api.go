@@ -14,6 +14,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"tarn/internal/access"
+	"tarn/internal/audit"
 	"tarn/internal/engine"
 	"tarn/internal/lake"
 )
@@ -25,8 +27,13 @@ type Options struct {
 	Registry *prometheus.Registry // what /metrics shows; nil: only HTTP's own
 	// UploadIdle ends a request whose body stands still for so long; 0 is a
 	// minute.
-	UploadIdle time.Duration
-	NewQueryID func() string // nil: random UUIDs
+	UploadIdle   time.Duration
+	NewQueryID   func() string // nil: random UUIDs
+	NewRequestID func() string // likewise
+	// Access says who may do what; nil: nobody is asked who he is, and everybody may do
+	// everything.
+	Access *access.Keeper
+	Audit  *audit.Log // of changes and refusals; nil: none
 	// LocalOnly is for a server that only this machine reaches and that asks nobody
 	// who he is: a request must call it by an address or as localhost. A web page that
 	// has a name of its own resolve to this machine cannot.
@@ -35,20 +42,23 @@ type Options struct {
 
 // api is the handler. Nothing in it changes after New.
 type api struct {
-	door       engine.Door
-	log        *slog.Logger
-	version    string
-	uploadIdle time.Duration
-	newQueryID func() string
-	localOnly  bool
-	codes      codes
-	metrics    *metrics
-	scrape     http.Handler
-	origin     *http.CrossOriginProtection
-	mux        *http.ServeMux
-	openapi    []byte
-	docs       []byte
-	buffers    sync.Pool // *[]byte of streamBufferBytes
+	door         engine.Door
+	log          *slog.Logger
+	version      string
+	uploadIdle   time.Duration
+	newQueryID   func() string
+	newRequestID func() string
+	access       *access.Keeper
+	audit        *audit.Log
+	localOnly    bool
+	codes        codes
+	metrics      *metrics
+	scrape       http.Handler
+	origin       *http.CrossOriginProtection
+	mux          *http.ServeMux
+	openapi      []byte
+	docs         []byte
+	buffers      sync.Pool // *[]byte of streamBufferBytes
 }
 
 // New gives the handler of a lake's HTTP.
@@ -65,11 +75,18 @@ func New(door engine.Door, o Options) http.Handler {
 	if o.NewQueryID == nil {
 		o.NewQueryID = uuid.NewString
 	}
+	if o.NewRequestID == nil {
+		o.NewRequestID = uuid.NewString
+	}
 	a := &api{
-		door: door, log: o.Log, version: o.Version, uploadIdle: o.UploadIdle, newQueryID: o.NewQueryID, localOnly: o.LocalOnly,
+		door: door, log: o.Log, version: o.Version, uploadIdle: o.UploadIdle, newQueryID: o.NewQueryID, newRequestID: o.NewRequestID,
+		access: o.Access, audit: o.Audit, localOnly: o.LocalOnly,
 		codes: newCodes(), metrics: newMetrics(o.Registry), mux: http.NewServeMux(),
 		scrape: promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{}),
 		origin: http.NewCrossOriginProtection(),
+	}
+	if a.access != nil {
+		registered(o.Registry, newAccessMetrics(a.access))
 	}
 	a.buffers.New = func() any { b := make([]byte, streamBufferBytes); return &b }
 	routes := a.routes()

@@ -20,13 +20,15 @@ type upload struct {
 	limit int64  // 0: none
 	name  string // the setting that is the limit, "" for a fixed one
 	read  int64
+	total *int64 // of the exchange
 }
 
 // upload gives the request's body. One that says it is over the limit (named by
 // its setting) is refused before a byte is read, so that a client that waits
 // for 100-continue sends nothing.
 func (a *api) upload(c *call, limit int64, setting string) (*upload, error) {
-	u := &upload{body: c.r.Body, conn: http.NewResponseController(c.w), idle: a.uploadIdle, limit: limit, name: setting}
+	limit, setting = c.bodyLimit(limit, setting)
+	u := &upload{body: c.r.Body, conn: http.NewResponseController(c.w), idle: a.uploadIdle, limit: limit, name: setting, total: &c.received}
 	if limit > 0 && c.r.ContentLength > limit {
 		return nil, u.tooLarge()
 	}
@@ -48,6 +50,7 @@ func (u *upload) Read(p []byte) (int, error) {
 	// A connection that knows no deadlines (a test's recorder) never stands still.
 	_ = u.conn.SetReadDeadline(time.Now().Add(u.idle))
 	n, err := u.body.Read(p)
+	*u.total += int64(n)
 	if u.read += int64(n); u.limit > 0 && u.read > u.limit {
 		err = u.tooLarge()
 	}

@@ -5,6 +5,7 @@ import (
 
 	"tarn/internal/engine"
 	"tarn/internal/lake"
+	"tarn/internal/rows"
 )
 
 // cacheBody names the dataset of a pin or unpin.
@@ -33,27 +34,27 @@ func (a *api) cacheRoutes() []*route {
 			lake.CodeWorkerDied, lake.CodeDeadline, lake.CodeCancelled)
 	}
 	return []*route{{
-		method: http.MethodPost, path: "/query/cache/pin", id: "cache-pin", tag: tagCache,
+		method: http.MethodPost, path: "/query/cache/pin", id: "cache-pin", tag: tagCache, needs: administers(),
 		summary: "Keep a dataset in memory", handle: a.cachePin,
 		doc:     "Answers when the dataset is loaded and the pin is durable. Datasets that are not pinned make room for it; a pin that does not fit beside the other pins is refused (507) and changes no pin.",
 		body:    jsonOf(cacheBody{}),
 		answers: entry("pinned"),
 		errors:  errors(lake.CodeCacheFull, lake.CodeDamaged),
 	}, {
-		method: http.MethodPost, path: "/query/cache/unpin", id: "cache-unpin", tag: tagCache,
+		method: http.MethodPost, path: "/query/cache/unpin", id: "cache-unpin", tag: tagCache, needs: administers(),
 		summary: "Let a dataset leave memory when others need its room", handle: a.cacheUnpin,
 		body:    jsonOf(cacheBody{}),
 		answers: entry("not pinned; still in memory where it was"),
 		errors:  errors(),
 	}, {
-		method: http.MethodPost, path: "/query/cache/evict", id: "cache-evict", tag: tagCache,
+		method: http.MethodPost, path: "/query/cache/evict", id: "cache-evict", tag: tagCache, needs: administers(),
 		summary: "Take a dataset out of memory", handle: a.cacheEvict,
 		doc:     "Unpins it too. With \"all\" every dataset that is not pinned, and the answer is {\"datasets\": […]}. The next use of a dataset may load it again.",
 		body:    jsonOf(evictBody{}),
-		answers: entry("out of memory; {\"datasets\": […]} for all"),
+		answers: []answer{{status: http.StatusOK, doc: "out of memory; {\"datasets\": […]} for all", content: []content{{media: rows.MediaJSON, typ: engine.CacheEntry{}, or: evictedAnswer{}}}}},
 		errors:  errors(),
 	}, {
-		method: http.MethodGet, path: "/query/cache/stats", id: "cache-stats", tag: tagCache,
+		method: http.MethodGet, path: "/query/cache/stats", id: "cache-stats", tag: tagCache, needs: reads(ofLists),
 		summary: "Show what is in memory", handle: a.cacheStats,
 		answers: []answer{{status: http.StatusOK, doc: "the budget and every dataset", content: jsonOf(engine.CacheStats{})}},
 		errors:  []lake.Code{lake.CodeNotReady, lake.CodeWorkerDied, lake.CodeDeadline},
@@ -74,7 +75,7 @@ func (a *api) readDataset(c *call) (lake.Name, error) {
 	if err := a.readJSON(c, &body); err != nil {
 		return lake.Name{}, err
 	}
-	return datasetField(body.Dataset)
+	return c.named(datasetField(body.Dataset))
 }
 
 func (a *api) cachePin(c *call) error {
@@ -82,7 +83,7 @@ func (a *api) cachePin(c *call) error {
 	if err != nil {
 		return err
 	}
-	entry, err := a.door.CachePin(c.r.Context(), name)
+	entry, err := c.door.CachePin(c.r.Context(), name)
 	if err != nil {
 		return err
 	}
@@ -94,7 +95,7 @@ func (a *api) cacheUnpin(c *call) error {
 	if err != nil {
 		return err
 	}
-	entry, err := a.door.CacheUnpin(c.r.Context(), name)
+	entry, err := c.door.CacheUnpin(c.r.Context(), name)
 	if err != nil {
 		return err
 	}
@@ -110,7 +111,7 @@ func (a *api) cacheEvict(c *call) error {
 	case body.All && body.Dataset != nil:
 		return lake.Errorf(lake.CodeInvalidRequest, `"all" and "dataset" exclude each other`)
 	case body.All:
-		entries, err := a.door.CacheEvictAll(c.r.Context(), body.Pinned)
+		entries, err := c.door.CacheEvictAll(c.r.Context(), body.Pinned)
 		if err != nil {
 			return err
 		}
@@ -120,11 +121,11 @@ func (a *api) cacheEvict(c *call) error {
 	case body.Dataset == nil:
 		return lake.Errorf(lake.CodeInvalidRequest, "it is not said what to evict").WithHint(`{"dataset": "trips"} or {"all": true}`)
 	}
-	name, err := datasetField(body.Dataset)
+	name, err := c.named(datasetField(body.Dataset))
 	if err != nil {
 		return err
 	}
-	entry, err := a.door.CacheEvict(c.r.Context(), name)
+	entry, err := c.door.CacheEvict(c.r.Context(), name)
 	if err != nil {
 		return err
 	}
@@ -132,7 +133,7 @@ func (a *api) cacheEvict(c *call) error {
 }
 
 func (a *api) cacheStats(c *call) error {
-	stats, err := a.door.CacheStats(c.r.Context())
+	stats, err := c.door.CacheStats(c.r.Context())
 	if err != nil {
 		return err
 	}

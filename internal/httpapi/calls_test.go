@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"bufio"
+	"bytes"
 	"flag"
 	"fmt"
 	"io"
@@ -57,7 +58,7 @@ func TestCalls(t *testing.T) {
 func play(t *testing.T, session string) string {
 	d := newDoor()
 	d.settings.MaxBodyBytes, d.settings.MaxSQLBytes, d.settings.MaxImportBytes = 1000, 1000, 1000
-	hc, end := client.InMemory(httpapi.New(d, httpapi.Options{Version: "1.2.3", NewQueryID: firstQuery}))
+	hc, end := client.InMemory(httpapi.New(d, httpapi.Options{Version: "1.2.3", NewQueryID: firstQuery, NewRequestID: firstRequest}))
 	defer end()
 	var out strings.Builder
 	for i, part := range strings.Split(session, "=== ") {
@@ -109,6 +110,7 @@ func send(t *testing.T, hc *http.Client, title, text string) string {
 	}
 	defer res.Body.Close()
 	got, err := io.ReadAll(res.Body)
+	got = bytes.Replace(got, []byte(`,"request_id":"`+firstRequest()+`"`), nil, 1)
 	var out strings.Builder
 	fmt.Fprintf(&out, "%d\n", res.StatusCode)
 	writeHeaders(&out, "", res.Header)
@@ -125,7 +127,7 @@ func send(t *testing.T, hc *http.Client, title, text string) string {
 func writeHeaders(out *strings.Builder, kind string, h http.Header) {
 	var names []string
 	for name := range h {
-		if name != "Date" && name != "Content-Length" {
+		if name != "Date" && name != "Content-Length" && name != "X-Request-Id" { // the last has a test of its own
 			names = append(names, name)
 		}
 	}
@@ -150,5 +152,7 @@ func firstDifference(want, got string) string {
 	}
 	return fmt.Sprintf("more than wanted: %s", strings.Join(g[len(w):], "\n"))
 }
+
+func firstRequest() string { return "r-1" }
 
 var _ engine.Door = (*door)(nil)

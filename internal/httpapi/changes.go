@@ -32,7 +32,7 @@ func (a *api) change(c *call, op engine.ChangeOp) error {
 		return lake.Errorf(lake.CodeUnsupportedMedia, "changes come as NDJSON alone").
 			WithHint(`send application/x-ndjson: a line {"op":"upsert","row":{…}} or {"op":"delete","key":{…}} each`)
 	}
-	body, err := a.upload(c, a.door.Settings().MaxBodyBytes, "max_body_bytes")
+	body, err := a.upload(c, c.door.Settings().MaxBodyBytes, "max_body_bytes")
 	if err != nil {
 		return err
 	}
@@ -40,13 +40,14 @@ func (a *api) change(c *call, op engine.ChangeOp) error {
 	if c.params["missing"] == "null" {
 		missing = rows.MissingNull
 	}
-	res, err := a.door.Change(c.lasting(), engine.ChangeRequest{
+	res, err := c.door.Change(c.lasting(), engine.ChangeRequest{
 		Dataset: name, Op: op, Format: format, Body: body, Missing: missing,
 		IfMatch: c.ifMatch(), Idempotency: idem,
 	})
 	if err != nil {
 		return err
 	}
+	c.rows = res.Rows
 	c.setETag(res.ETag)
 	return c.reply(http.StatusOK, res)
 }
@@ -68,11 +69,11 @@ func (a *api) getRows(c *call) error {
 	if err := c.canStream(); err != nil {
 		return err
 	}
-	body, err := a.upload(c, a.door.Settings().MaxBodyBytes, "max_body_bytes")
+	body, err := a.upload(c, c.door.Settings().MaxBodyBytes, "max_body_bytes")
 	if err != nil {
 		return err
 	}
-	ans, err := a.door.Get(c.r.Context(), engine.GetRequest{Dataset: name, Format: format, Body: body, Out: out, ID: c.queryID})
+	ans, err := c.door.Get(c.r.Context(), engine.GetRequest{Dataset: name, Format: format, Body: body, Out: out, ID: c.queryID})
 	if err != nil {
 		return err
 	}
@@ -86,7 +87,7 @@ func (a *api) getRow(c *call) error {
 	if err != nil {
 		return err
 	}
-	row, etag, err := a.door.Row(c.r.Context(), name, rowKey(c.path))
+	row, etag, err := c.door.Row(c.r.Context(), name, rowKey(c.path))
 	if err != nil {
 		return err
 	}

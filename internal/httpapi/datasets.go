@@ -35,7 +35,7 @@ type deltasAnswer struct {
 }
 
 func (a *api) listDatasets(c *call) error {
-	list, err := a.door.List(c.r.Context())
+	list, err := c.door.List(c.r.Context(), nil)
 	if err != nil {
 		return err
 	}
@@ -55,7 +55,7 @@ func (a *api) describeDataset(c *call) error {
 	if err != nil {
 		return err
 	}
-	d, err := a.door.Describe(c.r.Context(), name)
+	d, err := c.door.Describe(c.r.Context(), name)
 	if err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func (a *api) createDataset(c *call) error {
 	if err != nil {
 		return err
 	}
-	d, err := a.door.Create(c.lasting(), engine.CreateRequest{Dataset: name, Schema: schema, Idempotency: idem})
+	d, err := c.door.Create(c.lasting(), engine.CreateRequest{Dataset: name, Schema: schema, Idempotency: idem})
 	if err != nil {
 		return err
 	}
@@ -141,7 +141,7 @@ func (a *api) renameDataset(c *call) error {
 	if err != nil {
 		return lake.Step("field to", err)
 	}
-	d, err := a.door.Rename(c.lasting(), name, to, idem)
+	d, err := c.door.Rename(c.lasting(), name, to, idem)
 	if err != nil {
 		return err
 	}
@@ -157,7 +157,7 @@ func (a *api) dropDataset(c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := a.door.Drop(c.lasting(), name, idem); err != nil {
+	if err := c.door.Drop(c.lasting(), name, idem); err != nil {
 		return err
 	}
 	c.w.WriteHeader(http.StatusNoContent)
@@ -169,7 +169,7 @@ func (a *api) listDeltas(c *call) error {
 	if err != nil {
 		return err
 	}
-	list, err := a.door.Deltas(c.r.Context(), name)
+	list, err := c.door.Deltas(c.r.Context(), name)
 	if err != nil {
 		return err
 	}

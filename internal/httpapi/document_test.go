@@ -11,10 +11,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 
+	"tarn/internal/access"
 	"tarn/internal/engine"
 	"tarn/internal/lake"
 )
@@ -223,5 +225,74 @@ func TestProblemKeepsStepsApart(t *testing.T) {
 		if p.Code != test.code || p.Step != test.step || p.Detail != test.detail || p.Hint != test.hint {
 			t.Errorf("%v: %+v", test.err, p)
 		}
+	}
+}
+
+// Handlers have the lake as whoever calls may see it; the whole lake only the one who
+// makes that.
+func TestHandlersGoThroughTheGuard(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil || len(files) < 10 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if file != "admit.go" && !strings.HasSuffix(file, "_test.go") && bytes.Contains(text, []byte("a.door")) {
+			t.Errorf("%s has the whole lake", file)
+		}
+	}
+}
+
+// Every route says what it takes of whoever calls it, and the document says it too.
+func TestEveryRouteSaysWhatItTakes(t *testing.T) {
+	_, body := served(t, "/openapi.json")
+	var doc struct {
+		Paths map[string]map[string]struct {
+			Security    *[]map[string][]string
+			Responses   map[string]json.RawMessage
+			Description string
+		}
+		Components struct {
+			SecuritySchemes map[string]struct{ Type, Scheme string }
+		}
+	}
+	if err := json.Unmarshal(body, &doc); err != nil {
+		t.Fatal(err)
+	}
+	if s := doc.Components.SecuritySchemes["bearer"]; s.Type != "http" || s.Scheme != "bearer" {
+		t.Errorf("the scheme is %+v", s)
+	}
+	open := map[string]bool{"/health": true, "/ready": true, "/openapi.json": true, "/docs": true}
+	for _, rt := range newTestAPI().routes() {
+		at := rt.method + " " + rt.path
+		if !rt.needs.said() {
+			t.Errorf("%s does not say what it takes", at)
+			continue
+		}
+		if rt.needs.open != open[rt.path] {
+			t.Errorf("%s is open: %v", at, rt.needs.open)
+		}
+		// What is not a read is written down, except those that answer a question.
+		asks := rt.method == http.MethodGet || rt.id == "query-sql" || rt.id == "get-rows"
+		if rt.needs.changes == asks {
+			t.Errorf("%s goes into the audit log: %v", at, rt.needs.changes)
+		}
+		op := doc.Paths[rt.path][strings.ToLower(rt.method)]
+		switch {
+		case !strings.Contains(op.Description, "it takes "+rt.needs.String()):
+			t.Errorf("%s: the document does not say %q", at, rt.needs)
+		case op.Security == nil:
+			t.Errorf("%s has no security", at)
+		case rt.needs.open != (len(*op.Security) == 0):
+			t.Errorf("%s: security %v", at, op.Security)
+		case !rt.needs.open && (op.Responses["401"] == nil || op.Responses["403"] == nil || op.Responses["429"] == nil):
+			t.Errorf("%s does not say what a token may meet", at)
+		}
+	}
+	if (need{}).met(&access.Principal{Role: access.Admin}) {
+		t.Error("a route that says nothing is for somebody")
 	}
 }

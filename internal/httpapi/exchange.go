@@ -9,20 +9,29 @@ import (
 	"strconv"
 	"time"
 
+	"tarn/internal/access"
 	"tarn/internal/lake"
 )
 
 // exchange is one request and what becomes known of it on the way. Only the
 // request's own goroutine touches it.
 type exchange struct {
-	prefix  string // "/v1" or ""
-	path    string // percent-encoded, without prefix
-	route   string // the route's path; "unmatched" for none
-	queryID string
-	jobID   string
-	err     error // what the client was, or could no longer be, told
-	aborted bool  // ended without the last chunk
-	start   time.Time
+	prefix     string // "/v1" or ""
+	path       string // percent-encoded, without prefix
+	route      string // the route's path; "unmatched" for none
+	requestID  string
+	queryID    string
+	jobID      string
+	who        *access.Principal // nil: not known, or nobody is asked
+	needs      need
+	tokenSent  bool   // one came that is not known
+	retryAfter string // of the refusal, "" for the usual
+	dataset    string // that the request names
+	rows       int64  // changed
+	received   int64  // bytes of the body
+	err        error  // what the client was, or could no longer be, told
+	aborted    bool   // ended without the last chunk
+	start      time.Time
 }
 
 type exchangeKey struct{}
@@ -62,7 +71,8 @@ func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 // panics, and derives log and metrics from what happened.
 func (a *api) observe(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		x := &exchange{route: "unmatched", start: time.Now()}
+		x := &exchange{route: "unmatched", start: time.Now(), requestID: a.requestID(r)}
+		w.Header().Set(headerRequestID, x.requestID)
 		r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
 		rec := &recorder{ResponseWriter: w}
 		a.metrics.inFlight.Inc()
@@ -71,7 +81,7 @@ func (a *api) observe(next http.HandlerFunc) http.HandlerFunc {
 			p := recover()
 			if p != nil && p != http.ErrAbortHandler {
 				x.err = lake.Errorf(lake.CodeInternal, "%v", p)
-				a.log.Error("panic in a handler", "route", x.route, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+				a.log.Error("panic in a handler", "route", x.route, "panic", fmt.Sprint(p), "request_id", x.requestID, "stack", string(debug.Stack()))
 				if rec.status == 0 {
 					a.writeProblem(rec, x, lake.Errorf(lake.CodeInternal, "the request met a defect of tarn").
 						WithHint("the server's log has the details"))
@@ -105,6 +115,8 @@ func (a *api) report(r *http.Request, x *exchange, rec *recorder) {
 		a.metrics.aborted.WithLabelValues(x.route, method).Inc()
 	}
 
+	a.writeDown(r, x, status, rec.bytes, elapsed)
+
 	level := slog.LevelInfo
 	switch { // what went well is metrics' business: there can be thousands a second
 	case status >= 500 && status != http.StatusServiceUnavailable && status != http.StatusGatewayTimeout:
@@ -117,7 +129,10 @@ func (a *api) report(r *http.Request, x *exchange, rec *recorder) {
 	attrs := []slog.Attr{
 		slog.String("method", r.Method), slog.String("path", r.URL.EscapedPath()), slog.String("route", x.route),
 		slog.Int("status", status), slog.Int64("bytes", rec.bytes),
-		slog.Float64("elapsed_ms", float64(elapsed.Microseconds())/1000), slog.String("client", r.RemoteAddr),
+		slog.Float64("elapsed_ms", float64(elapsed.Microseconds())/1000), slog.String("client", r.RemoteAddr), slog.String("request_id", x.requestID),
+	}
+	if x.who != nil {
+		attrs = append(attrs, slog.String("principal", x.who.ID))
 	}
 	if x.queryID != "" {
 		attrs = append(attrs, slog.String("query_id", x.queryID))

@@ -50,6 +50,9 @@ func (d *door) heard() []string {
 	return out
 }
 
+// shown is what the lake heard of an Idempotency-Key; its owner has tests of his own.
+func shown(i engine.Idempotency) string { return fmt.Sprintf("{%q %q}", i.Key, i.Scope) }
+
 const tableUUID = "0190d9a8-0000-7000-8000-000000000001"
 
 func told(text, word string) error {
@@ -78,7 +81,7 @@ func description(name lake.Name) engine.Description {
 	}
 }
 
-func (d *door) List(context.Context) ([]engine.Description, error) {
+func (d *door) List(context.Context, *lake.NameSet) ([]engine.Description, error) {
 	d.logf("list")
 	return []engine.Description{description(lake.Name{Namespace: "main", Dataset: "ts"})}, nil
 }
@@ -89,7 +92,7 @@ func (d *door) Describe(_ context.Context, name lake.Name) (engine.Description, 
 }
 
 func (d *door) Create(_ context.Context, r engine.CreateRequest) (engine.Description, error) {
-	d.logf("create %s %v key=%v idem=%q", r.Dataset, r.Schema.Columns, r.Schema.Key, r.Idempotency)
+	d.logf("create %s %v key=%v idem=%s", r.Dataset, r.Schema.Columns, r.Schema.Key, shown(r.Idempotency))
 	if known(r.Dataset) == nil {
 		return engine.Description{}, lake.Errorf(lake.CodeDatasetExists, "dataset %s exists", r.Dataset)
 	}
@@ -97,12 +100,12 @@ func (d *door) Create(_ context.Context, r engine.CreateRequest) (engine.Descrip
 }
 
 func (d *door) Rename(_ context.Context, name, to lake.Name, idem engine.Idempotency) (engine.Description, error) {
-	d.logf("rename %s to %s idem=%q", name, to, idem)
+	d.logf("rename %s to %s idem=%s", name, to, shown(idem))
 	return description(to), known(name)
 }
 
 func (d *door) Drop(_ context.Context, name lake.Name, idem engine.Idempotency) error {
-	d.logf("drop %s idem=%q", name, idem)
+	d.logf("drop %s idem=%s", name, shown(idem))
 	return known(name)
 }
 
@@ -116,7 +119,7 @@ func (d *door) Change(ctx context.Context, r engine.ChangeRequest) (engine.Chang
 	if errors.Is(err, io.EOF) {
 		err = nil // as a careless reader would
 	}
-	d.logf("change %s %s %s missing=%d if-match=%q idem=%q body=%q err=%v", r.Dataset, r.Op, r.Format, r.Missing, r.IfMatch, r.Idempotency, clip(body), err)
+	d.logf("change %s %s %s missing=%d if-match=%q idem=%s body=%q err=%v", r.Dataset, r.Op, r.Format, r.Missing, r.IfMatch, shown(r.Idempotency), clip(body), err)
 	if err = errors.Join(err, ctx.Err(), known(r.Dataset)); err != nil {
 		return engine.ChangeResult{}, unjoin(err)
 	}
@@ -134,7 +137,7 @@ func clip(b []byte) string {
 }
 
 func (d *door) Import(ctx context.Context, r engine.ImportRequest) (*engine.Job, error) {
-	d.logf("import %s mode=%q key=%q on_duplicate=%q idem=%q", r.Dataset, r.Mode, r.PrimaryKey, r.OnDuplicate, r.Idempotency)
+	d.logf("import %s mode=%q key=%q on_duplicate=%q idem=%s", r.Dataset, r.Mode, r.PrimaryKey, r.OnDuplicate, shown(r.Idempotency))
 	files := 0
 	var fail error
 	for {

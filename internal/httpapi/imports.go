@@ -30,7 +30,7 @@ func (a *api) importFiles(c *call) error {
 			return err
 		}
 	}
-	body, err := a.upload(c, a.door.Settings().MaxImportBytes, "max_import_bytes")
+	body, err := a.upload(c, c.door.Settings().MaxImportBytes, "max_import_bytes")
 	if err != nil {
 		return err
 	}
@@ -38,7 +38,7 @@ func (a *api) importFiles(c *call) error {
 	if err != nil {
 		return err
 	}
-	job, err := a.door.Import(c.lasting(), engine.ImportRequest{
+	job, err := c.door.Import(c.lasting(), engine.ImportRequest{
 		Dataset: name, Mode: engine.ImportMode(c.params["mode"]), PrimaryKey: key,
 		OnDuplicate: engine.OnDuplicate(c.params["on_duplicate"]), Next: next, Idempotency: idem,
 	})
@@ -141,6 +141,9 @@ func (a *api) replyJob(c *call, job *engine.Job) error {
 	result, err := job.Wait(c.r.Context())
 	if err != nil {
 		return err
+	}
+	if imported, ok := result.(engine.ImportResult); ok {
+		c.rows = imported.Rows
 	}
 	return c.reply(http.StatusOK, publicResult(result))
 }

@@ -83,7 +83,7 @@ func (a *api) compact(c *call) error {
 	}
 	req := engine.CompactRequest{PrimaryKey: body.PrimaryKey, DryRun: body.DryRun}
 	if body.Dataset != nil {
-		name, err := lake.ParseName(*body.Dataset)
+		name, err := c.named(lake.ParseName(*body.Dataset))
 		if err != nil {
 			return lake.Step("field dataset", err)
 		}
@@ -98,7 +98,7 @@ func (a *api) compact(c *call) error {
 				WithHint("duplicates are removed from one dataset at a time: name it")
 		}
 	}
-	job, err := a.door.Compact(c.lasting(), req)
+	job, err := c.door.Compact(c.lasting(), req)
 	if err != nil {
 		return err
 	}
@@ -117,14 +117,14 @@ func (a *api) publicJob(info engine.JobInfo) jobAnswer {
 
 func (a *api) listJobs(c *call) error {
 	out := jobsAnswer{Jobs: []jobAnswer{}}
-	for _, info := range a.door.Jobs() {
+	for _, info := range c.door.Jobs() {
 		out.Jobs = append(out.Jobs, a.publicJob(info))
 	}
 	return c.reply(http.StatusOK, out)
 }
 
 func (a *api) showJob(c *call) error {
-	job, err := a.door.Job(c.r.PathValue("id"))
+	job, err := c.door.Job(c.r.PathValue("id"))
 	if err != nil {
 		return err
 	}
@@ -134,7 +134,7 @@ func (a *api) showJob(c *call) error {
 }
 
 func (a *api) cancelJob(c *call) error {
-	info, err := a.door.CancelJob(c.r.PathValue("id"))
+	info, err := c.door.CancelJob(c.r.PathValue("id"))
 	if err != nil {
 		return err
 	}
@@ -143,11 +143,11 @@ func (a *api) cancelJob(c *call) error {
 }
 
 func (a *api) listQueries(c *call) error {
-	return c.reply(http.StatusOK, queriesAnswer{orEmpty(a.door.Queries())})
+	return c.reply(http.StatusOK, queriesAnswer{orEmpty(c.door.Queries())})
 }
 
 func (a *api) cancelQuery(c *call) error {
-	info, err := a.door.CancelQuery(c.r.PathValue("id"))
+	info, err := c.door.CancelQuery(c.r.PathValue("id"))
 	if err != nil {
 		return err
 	}

@@ -18,12 +18,16 @@ func headerDocs() map[string]string {
 	return map[string]string{
 		"ETag":           "the dataset's state, for If-Match",
 		"Location":       "where the new thing is",
+		headerRequestID:  "the id of the request, as in the server's log",
 		headerQueryID:    "the id of /queries/{id}",
 		headerReadPoints: "JSON: by dataset the read point that was read (in JSON answers: read_points)",
 		headerServedFrom: "JSON: by dataset image or parquet (in JSON answers: served_from)",
 		headerResults:    "hit: the same was asked before and nothing has changed since, so the answer of then was given; absent otherwise",
 	}
 }
+
+// securityBearer is the name of the one security scheme.
+const securityBearer = "bearer"
 
 // everyRoute are the errors that any route can answer with.
 func everyRoute() []lake.Code {
@@ -42,7 +46,12 @@ func (a *api) describe(routes []*route) *huma.OpenAPI {
 			Title: "tarn", Version: version,
 			Description: "A lakehouse server: datasets of Parquet that change row by row. Every path also works under /v1. Query parameters that a call does not name, and JSON fields that it does not know, are refused.",
 		},
-		Components: &huma.Components{Schemas: huma.NewMapRegistry("#/components/schemas/", schemaName)},
+		Components: &huma.Components{
+			Schemas: huma.NewMapRegistry("#/components/schemas/", schemaName),
+			SecuritySchemes: map[string]*huma.SecurityScheme{securityBearer: {
+				Type: "http", Scheme: "bearer", Description: "A token that the server's operator made. A server without tokens, on the loopback address, asks for none.",
+			}},
+		},
 	}
 	for _, tag := range []string{tagQueries, tagCache, tagDatasets, tagImport, tagRows, tagRunning, tagServer} {
 		doc.Tags = append(doc.Tags, &huma.Tag{Name: tag})
@@ -50,6 +59,7 @@ func (a *api) describe(routes []*route) *huma.OpenAPI {
 	for _, rt := range routes {
 		doc.AddOperation(a.operation(doc.Components.Schemas, rt))
 	}
+	refine(doc)
 	return doc
 }
 
@@ -59,7 +69,11 @@ func schemaName(t reflect.Type, hint string) string { return huma.DefaultSchemaN
 func (a *api) operation(reg huma.Registry, rt *route) *huma.Operation {
 	op := &huma.Operation{
 		Method: rt.method, Path: rt.path, OperationID: rt.id, Tags: []string{rt.tag},
-		Summary: rt.summary, Description: rt.doc, Responses: map[string]*huma.Response{},
+		Summary: rt.summary, Description: strings.TrimSpace(rt.doc + " Where the server has tokens, it takes " + rt.needs.String() + "."), Responses: map[string]*huma.Response{},
+		Security: []map[string][]string{},
+	}
+	if !rt.needs.open {
+		op.Security = []map[string][]string{{securityBearer: {}}}
 	}
 	op.Parameters = append(pathParams(rt), queryParams(rt)...)
 	op.Parameters = append(op.Parameters, headerParams(rt)...)
@@ -89,7 +103,11 @@ func (a *api) operation(reg huma.Registry, rt *route) *huma.Operation {
 // statusesOf gives the error codes of a route by their status.
 func (a *api) statusesOf(rt *route) map[int][]string {
 	out := map[int][]string{}
-	for _, code := range slices.Concat(everyRoute(), rt.errors) {
+	codes := slices.Concat(everyRoute(), rt.errors)
+	if !rt.needs.open {
+		codes = append(codes, lake.CodeUnauthorized, lake.CodeAccessDenied, lake.CodeRateLimited)
+	}
+	for _, code := range codes {
 		status := a.codes.of(code).status
 		if !slices.Contains(out[status], string(code)) {
 			out[status] = append(out[status], string(code))
@@ -101,9 +119,12 @@ func (a *api) statusesOf(rt *route) map[int][]string {
 func mediaTypes(reg huma.Registry, rt *route, list []content) map[string]*huma.MediaType {
 	out := map[string]*huma.MediaType{}
 	for _, c := range list {
-		schema := &huma.Schema{Description: c.doc} // rows, files, text: their columns are the dataset's
+		schema := opaque(c.media, c.doc)
 		if c.typ != nil {
 			schema = reg.Schema(reflect.TypeOf(c.typ), true, rt.id)
+		}
+		if c.or != nil {
+			schema = &huma.Schema{Description: c.doc, OneOf: []*huma.Schema{schema, reg.Schema(reflect.TypeOf(c.or), true, rt.id)}}
 		}
 		out[c.media] = &huma.MediaType{Schema: schema}
 	}
@@ -118,15 +139,24 @@ func pathParams(rt *route) []*huma.Param {
 	}
 	var out []*huma.Param
 	for _, m := range regexp.MustCompile(`\{([a-z]+)\}`).FindAllStringSubmatch(rt.path, -1) {
-		out = append(out, &huma.Param{Name: m[1], In: "path", Required: true, Description: docs[m[1]], Schema: &huma.Schema{Type: huma.TypeString}})
+		out = append(out, &huma.Param{Name: m[1], In: "path", Required: true, Description: docs[m[1]], Schema: pathSchema(m[1])})
 	}
 	return out
+}
+
+func pathSchema(name string) *huma.Schema {
+	s := &huma.Schema{Type: huma.TypeString}
+	if name == "name" {
+		s.Pattern = datasetPattern
+	}
+	return s
 }
 
 func queryParams(rt *route) []*huma.Param {
 	var out []*huma.Param
 	for _, p := range rt.query {
-		schema := &huma.Schema{Type: huma.TypeString}
+		least := 1
+		schema := &huma.Schema{Type: huma.TypeString, MinLength: &least}
 		for _, v := range p.values {
 			schema.Enum = append(schema.Enum, v)
 		}
@@ -143,6 +173,7 @@ func headerParams(rt *route) []*huma.Param {
 	add := func(name, doc string) {
 		out = append(out, &huma.Param{Name: name, In: "header", Description: doc, Schema: &huma.Schema{Type: huma.TypeString}})
 	}
+	add(headerRequestID, "an id of the client's for logs; made by the server where it is absent or not 1 to 128 letters, digits and -_.:/+=@")
 	if rt.idempotent {
 		add("Idempotency-Key", "a retry with the same key and request has the first one's effect and answer; another request with it is refused (422)")
 	}

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -15,15 +16,16 @@ const mediaProblem = "application/problem+json"
 // Problem is an error as clients see it (RFC 9457). Code is stable; Detail is
 // for people.
 type Problem struct {
-	Type    string    `json:"type" doc:"a page about the code, relative to the server"`
-	Title   string    `json:"title" doc:"the code in words"`
-	Status  int       `json:"status" doc:"the HTTP status"`
-	Detail  string    `json:"detail" doc:"what is wrong with which thing"`
-	Code    lake.Code `json:"code" doc:"stable: match on this"`
-	Step    string    `json:"step,omitempty" doc:"the step that failed"`
-	Hint    string    `json:"hint,omitempty" doc:"what to do about it"`
-	QueryID string    `json:"query_id,omitempty"`
-	JobID   string    `json:"job_id,omitempty"`
+	Type      string    `json:"type" doc:"a page about the code, relative to the server"`
+	Title     string    `json:"title" doc:"the code in words"`
+	Status    int       `json:"status" doc:"the HTTP status"`
+	Detail    string    `json:"detail" doc:"what is wrong with which thing"`
+	Code      lake.Code `json:"code" doc:"stable: match on this"`
+	Step      string    `json:"step,omitempty" doc:"the step that failed"`
+	Hint      string    `json:"hint,omitempty" doc:"what to do about it"`
+	RequestID string    `json:"request_id,omitempty" doc:"of the request that this answers, as in the server's log"`
+	QueryID   string    `json:"query_id,omitempty"`
+	JobID     string    `json:"job_id,omitempty"`
 }
 
 // codeInfo is what HTTP says of a code.
@@ -44,6 +46,8 @@ func codeTable() []codeInfo {
 	return []codeInfo{
 		{lake.CodeInvalidRequest, http.StatusBadRequest, "The request does not parse", "a body, parameter, header or name that does not parse, or is not known"},
 		{lake.CodeSQLInvalid, http.StatusBadRequest, "The SQL is invalid", "the SQL does not parse, bind or run"},
+		{lake.CodeUnauthorized, http.StatusUnauthorized, "A token is needed", "the request has no bearer token, or one that is not known"},
+		{lake.CodeAccessDenied, http.StatusForbidden, "The token may not do this", "its role or its grants do not reach so far"},
 		{lake.CodeSQLRefused, http.StatusForbidden, "The SQL is refused", "not a read, or it reaches outside the lake"},
 		{lake.CodeForbidden, http.StatusForbidden, "Refused for pages of another origin", "a browser sent the request for a page that is not of this server, or it calls the server by a name that is not its own"},
 		{lake.CodeDatasetNotFound, http.StatusNotFound, "No such dataset", "no dataset has that name, also where SQL names it"},
@@ -66,6 +70,7 @@ func codeTable() []codeInfo {
 		{lake.CodeIdempotencyReused, http.StatusUnprocessableEntity, "The Idempotency-Key was used", "it came with another request before"},
 		{lake.CodeUnsupported, http.StatusUnprocessableEntity, "Not supported", "a type or feature that a dataset cannot hold"},
 		{lake.CodeOverloaded, http.StatusTooManyRequests, "Too busy", "the queue is full; Retry-After says when to try again"},
+		{lake.CodeRateLimited, http.StatusTooManyRequests, "The token's limit is reached", "its rate or its requests at once; Retry-After says when to try again"},
 		{lake.CodePendingFull, http.StatusTooManyRequests, "Too many pending changes", "compaction is catching up; Retry-After says when to try again"},
 		{lake.CodeCancelled, statusCancelled, "Cancelled", "the query or job was cancelled"},
 		{lake.CodeInternal, http.StatusInternalServerError, "A defect of tarn", "please report it, with the server's log"},
@@ -135,7 +140,7 @@ const retryAfterSeconds = "1"
 // writeProblem answers with an error. The header must not have been sent.
 func (a *api) writeProblem(w http.ResponseWriter, x *exchange, err error) {
 	p := a.codes.problem(err)
-	p.QueryID, p.JobID = x.queryID, x.jobID
+	p.RequestID, p.QueryID, p.JobID = x.requestID, x.queryID, x.jobID
 	x.err = err
 	h := w.Header()
 	for _, name := range []string{"Etag", "Trailer", "Content-Length", "Tarn-Read-Points", "Tarn-Served-From", "Tarn-Result-Cache"} {
@@ -143,7 +148,10 @@ func (a *api) writeProblem(w http.ResponseWriter, x *exchange, err error) {
 	}
 	h.Set("Content-Type", mediaProblem)
 	if p.Status == http.StatusTooManyRequests || p.Status == http.StatusServiceUnavailable {
-		h.Set("Retry-After", retryAfterSeconds)
+		h.Set("Retry-After", cmp.Or(x.retryAfter, retryAfterSeconds))
+	}
+	if p.Status == http.StatusUnauthorized {
+		h.Set("WWW-Authenticate", x.challenge())
 	}
 	body, merr := json.Marshal(p)
 	if merr != nil { // strings and numbers only

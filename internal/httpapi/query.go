@@ -29,7 +29,7 @@ func (a *api) querySQL(c *call) error {
 	if err := c.canStream(); err != nil {
 		return err
 	}
-	settings := a.door.Settings()
+	settings := c.door.Settings()
 	body, err := a.readSQL(c, settings.MaxSQLBytes)
 	if err != nil {
 		return err
@@ -38,7 +38,7 @@ func (a *api) querySQL(c *call) error {
 	if err != nil {
 		return err
 	}
-	ans, err := a.door.Query(c.r.Context(), engine.QueryRequest{SQL: body.SQL, Params: body.Params, Timeout: timeout, Format: out, Fresh: c.wantsFresh(), ID: c.queryID})
+	ans, err := c.door.Query(c.r.Context(), engine.QueryRequest{SQL: body.SQL, Params: body.Params, Timeout: timeout, Format: out, Fresh: c.wantsFresh(), ID: c.queryID})
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 
+	"tarn/internal/engine"
 	"tarn/internal/lake"
 	"tarn/internal/rows"
 )
@@ -26,6 +27,7 @@ type route struct {
 	bodyOptional bool
 	answers      []answer
 	errors       []lake.Code // besides those that every route can give
+	needs        need        // of whoever calls it, where the server has tokens
 	handle       func(c *call) error
 }
 
@@ -41,6 +43,7 @@ type queryParam struct {
 type content struct {
 	media string
 	typ   any
+	or    any // another Go type, where a body has one of two shapes
 	doc   string
 }
 
@@ -81,11 +84,20 @@ type call struct {
 	*exchange
 	w      http.ResponseWriter
 	r      *http.Request
+	door   engine.Door // the lake as whoever calls may see it
 	params map[string]string
 }
 
 // name reads the dataset's name in the path.
 func (c *call) name() (lake.Name, error) { return lake.ParseName(c.r.PathValue("name")) }
+
+// named notes the dataset that a body names, for the audit log.
+func (c *call) named(name lake.Name, err error) (lake.Name, error) {
+	if err == nil {
+		c.dataset = name.String()
+	}
+	return name, err
+}
 
 // serve is the handler of a route: strictness first, then its handle. An error
 // becomes a problem.
@@ -97,7 +109,14 @@ func (a *api) serve(rt *route) http.HandlerFunc {
 			c.queryID = a.newQueryID()
 			w.Header().Set(headerQueryID, c.queryID)
 		}
-		err := c.admit(rt)
+		if name, err := c.name(); err == nil {
+			c.dataset = name.String() // for the audit log, also where the call is refused
+		}
+		leave, err := a.enter(c, rt.needs)
+		defer leave()
+		if err == nil {
+			err = c.admit(rt)
+		}
 		if err == nil {
 			err = rt.handle(c)
 		}

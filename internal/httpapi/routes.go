@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 
+	"tarn/internal/access"
 	"tarn/internal/engine"
 	"tarn/internal/lake"
 	"tarn/internal/rows"
@@ -79,7 +80,7 @@ type queryAnswer struct {
 
 func (a *api) queryRoutes() []*route {
 	return []*route{{
-		method: http.MethodPost, path: "/query/sql", id: "query-sql", tag: tagQueries,
+		method: http.MethodPost, path: "/query/sql", id: "query-sql", tag: tagQueries, needs: reads(ofSQL),
 		summary: "Run a query", handle: a.querySQL, asQuery: true, fresh: true,
 		doc:     "One SELECT, SHOW TABLES, DESCRIBE or EXPLAIN over all datasets, at one instant of the whole lake. The answer streams in the format that Accept asks for. A client that goes away cancels it.",
 		body:    []content{{media: rows.MediaJSON, typ: sqlBody{}}, {media: mediaText, doc: "the SQL itself"}},
@@ -95,35 +96,35 @@ func (a *api) datasetRoutes() []*route {
 	created := described(http.StatusCreated, "created")
 	created[0].headers = append(created[0].headers, "Location")
 	return []*route{{
-		method: http.MethodGet, path: "/datasets", id: "list-datasets", tag: tagDatasets,
+		method: http.MethodGet, path: "/datasets", id: "list-datasets", tag: tagDatasets, needs: reads(ofLists),
 		summary: "List datasets", handle: a.listDatasets,
 		answers: []answer{{status: http.StatusOK, doc: "all datasets", content: jsonOf(datasetsAnswer{})}},
 		errors:  []lake.Code{lake.CodeNotReady, lake.CodeUnavailable},
 	}, {
-		method: http.MethodGet, path: "/datasets/{name}", id: "describe-dataset", tag: tagDatasets,
+		method: http.MethodGet, path: "/datasets/{name}", id: "describe-dataset", tag: tagDatasets, needs: reads(ofPath),
 		summary: "Describe a dataset", handle: a.describeDataset,
 		doc:     "Its columns, key, exact row count, files, pending changes and read point.",
 		answers: described(http.StatusOK, "the dataset"),
 		errors:  []lake.Code{lake.CodeDatasetNotFound, lake.CodeNotReady, lake.CodeUnavailable},
 	}, {
-		method: http.MethodPut, path: "/datasets/{name}", id: "create-dataset", tag: tagDatasets,
+		method: http.MethodPut, path: "/datasets/{name}", id: "create-dataset", tag: tagDatasets, needs: writes(ofPath),
 		summary: "Create an empty dataset", handle: a.createDataset, idempotent: true,
 		body:    jsonOf(createBody{}),
 		answers: created,
 		errors:  commitErrors(lake.CodeDatasetExists, lake.CodeUnsupported, lake.CodeUnsupportedMedia, lake.CodeTooLarge),
 	}, {
-		method: http.MethodDelete, path: "/datasets/{name}", id: "drop-dataset", tag: tagDatasets,
+		method: http.MethodDelete, path: "/datasets/{name}", id: "drop-dataset", tag: tagDatasets, needs: writes(ofPath),
 		summary: "Drop a dataset", handle: a.dropDataset, idempotent: true,
 		answers: []answer{{status: http.StatusNoContent, doc: "dropped"}},
 		errors:  commitErrors(lake.CodeDatasetNotFound),
 	}, {
-		method: http.MethodPost, path: "/datasets/{name}/rename", id: "rename-dataset", tag: tagDatasets,
+		method: http.MethodPost, path: "/datasets/{name}/rename", id: "rename-dataset", tag: tagDatasets, needs: writes(ofBoth),
 		summary: "Rename a dataset", handle: a.renameDataset, idempotent: true,
 		body:    jsonOf(renameBody{}),
 		answers: described(http.StatusOK, "the dataset under its new name"),
 		errors:  commitErrors(lake.CodeDatasetNotFound, lake.CodeDatasetExists, lake.CodeUnsupportedMedia, lake.CodeTooLarge),
 	}, {
-		method: http.MethodGet, path: "/datasets/{name}/deltas", id: "list-deltas", tag: tagDatasets,
+		method: http.MethodGet, path: "/datasets/{name}/deltas", id: "list-deltas", tag: tagDatasets, needs: reads(ofPath),
 		summary: "List the deltas that are kept", handle: a.listDeltas,
 		answers: []answer{{status: http.StatusOK, doc: "the deltas, by sequence", content: jsonOf(deltasAnswer{})}},
 		errors:  []lake.Code{lake.CodeDatasetNotFound, lake.CodeNotReady, lake.CodeUnavailable},
@@ -141,7 +142,7 @@ func startedAnswer() answer {
 
 func (a *api) jobRoutes() []*route {
 	return []*route{{
-		method: http.MethodPost, path: "/datasets/{name}/import", id: "import", tag: tagImport,
+		method: http.MethodPost, path: "/datasets/{name}/import", id: "import", tag: tagImport, needs: writes(ofPath),
 		summary: "Import files", handle: a.importFiles, idempotent: true,
 		doc: "The body is a file, or multipart/form-data with a file a part; all go in with one commit. A client that goes away after its upload does not end the import.",
 		query: []queryParam{
@@ -155,13 +156,13 @@ func (a *api) jobRoutes() []*route {
 		errors: commitErrors(lake.CodeDatasetNotFound, lake.CodeDatasetExists, lake.CodeNoPrimaryKey, lake.CodeKeyMismatch, lake.CodeKeyConflict, lake.CodeSchemaChanged,
 			lake.CodeTooLarge, lake.CodeUnsupportedMedia, lake.CodeRowsInvalid, lake.CodeUnsupported, lake.CodeOverloaded, lake.CodeCancelled, lake.CodeOutOfMemory),
 	}, {
-		method: http.MethodPost, path: "/query/compact", id: "compact", tag: tagImport,
+		method: http.MethodPost, path: "/query/compact", id: "compact", tag: tagImport, needs: writes(ofAll),
 		summary: "Compact", handle: a.compact,
 		doc:          "Folds pending changes into the base, exactly. Nothing to do is a success with deltas_merged 0. Without a dataset all are compacted and the answer is {\"results\": […]}; no body at all means the same.",
 		query:        []queryParam{waitParam()},
 		body:         jsonOf(compactBody{}),
 		bodyOptional: true,
-		answers:      []answer{{status: http.StatusOK, doc: "compacted; {\"results\": […]} where no dataset was named", content: jsonOf(compactAnswer{})}, startedAnswer()},
+		answers:      []answer{{status: http.StatusOK, doc: "compacted; {\"results\": […]} where no dataset was named", content: []content{{media: rows.MediaJSON, typ: compactAnswer{}, or: compactsAnswer{}}}}, startedAnswer()},
 		errors: []lake.Code{lake.CodeDatasetNotFound, lake.CodeHasPrimaryKey, lake.CodeUnsupportedMedia, lake.CodeTooLarge, lake.CodeOverloaded, lake.CodeCancelled, lake.CodeDamaged,
 			lake.CodeNotReady, lake.CodeUnavailable, lake.CodeUnknownOutcome, lake.CodeFenced, lake.CodeOutOfDisk, lake.CodeOutOfMemory},
 	}}
@@ -175,29 +176,29 @@ func (a *api) rowRoutes() []*route {
 	got := streamed()
 	got[0].headers = append(got[0].headers, "ETag")
 	return []*route{{
-		method: http.MethodPost, path: "/datasets/{name}/rows", id: "upsert-rows", tag: tagRows,
+		method: http.MethodPost, path: "/datasets/{name}/rows", id: "upsert-rows", tag: tagRows, needs: writes(ofPath),
 		summary: "Upsert rows", handle: a.upsertRows, idempotent: true, ifMatch: true,
 		doc:   "All or none. A dataset without a key takes appends: every row is added.",
 		query: []queryParam{missing}, body: rowBodies("rows"), answers: changed, errors: changeErrors,
 	}, {
-		method: http.MethodPost, path: "/datasets/{name}/changes", id: "change-rows", tag: tagRows,
+		method: http.MethodPost, path: "/datasets/{name}/changes", id: "change-rows", tag: tagRows, needs: writes(ofPath),
 		summary: "Upsert rows and delete keys, in order", handle: a.changeRows, idempotent: true, ifMatch: true,
 		doc:     "All or none; the last change of a key wins.",
 		query:   []queryParam{missing},
 		body:    []content{{media: rows.MediaNDJSON, doc: `a line {"op":"upsert","row":{…}} or {"op":"delete","key":{…}} each`}},
 		answers: changed, errors: changeErrors,
 	}, {
-		method: http.MethodPost, path: "/datasets/{name}/delete", id: "delete-rows", tag: tagRows,
+		method: http.MethodPost, path: "/datasets/{name}/delete", id: "delete-rows", tag: tagRows, needs: writes(ofPath),
 		summary: "Delete keys", handle: a.deleteRows, idempotent: true, ifMatch: true,
 		doc:  "All or none. A key that is absent is deleted just the same.",
 		body: rowBodies("keys"), answers: changed, errors: changeErrors,
 	}, {
-		method: http.MethodPost, path: "/datasets/{name}/get", id: "get-rows", tag: tagRows,
+		method: http.MethodPost, path: "/datasets/{name}/get", id: "get-rows", tag: tagRows, needs: reads(ofPath),
 		summary: "Get the rows of keys", handle: a.getRows, asQuery: true,
 		doc:  "Answered like /query/sql; absent keys are left out.",
 		body: rowBodies("keys"), answers: got, errors: queryErrors(lake.CodeNoPrimaryKey, lake.CodeRowsInvalid),
 	}, {
-		method: http.MethodGet, path: "/datasets/{name}/rows/{key}", also: "/datasets/{name}/rows/{$}", id: "get-row", tag: tagRows,
+		method: http.MethodGet, path: "/datasets/{name}/rows/{key}", also: "/datasets/{name}/rows/{$}", id: "get-row", tag: tagRows, needs: reads(ofPath),
 		summary: "Get one row", handle: a.getRow,
 		doc:     "The key of several columns is parted by commas, then each part is percent-decoded.",
 		answers: []answer{{status: http.StatusOK, doc: "the row by column name", content: jsonOf(map[string]any{}), headers: []string{"ETag"}}},
@@ -207,25 +208,25 @@ func (a *api) rowRoutes() []*route {
 
 func (a *api) runningRoutes() []*route {
 	return []*route{{
-		method: http.MethodGet, path: "/jobs", id: "list-jobs", tag: tagRunning,
+		method: http.MethodGet, path: "/jobs", id: "list-jobs", tag: tagRunning, needs: reads(ofLists),
 		summary: "List jobs", handle: a.listJobs,
 		answers: []answer{{status: http.StatusOK, doc: "imports and compactions, those that ended for 24 h", content: jsonOf(jobsAnswer{})}},
 	}, {
-		method: http.MethodGet, path: "/jobs/{id}", id: "show-job", tag: tagRunning,
+		method: http.MethodGet, path: "/jobs/{id}", id: "show-job", tag: tagRunning, needs: reads(ofJob),
 		summary: "Show a job", handle: a.showJob,
 		answers: []answer{{status: http.StatusOK, doc: "the job", content: jsonOf(jobAnswer{})}},
 		errors:  []lake.Code{lake.CodeJobNotFound},
 	}, {
-		method: http.MethodDelete, path: "/jobs/{id}", id: "cancel-job", tag: tagRunning,
+		method: http.MethodDelete, path: "/jobs/{id}", id: "cancel-job", tag: tagRunning, needs: writes(ofJob),
 		summary: "Cancel a job", handle: a.cancelJob,
 		answers: []answer{{status: http.StatusOK, doc: "the job as it stands", content: jsonOf(jobAnswer{})}},
 		errors:  []lake.Code{lake.CodeJobNotFound},
 	}, {
-		method: http.MethodGet, path: "/queries", id: "list-queries", tag: tagRunning,
+		method: http.MethodGet, path: "/queries", id: "list-queries", tag: tagRunning, needs: reads(ofOwn),
 		summary: "List running queries", handle: a.listQueries,
 		answers: []answer{{status: http.StatusOK, doc: "queries that wait or run", content: jsonOf(queriesAnswer{})}},
 	}, {
-		method: http.MethodDelete, path: "/queries/{id}", id: "cancel-query", tag: tagRunning,
+		method: http.MethodDelete, path: "/queries/{id}", id: "cancel-query", tag: tagRunning, needs: changing(access.Read, ofOwn),
 		summary: "Cancel a query", handle: a.cancelQuery,
 		answers: []answer{{status: http.StatusOK, doc: "the query as it stood", content: jsonOf(engine.QueryInfo{})}},
 		errors:  []lake.Code{lake.CodeQueryNotFound},
@@ -234,24 +235,24 @@ func (a *api) runningRoutes() []*route {
 
 func (a *api) serverRoutes() []*route {
 	return []*route{{
-		method: http.MethodGet, path: "/health", id: "health", tag: tagServer,
+		method: http.MethodGet, path: "/health", id: "health", tag: tagServer, needs: open(),
 		summary: "Liveness", handle: a.health,
 		answers: []answer{{status: http.StatusOK, doc: "the process answers", content: jsonOf(statusAnswer{})}},
 	}, {
-		method: http.MethodGet, path: "/ready", id: "ready", tag: tagServer,
+		method: http.MethodGet, path: "/ready", id: "ready", tag: tagServer, needs: open(),
 		summary: "Readiness", handle: a.ready,
 		answers: []answer{{status: http.StatusOK, doc: "the lake has recovered and every way works", content: jsonOf(statusAnswer{})}},
 		errors:  []lake.Code{lake.CodeNotReady, lake.CodeUnavailable, lake.CodeFenced},
 	}, {
-		method: http.MethodGet, path: "/metrics", id: "metrics", tag: tagServer,
+		method: http.MethodGet, path: "/metrics", id: "metrics", tag: tagServer, needs: scrapes(),
 		summary: "Prometheus metrics", handle: a.showMetrics,
 		answers: []answer{{status: http.StatusOK, doc: "in Prometheus's text format", content: []content{{media: mediaMetrics, doc: "metrics"}}}},
 	}, {
-		method: http.MethodGet, path: "/openapi.json", id: "openapi", tag: tagServer,
+		method: http.MethodGet, path: "/openapi.json", id: "openapi", tag: tagServer, needs: open(),
 		summary: "This document", handle: a.showOpenAPI,
 		answers: []answer{{status: http.StatusOK, doc: "OpenAPI 3.1", content: jsonOf(map[string]any{})}},
 	}, {
-		method: http.MethodGet, path: "/docs", id: "docs", tag: tagServer,
+		method: http.MethodGet, path: "/docs", id: "docs", tag: tagServer, needs: open(),
 		summary: "Its page", handle: a.showDocs,
 		answers: []answer{{status: http.StatusOK, doc: "a page for people", content: []content{{media: mediaHTML, doc: "HTML"}}}},
 	}}

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"net/http"
 
+	"tarn/internal/lake"
 	"tarn/internal/rows"
 )
 
@@ -24,7 +25,11 @@ func (a *api) health(c *call) error {
 
 // ready says whether the lake has recovered and every way works.
 func (a *api) ready(c *call) error {
-	if err := a.door.Ready(); err != nil {
+	if err := c.door.Ready(); err != nil {
+		if a.access != nil { // anybody may ask this, and the reason is for the operator
+			a.log.Debug("not ready", "error", err)
+			return lake.Errorf(lake.CodeOf(err), "the lake is not ready").WithHint("the server's log says why")
+		}
 		return err
 	}
 	return c.reply(http.StatusOK, statusAnswer{Status: "ready"})

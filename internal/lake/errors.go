@@ -29,6 +29,9 @@ const (
 	CodeSchemaChanged      Code = "schema_changed"         // the schema changed while the request waited
 	CodePreconditionFailed Code = "precondition_failed"    // If-Match
 	CodeForbidden          Code = "forbidden"              // a browser sent it for a page of another origin
+	CodeUnauthorized       Code = "unauthorized"           // no token, or one that is not known
+	CodeAccessDenied       Code = "access_denied"          // the token may not do this
+	CodeRateLimited        Code = "rate_limited"           // the token's own limits: try again
 	CodeMethodNotAllowed   Code = "method_not_allowed"     // the path is known, the method is not one of its
 	CodeTooLarge           Code = "too_large"              // body, row or SQL over its limit
 	CodeUnsupportedMedia   Code = "unsupported_media_type" // Content-Type

@@ -26,6 +26,7 @@ type Limits struct {
 // Running is a query that runs or waits.
 type Running struct {
 	ID      string
+	Owner   string // who asked, "" where nobody is asked who he is
 	SQL     string
 	Queued  bool
 	Started time.Time
@@ -75,7 +76,7 @@ func (r *Runner) Run(ctx context.Context, q worker.QueryRequest, timeout time.Du
 	q.MaxSQLBytes = int(r.limits.MaxSQLBytes)
 	ctx, cancelCause := context.WithCancelCause(ctx)
 	ctx, cancelTime := context.WithDeadline(ctx, q.Deadline)
-	e := &entry{Running: Running{ID: q.ID, SQL: q.SQL, Queued: true, Started: time.Now()}, cancel: cancelCause}
+	e := &entry{Running: Running{ID: q.ID, Owner: q.Owner, SQL: q.SQL, Queued: true, Started: time.Now()}, cancel: cancelCause}
 	r.add(e)
 	end := sync.OnceFunc(func() {
 		r.remove(q.ID)
@@ -204,13 +205,18 @@ func (r *Runner) List() []Running {
 	return out
 }
 
+// NotFound is the error for an id that no running query has.
+func NotFound(id string) error {
+	return lake.Errorf(lake.CodeQueryNotFound, "no query %q is running", id)
+}
+
 // Cancel ends a query. One that is not known is CodeQueryNotFound.
 func (r *Runner) Cancel(id string) (Running, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	e := r.mu.running[id]
 	if e == nil {
-		return Running{}, lake.Errorf(lake.CodeQueryNotFound, "no query %q is running", id)
+		return Running{}, NotFound(id)
 	}
 	e.cancel(errCancelled)
 	return e.Running, nil

@@ -4,7 +4,7 @@
 // its key is changed.
 //
 // Words. A *question* is what decides an answer beside the data: the SQL with its
-// white space made plain, the parameters, the format. An *entry* is one whole
+// white space made plain, the parameters, the format, which datasets there are for who asks. An *entry* is one whole
 // answer to a question with the read points that it was given at; it is *current*
 // while these are. A *recorder* passes an answer on as it streams and keeps it once
 // it has ended well.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 
+	"tarn/internal/lake"
 	"tarn/internal/rows"
 )
 
@@ -12,14 +13,20 @@ import (
 type Question string
 
 // NewQuestion makes the question of a query. Texts that differ in white space
-// alone, or in a semicolon at the end, are one question.
-func NewQuestion(sql string, params json.RawMessage, format rows.OutFormat) Question {
+// alone, or in a semicolon at the end, are one question. Who sees other datasets asks
+// another question: an answer is given again only to those who could have had it.
+func NewQuestion(sql string, params json.RawMessage, format rows.OutFormat, visible *lake.NameSet) Question {
 	var plain bytes.Buffer
 	if json.Compact(&plain, params) != nil {
 		plain.Reset()
 		plain.Write(params)
 	}
-	return Question(format.ContentType() + "\x00" + plain.String() + "\x00" + plainSQL(sql))
+	sees := "all"
+	if visible != nil {
+		text, _ := json.Marshal(visible) // names, which always encode
+		sees = string(text)
+	}
+	return Question(format.ContentType() + "\x00" + sees + "\x00" + plain.String() + "\x00" + plainSQL(sql))
 }
 
 // plainSQL makes each run of white space outside of quotes one blank, and takes

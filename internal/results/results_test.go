@@ -35,7 +35,7 @@ func record(t *testing.T, c *Cache, q Question, f rows.OutFormat, head rows.Head
 }
 
 func TestQuestionsThatAreOne(t *testing.T) {
-	q := func(sql, params string) Question { return NewQuestion(sql, []byte(params), rows.OutJSON) }
+	q := func(sql, params string) Question { return NewQuestion(sql, []byte(params), rows.OutJSON, nil) }
 	one := q("select a from t where b = 'x  y'", `[1]`)
 	for _, same := range []Question{
 		q("  select a\n\tfrom t where b = 'x  y' ;; ", `[1]`), q("select a from t where b = 'x  y'", ` [ 1 ] `),
@@ -47,7 +47,8 @@ func TestQuestionsThatAreOne(t *testing.T) {
 	for _, other := range []Question{
 		q("select a from t where b = 'x y'", `[1]`), q("select A from t where b = 'x  y'", `[1]`),
 		q("select a from t where b = 'x  y'", `[1.0]`), q("select a from t where b = 'x  y'", ``),
-		q("select a from t where b = 'x  y' -- c", `[1]`), NewQuestion("select a from t where b = 'x  y'", []byte(`[1]`), rows.OutCSV),
+		q("select a from t where b = 'x  y' -- c", `[1]`), NewQuestion("select a from t where b = 'x  y'", []byte(`[1]`), rows.OutCSV, nil),
+		NewQuestion("select a from t where b = 'x  y'", []byte(`[1]`), rows.OutJSON, lake.NewNameSet()),
 	} {
 		if other == one {
 			t.Errorf("%q is another question", other)

@@ -33,7 +33,7 @@ func drain(t *testing.T, f rows.Format, body []byte) (read int64, err error) {
 	if err == io.EOF {
 		return read, nil
 	}
-	if c := lake.CodeOf(err); c != lake.CodeInvalidRequest && c != lake.CodeRowsInvalid {
+	if c := lake.CodeOf(err); c != lake.CodeInvalidRequest && c != lake.CodeRowsInvalid && c != lake.CodeTooLarge {
 		t.Errorf("code %s: %v", c, err)
 	}
 	return read, err
@@ -97,7 +97,7 @@ func FuzzDecodeChanges(f *testing.F) {
 				return
 			}
 			if err != nil {
-				if c := lake.CodeOf(err); c != lake.CodeInvalidRequest && c != lake.CodeRowsInvalid {
+				if c := lake.CodeOf(err); c != lake.CodeInvalidRequest && c != lake.CodeRowsInvalid && c != lake.CodeTooLarge {
 					t.Errorf("code %s: %v", c, err)
 				}
 				return
@@ -106,6 +106,29 @@ func FuzzDecodeChanges(f *testing.F) {
 				t.Error("a change without a whole key")
 			}
 			b.Rows.Release()
+		}
+	})
+}
+
+func FuzzDecodeParquet(f *testing.F) {
+	f.Add(parquetOf(f, 10))
+	f.Add([]byte("PAR1PAR1"))
+	f.Fuzz(func(t *testing.T, body []byte) { _, _ = drain(t, rows.Parquet, body) })
+}
+
+// Headers that choose formats: whatever they say, the outcome is a format or an error
+// of their kind.
+func FuzzMedia(f *testing.F) {
+	for _, s := range []string{"application/json", "text/csv; header=absent", "application/x-ndjson;q=0.5, */*", "text/csv;charset=latin1", "*/*;q=0", "a/b;c=\"", ",,,", "text/csv;q=x", "\x00"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, header string) {
+		if _, _, err := rows.FormatOf(header); err != nil && lake.CodeOf(err) != lake.CodeUnsupportedMedia {
+			t.Errorf("Content-Type %q: %v", header, err)
+		}
+		format, media, err := rows.Negotiate(header)
+		if err != nil && lake.CodeOf(err) != lake.CodeNotAcceptable || err == nil && (media == "" || format.ContentType() == "") {
+			t.Errorf("Accept %q: %v, %q, %v", header, format, media, err)
 		}
 	})
 }

@@ -3,6 +3,7 @@ package serving
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -26,7 +27,7 @@ func (s *Serving) admit(ctx context.Context, sess *session, req Request) (plan, 
 	case duck.Explain:
 		p.clean = true
 	case duck.ShowTables:
-		return plan{sql: showTables, whole: true}, nil
+		return plan{sql: showTables(req.Visible), whole: true}, nil
 	case duck.Describe:
 		if checked.Describe != nil {
 			return s.describe(*checked.Describe)
@@ -35,19 +36,26 @@ func (s *Serving) admit(ctx context.Context, sess *session, req Request) (plan, 
 	return p, nil
 }
 
-// check passes SQL through the gate, unless it has passed before.
+// check passes SQL through the gate, unless it has passed before. A text that passed
+// for somebody who sees other datasets means the same for whoever sees all those that
+// it names.
 func (s *Serving) check(ctx context.Context, sess *session, req Request) (duck.Checked, error) {
 	names := s.ear.namesVersion() // before the names are read
-	if checked, ok := s.gated.get(req.SQL, names); ok && (req.MaxSQLBytes <= 0 || len(req.SQL) <= req.MaxSQLBytes) {
+	if checked, ok := s.gated.get(req.SQL, names); ok && (req.MaxSQLBytes <= 0 || len(req.SQL) <= req.MaxSQLBytes) && req.Visible.HasAll(checked.Datasets) {
 		return checked, nil
 	}
 	checked, err := sess.gate.Check(ctx, req.SQL, duck.GateEnv{
 		MaxSQLBytes: req.MaxSQLBytes,
 		Dataset: func(namespace, name string) (lake.Name, bool) {
 			_, d, ok := s.ear.find(lake.Name{Namespace: namespace, Dataset: name})
-			return d.name, ok
+			if !ok || !req.Visible.Has(d.name) {
+				return lake.Name{}, false
+			}
+			return d.name, true
 		},
-		Names: s.ear.list,
+		Names: func() []lake.Name {
+			return slices.DeleteFunc(s.ear.list(), func(n lake.Name) bool { return !req.Visible.Has(n) })
+		},
 	})
 	if err == nil {
 		s.gated.put(req.SQL, names, checked)
@@ -56,8 +64,10 @@ func (s *Serving) check(ctx context.Context, sess *session, req Request) (duck.C
 }
 
 // showTables lists the datasets as a query names them.
-var showTables = "SELECT CASE WHEN lower(namespace) = '" + lake.DefaultNamespace + "' THEN name ELSE namespace || '.' || name END AS name FROM " +
-	internal("datasets") + " ORDER BY lower(namespace) <> '" + lake.DefaultNamespace + "', lower(namespace), lower(name)"
+func showTables(visible *lake.NameSet) string {
+	return "SELECT CASE WHEN lower(namespace) = '" + lake.DefaultNamespace + "' THEN name ELSE namespace || '.' || name END AS name FROM " +
+		internal("datasets") + " WHERE " + visible.SQL("namespace", "name") + " ORDER BY lower(namespace) <> '" + lake.DefaultNamespace + "', lower(namespace), lower(name)"
+}
 
 // describe answers DESCRIBE of a dataset as DuckDB does of a table: the view
 // that shows it does not know its key.

@@ -21,6 +21,7 @@ type Request struct {
 	// that it reads, none: it waits for all that was heard.
 	Trusted  bool
 	Datasets []lake.Name
+	Visible  *lake.NameSet // nil: all; others are as if they did not exist
 }
 
 // Query runs a read and gives its answer as a stream, which the caller closes.

@@ -37,6 +37,11 @@ type QueryRequest struct {
 	Trusted     bool            `json:"trusted,omitempty"`  // tarn's own SQL: it does not pass the gate
 	Datasets    []lake.Name     `json:"datasets,omitempty"` // with Trusted: what the SQL reads
 	Get         *Get            `json:"get,omitempty"`
+	// Visible are the datasets that there are for the SQL; nil: all. Others are as if
+	// they did not exist. Datasets of Trusted and Get are not held against it.
+	Visible *lake.NameSet `json:"visible,omitempty"`
+	// Owner is who asked; the server alone knows it.
+	Owner string `json:"-"`
 }
 
 // Get asks for the rows of keys of one dataset; keys that are absent are left

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"crypto/sha256"
+	"encoding/json"
 	"sync"
 
 	"tarn/internal/lake"
@@ -10,7 +11,7 @@ import (
 // suspects remembers which queries were running when a worker died. One that
 // was in flight at two deaths, and never ended well in between, is refused from
 // then on, for this process's life: it may be what kills. Queries are known by
-// SQL and parameters.
+// SQL, parameters and the datasets that there are for them.
 type suspects struct {
 	mu struct {
 		sync.Mutex
@@ -26,6 +27,10 @@ func suspectOf(req QueryRequest) suspect {
 	h.Write([]byte(req.SQL))
 	h.Write([]byte{0})
 	h.Write(req.Params)
+	if req.Visible != nil { // who sees less must not learn what kills for others
+		h.Write([]byte{0})
+		_ = json.NewEncoder(h).Encode(req.Visible) // names, which always encode
+	}
 	if req.Get != nil {
 		h.Write([]byte{0})
 		h.Write([]byte(req.Get.TableUUID))

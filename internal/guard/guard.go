@@ -1,0 +1,319 @@
+// Package guard is the lake as one principal may see and use it: a Door before the
+// engine's. Whoever goes through it needs no checks of his own, and cannot forget one:
+// it has each method of engine.Door by itself, so that a new one does not compile
+// until it is decided here who may use it.
+//
+// What somebody may not see does not exist for him. The guard decides by names alone
+// and never asks the lake whether a hidden name exists, so that a hidden dataset and
+// one that never was take the same way and get the same answer. SQL is the same a
+// floor down: the worker's gate is told which names there are for the query.
+//
+// What somebody may see and not do is access_denied. So is the making of a dataset
+// outside of his grants, whether there is one of that name or not.
+//
+// The caller is httpapi. Where nobody is asked who he is, there is no guard.
+package guard
+
+import (
+	"context"
+	"slices"
+
+	"tarn/internal/access"
+	"tarn/internal/engine"
+	"tarn/internal/lake"
+)
+
+// Door is the lake for one principal.
+type Door struct {
+	door engine.Door
+	who  *access.Principal
+}
+
+var _ engine.Door = (*Door)(nil)
+
+// New gives the lake as somebody may see and use it.
+func New(door engine.Door, who *access.Principal) *Door { return &Door{door, who} }
+
+// need fails where a dataset does not exist for the principal, or he may not do with
+// it what the role stands for.
+func (d *Door) need(role access.Role, name lake.Name) error {
+	switch has := d.who.On(name); {
+	case has < access.Read:
+		return engine.NoDataset(name)
+	case has < role:
+		return d.denied("may not %s %s", role, name)
+	}
+	return nil
+}
+
+// makes fails where the principal may not make a dataset of a name.
+func (d *Door) makes(name lake.Name) error {
+	if d.who.On(name) < access.Write {
+		return d.denied("may not make a dataset named %s", name)
+	}
+	return nil
+}
+
+// everywhere fails where the principal has no such role on the whole lake.
+func (d *Door) everywhere(role access.Role, what string) error {
+	if !d.who.Everywhere(role) {
+		return d.denied("may not %s: it takes the role %s on the whole lake", what, role)
+	}
+	return nil
+}
+
+func (d *Door) denied(format string, args ...any) error {
+	return Denied(d.who, format, args...)
+}
+
+// Denied is the error for what a principal may not do.
+func Denied(who *access.Principal, format string, args ...any) error {
+	return lake.Errorf(lake.CodeAccessDenied, "the token %s "+format, append([]any{who.ID}, args...)...).
+		WithHint("ask the server's operator for a token that may")
+}
+
+func (d *Door) sees(dataset string) bool {
+	name, err := lake.ParseName(dataset)
+	return err == nil && d.who.On(name) >= access.Read
+}
+
+func (d *Door) own(idem engine.Idempotency) engine.Idempotency {
+	idem.Owner = d.who.ID
+	return idem
+}
+
+// List implements engine.Door.
+func (d *Door) List(ctx context.Context, _ *lake.NameSet) ([]engine.Description, error) {
+	all, err := d.door.List(ctx, d.who.Visible())
+	// One may have got another name meanwhile.
+	return slices.DeleteFunc(all, func(one engine.Description) bool { return !d.sees(one.Dataset) }), err
+}
+
+// Describe implements engine.Door.
+func (d *Door) Describe(ctx context.Context, name lake.Name) (engine.Description, error) {
+	if err := d.need(access.Read, name); err != nil {
+		return engine.Description{}, err
+	}
+	about, err := d.door.Describe(ctx, name)
+	if err == nil && !d.sees(about.Dataset) { // it got another name meanwhile
+		return engine.Description{}, engine.NoDataset(name)
+	}
+	return about, err
+}
+
+// Create implements engine.Door.
+func (d *Door) Create(ctx context.Context, r engine.CreateRequest) (engine.Description, error) {
+	if err := d.makes(r.Dataset); err != nil {
+		return engine.Description{}, err
+	}
+	r.Idempotency = d.own(r.Idempotency)
+	return d.door.Create(ctx, r)
+}
+
+// Rename implements engine.Door.
+func (d *Door) Rename(ctx context.Context, name, to lake.Name, idem engine.Idempotency) (engine.Description, error) {
+	if err := d.need(access.Write, name); err != nil {
+		return engine.Description{}, err
+	}
+	if err := d.makes(to); err != nil {
+		return engine.Description{}, err
+	}
+	return d.door.Rename(ctx, name, to, d.own(idem))
+}
+
+// Drop implements engine.Door.
+func (d *Door) Drop(ctx context.Context, name lake.Name, idem engine.Idempotency) error {
+	if err := d.need(access.Write, name); err != nil {
+		return err
+	}
+	return d.door.Drop(ctx, name, d.own(idem))
+}
+
+// Deltas implements engine.Door.
+func (d *Door) Deltas(ctx context.Context, name lake.Name) ([]engine.DeltaInfo, error) {
+	if err := d.need(access.Read, name); err != nil {
+		return nil, err
+	}
+	return d.door.Deltas(ctx, name)
+}
+
+// Change implements engine.Door.
+func (d *Door) Change(ctx context.Context, r engine.ChangeRequest) (engine.ChangeResult, error) {
+	if err := d.need(access.Write, r.Dataset); err != nil {
+		return engine.ChangeResult{}, err
+	}
+	r.Idempotency = d.own(r.Idempotency)
+	return d.door.Change(ctx, r)
+}
+
+// Import implements engine.Door.
+func (d *Door) Import(ctx context.Context, r engine.ImportRequest) (*engine.Job, error) {
+	may := d.makes(r.Dataset)
+	if r.Mode != engine.ImportCreate && r.Mode != "" {
+		may = d.need(access.Write, r.Dataset)
+	}
+	if may != nil {
+		return nil, lake.Step("import "+r.Dataset.String(), may)
+	}
+	r.Idempotency = d.own(r.Idempotency)
+	return d.door.Import(ctx, r)
+}
+
+// Compact implements engine.Door.
+func (d *Door) Compact(ctx context.Context, r engine.CompactRequest) (*engine.Job, error) {
+	may := d.everywhere(access.Write, "compact all datasets")
+	if r.Dataset != nil {
+		may = d.need(access.Write, *r.Dataset)
+	}
+	if may != nil {
+		return nil, may
+	}
+	return d.door.Compact(ctx, r)
+}
+
+// on is the role on what a job works on; "" is the whole lake.
+func (d *Door) on(dataset string) access.Role {
+	if dataset == "" {
+		return d.who.Role
+	}
+	name, err := lake.ParseName(dataset)
+	if err != nil {
+		return access.None
+	}
+	return d.who.On(name)
+}
+
+// Jobs implements engine.Door.
+func (d *Door) Jobs() []engine.JobInfo {
+	return slices.DeleteFunc(d.door.Jobs(), func(j engine.JobInfo) bool { return d.on(j.Dataset) < access.Read })
+}
+
+// Job implements engine.Door.
+func (d *Door) Job(id string) (*engine.Job, error) {
+	j, err := d.door.Job(id)
+	if err != nil {
+		return nil, err
+	}
+	if d.on(j.Info().Dataset) < access.Read {
+		return nil, engine.NoJob(id)
+	}
+	return j, nil
+}
+
+// CancelJob implements engine.Door.
+func (d *Door) CancelJob(id string) (engine.JobInfo, error) {
+	j, err := d.Job(id)
+	if err != nil {
+		return engine.JobInfo{}, err
+	}
+	if d.on(j.Info().Dataset) < access.Write {
+		return engine.JobInfo{}, d.denied("may not cancel the job %s", id)
+	}
+	return d.door.CancelJob(id)
+}
+
+// Query implements engine.Door.
+func (d *Door) Query(ctx context.Context, r engine.QueryRequest) (*engine.Answer, error) {
+	r.Owner, r.Visible = d.who.ID, d.who.Visible()
+	return d.door.Query(ctx, r)
+}
+
+// Get implements engine.Door.
+func (d *Door) Get(ctx context.Context, r engine.GetRequest) (*engine.Answer, error) {
+	if err := d.need(access.Read, r.Dataset); err != nil {
+		return nil, err
+	}
+	r.Owner = d.who.ID
+	return d.door.Get(ctx, r)
+}
+
+// Row implements engine.Door.
+func (d *Door) Row(ctx context.Context, name lake.Name, key string) ([]byte, string, error) {
+	if err := d.need(access.Read, name); err != nil {
+		return nil, "", err
+	}
+	return d.door.Row(ctx, name, key)
+}
+
+// hasQuery says whether the principal may see and end a query: an administrator all,
+// everybody else his own.
+func (d *Door) hasQuery(q engine.QueryInfo) bool {
+	return d.who.Role == access.Admin || q.Owner == d.who.ID
+}
+
+// Queries implements engine.Door.
+func (d *Door) Queries() []engine.QueryInfo {
+	return slices.DeleteFunc(d.door.Queries(), func(q engine.QueryInfo) bool { return !d.hasQuery(q) })
+}
+
+// CancelQuery implements engine.Door.
+func (d *Door) CancelQuery(id string) (engine.QueryInfo, error) {
+	if !slices.ContainsFunc(d.Queries(), func(q engine.QueryInfo) bool { return q.ID == id }) {
+		return engine.QueryInfo{}, engine.NoQuery(id)
+	}
+	return d.door.CancelQuery(id)
+}
+
+// CachePin implements engine.Door.
+func (d *Door) CachePin(ctx context.Context, name lake.Name) (engine.CacheEntry, error) {
+	if err := d.everywhere(access.Admin, "pin datasets"); err != nil {
+		return engine.CacheEntry{}, err
+	}
+	return d.door.CachePin(ctx, name)
+}
+
+// CacheUnpin implements engine.Door.
+func (d *Door) CacheUnpin(ctx context.Context, name lake.Name) (engine.CacheEntry, error) {
+	if err := d.everywhere(access.Admin, "unpin datasets"); err != nil {
+		return engine.CacheEntry{}, err
+	}
+	return d.door.CacheUnpin(ctx, name)
+}
+
+// CacheEvict implements engine.Door.
+func (d *Door) CacheEvict(ctx context.Context, name lake.Name) (engine.CacheEntry, error) {
+	if err := d.everywhere(access.Admin, "evict datasets"); err != nil {
+		return engine.CacheEntry{}, err
+	}
+	return d.door.CacheEvict(ctx, name)
+}
+
+// CacheEvictAll implements engine.Door.
+func (d *Door) CacheEvictAll(ctx context.Context, pinnedToo bool) ([]engine.CacheEntry, error) {
+	if err := d.everywhere(access.Admin, "evict datasets"); err != nil {
+		return nil, err
+	}
+	return d.door.CacheEvictAll(ctx, pinnedToo)
+}
+
+// CacheStats implements engine.Door. Who does not see the whole lake gets the figures
+// of the datasets that he sees; those that are of the lake alone are 0.
+func (d *Door) CacheStats(ctx context.Context) (engine.CacheStats, error) {
+	s, err := d.door.CacheStats(ctx)
+	if err != nil || d.who.Everywhere(access.Read) {
+		return s, err
+	}
+	out := engine.CacheStats{BudgetBytes: s.BudgetBytes, Datasets: []engine.CacheEntry{}}
+	for _, one := range s.Datasets {
+		if d.sees(one.Dataset) {
+			out.Datasets = append(out.Datasets, one)
+			out.UsedBytes += one.Bytes
+			out.Hits += one.Hits
+		}
+	}
+	return out, nil
+}
+
+// Verify implements engine.Door.
+func (d *Door) Verify(ctx context.Context, progress func(engine.JobProgress)) (engine.VerifyReport, error) {
+	if err := d.everywhere(access.Admin, "verify the lake"); err != nil {
+		return engine.VerifyReport{}, err
+	}
+	return d.door.Verify(ctx, progress)
+}
+
+// Ready implements engine.Door.
+func (d *Door) Ready() error { return d.door.Ready() }
+
+// Settings implements engine.Door.
+func (d *Door) Settings() engine.Settings { return d.door.Settings() }

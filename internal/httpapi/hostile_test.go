@@ -1,0 +1,70 @@
+package httpapi_test
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"tarn/internal/access"
+)
+
+// The gate's own corpus of hostile statements, over HTTP: each is refused as the
+// client's fault, also to an administrator; nothing of a file or of a hidden dataset is
+// in any answer; and the server goes on.
+func TestHostileStatementsOverHTTP(t *testing.T) {
+	text, err := os.ReadFile("../duck/testdata/gate/hostile.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	outside := t.TempDir()
+	const content = "CANARY-of-a-file"
+	for _, name := range []string{"a.csv", "a.json", "k.csv", "K.csv", "UNNAMED-7f3a.txt"} {
+		if err := os.WriteFile(filepath.Join(outside, name), []byte("a\n"+content+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g := openGuarded(t)
+	g.must("boss", http.StatusCreated, "PUT /datasets/people", `{"columns":[{"name":"id","type":"BIGINT"},{"name":"name","type":"VARCHAR"},{"name":"age","type":"BIGINT"}],"primary_key":["id"]}`)
+	g.must("boss", http.StatusOK, "POST /datasets/people/rows", `{"id":1,"name":"CANARY-of-people","age":1}`)
+	g.add(&access.Entry{ID: "of-people", Grants: map[string]string{"people": "read"}})
+	g.keeper.Look()
+	for _, warm := range []bool{false, true} {
+		if warm {
+			g.must("boss", http.StatusOK, "POST /query/cache/pin", `{"dataset":"people"}`)
+		}
+		asked := 0
+		for line := range strings.Lines(string(text)) {
+			sql := strings.TrimSuffix(line, "\n")
+			if strings.TrimSpace(sql) == "" || strings.HasPrefix(sql, "#") || strings.HasPrefix(sql, "== ") {
+				continue
+			}
+			sql = strings.ReplaceAll(sql, "OUTSIDE", outside)
+			for _, who := range []string{"boss", "of-people", "reader"} {
+				asked++
+				r := g.sql(who, sql)
+				if r.status != http.StatusBadRequest && r.status != http.StatusForbidden && r.status != http.StatusNotFound {
+					t.Errorf("%s: %s: %s", who, sql, r)
+				}
+				if all := r.String(); strings.Contains(all, "CANARY") || strings.Contains(all, "UNNAMED") || strings.Contains(all, "root:") {
+					t.Errorf("%s: %s: the answer tells: %s", who, sql, all)
+				}
+			}
+		}
+		t.Logf("%d questions", asked)
+		if asked < 3*700 {
+			t.Errorf("only %d questions", asked)
+		}
+		if r := g.sql("of-people", "SELECT name FROM people"); !strings.Contains(r.body, "CANARY-of-people") {
+			t.Errorf("afterwards: %s", r)
+		}
+	}
+	left, err := os.ReadDir(outside)
+	if err != nil || len(left) != 5 {
+		t.Errorf("the folder outside has %v, %v", left, err)
+	}
+	if strings.Contains(g.log.buf.String(), "the worker died") || strings.Contains(g.log.buf.String(), `"level":"ERROR"`) {
+		t.Error("the worker died, or something else went wrong")
+	}
+}
