@@ -70,7 +70,7 @@ func TestI8BrokenDisk(t *testing.T) {
 				t.Fatalf("%v at call %d and %d more: %s: %v", b.errno, b.first.Load(), b.last.Load()-b.first.Load()-1, steps[i].name, err)
 			}
 		}
-		if err := o.wrong(); err != nil {
+		if err := o.is(states[len(states)-1]); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -104,17 +104,33 @@ func TestI8BrokenDisk(t *testing.T) {
 			}
 			err := steps[i].do(o, stepKey(i))
 			if err == nil {
-				return nil
+				return nil // the state is looked at after the step that fails, and at the end
 			}
 			if !slices.Contains(diskErrors[b.errno], lake.CodeOf(err)) {
 				return fmt.Errorf("%s: %w", lake.CodeOf(err), err)
 			}
 			heard[lake.CodeOf(err)]++
 			b.mend()
+			if lake.CodeOf(err) != lake.CodeUnknownOutcome { // and so is nothing half done
+				if err := o.is(stateBefore(states, i), states[i]); err != nil {
+					return err
+				}
+			}
 			return o.again(steps[i], stepKey(i), states[i])
 		})
 	}
+	if len(heard) == 0 && times >= usual {
+		t.Errorf("no client heard of any of %d faults", times)
+	}
 	t.Logf("%d faults among %d calls, seed %d; heard %v", times, calls, seed, heard)
+}
+
+// stateBefore is the lake before the step of a number.
+func stateBefore(states []string, i int) string {
+	if i == 0 {
+		return ""
+	}
+	return states[i-1]
 }
 
 // again repeats a step on a disk that works until what was unknown is settled, and

@@ -184,7 +184,7 @@ func pointsInSource(t *testing.T) []string {
 }
 
 // leastPoints is how many there must be; fewer, and the search is broken.
-const leastPoints = 40
+const leastPoints = 50
 
 // TestI1I4I6Failpoints kills a server with SIGKILL at every failpoint: every
 // acknowledged step is there afterwards, the one under way is there whole or not at

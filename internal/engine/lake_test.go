@@ -177,26 +177,32 @@ func (o *opened) tryAnswer(sql string) ([]string, rows.Head, error) {
 	if err != nil {
 		return nil, rows.Head{}, err
 	}
+	out, err := rowsOf(a)
+	return out, a.Head, err
+}
+
+// rowsOf reads an answer in JSON to its end.
+func rowsOf(a *engine.Answer) ([]string, error) {
 	defer a.Body.Close()
 	text, err := io.ReadAll(a.Body)
 	if err != nil {
-		return nil, rows.Head{}, err
+		return nil, err
 	}
 	var answer struct {
 		Rows []json.RawMessage `json:"rows"`
 	}
 	if err := json.Unmarshal(text, &answer); err != nil {
-		return nil, rows.Head{}, fmt.Errorf("%s: %w", text, err)
+		return nil, fmt.Errorf("%s: %w", text, err)
 	}
 	out := []string{}
 	for _, r := range answer.Rows {
 		var b bytes.Buffer
 		if err := json.Compact(&b, r); err != nil {
-			return nil, rows.Head{}, err
+			return nil, err
 		}
 		out = append(out, b.String())
 	}
-	return out, a.Head, nil
+	return out, nil
 }
 
 func (o *opened) want(sql string, want ...string) {

@@ -280,13 +280,10 @@ func (o *opened) readCell(c cell, random *rand.Rand) (int, error) {
 		var a *engine.Answer
 		a, err = o.Query(context.Background(), engine.QueryRequest{SQL: fmt.Sprintf("select v from %s where id = %d", c.dataset, c.key), Format: rows.OutJSON, Fresh: true})
 		if err == nil {
-			a.Body.Close()
+			got, err = rowsOf(a)
 		}
-		fallthrough
 	default:
-		if err == nil {
-			got, err = o.tryRows(fmt.Sprintf("select v from %s where id = %d", c.dataset, c.key))
-		}
+		got, err = o.tryRows(fmt.Sprintf("select v from %s where id = %d", c.dataset, c.key))
 	}
 	switch {
 	case err != nil:

@@ -30,7 +30,9 @@ func TestNotReady(t *testing.T) {
 // brokenDoor panics, as a defect would.
 type brokenDoor struct{ *door }
 
-func (brokenDoor) List(context.Context, *lake.NameSet) ([]engine.Description, error) { panic("a defect") }
+func (brokenDoor) List(context.Context, *lake.NameSet) ([]engine.Description, error) {
+	panic("a defect")
+}
 
 type brokenBody struct{ sent bool }
 

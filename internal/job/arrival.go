@@ -19,6 +19,7 @@ type arrival struct{ inputs []arrived }
 // arrived is one input as a relation.
 type arrived struct {
 	file InputFile
+	link string // by which DuckDB reads a Parquet file; "": it is in a table
 	// rows gives SELECT of c1…cn in the order of the input. Where place is not
 	// nil it is a format for the column r, with %s the row's number from 1.
 	rows func(place *string) string

@@ -109,12 +109,15 @@ func (s *session) writeChanges(ctx context.Context, ch Changes) (Output, error) 
 	names = append(names, "op::INTEGER AS "+format.OpColumn)
 	columns := append(append([]lake.Column(nil), ch.Schema.Columns...), lake.Column{ID: format.OpFieldID, Name: format.OpColumn, Type: lake.Type{Kind: lake.Integer}})
 	path := filepath.Join(dir, "changes.parquet")
-	groupRows, err := s.rowGroup(ctx, unsorted(ch), ch.Schema)
-	if err != nil {
+	if err := s.rowGroup(ctx, unsorted(ch), ch.Schema); err != nil {
 		return Output{}, err
 	}
+	relation := latestArrived(ch)
+	if s.sizes.wide {
+		relation = inOrder(relation)
+	}
 	sql := fmt.Sprintf("COPY (SELECT %s FROM (%s)) TO %s (FORMAT parquet, COMPRESSION %s, ROW_GROUP_SIZE %d, FIELD_IDS %s)",
-		list(names), latestArrived(ch), lake.QuoteString(path), deltaCompression, groupRows, fieldIDs(columns))
+		list(names), relation, lake.QuoteString(path), deltaCompression, s.sizes.group, fieldIDs(columns))
 	if err := s.watched(ctx, "write", dir, sql); err != nil {
 		return Output{}, err
 	}

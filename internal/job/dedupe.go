@@ -45,8 +45,12 @@ func (s *session) runDedupe(ctx context.Context, d Dedupe) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	s.weighBase(b)
+	if err := s.weighChanged(ctx, ds.rowsSQL(fields(d.Schema)), d.Schema); err != nil {
+		return Result{}, err
+	}
 	outs, err := s.copyData(ctx, content{
-		name: "data", rows: fmt.Sprintf("SELECT a.* FROM (%s) a SEMI JOIN kept k ON a.r = k.r ORDER BY a.r", all), sample: all, bytes: s.expected,
+		name: "data", rows: fmt.Sprintf("SELECT a.* FROM (%s) a SEMI JOIN kept k ON a.r = k.r ORDER BY a.r", all), sample: all, bytes: s.sizes.of(b.rows, ds.rows),
 	}, d.Schema)
 	if err != nil {
 		return Result{}, err

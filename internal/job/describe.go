@@ -31,7 +31,7 @@ func (s *session) describeParquet(ctx context.Context, f InputFile) (*input, err
 	if err := s.checkParquet(ctx, f); err != nil {
 		return nil, err
 	}
-	in := &input{file: f, from: from}
+	in := &input{file: f, from: from, link: link}
 	for _, row := range found {
 		typ, err := typeOf(row[1])
 		if err != nil {

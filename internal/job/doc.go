@@ -18,11 +18,13 @@
 //     that can be: folds by groups, Parquet inputs by row numbers. UNION ALL keeps
 //     no order at all: whatever unites inputs sorts or stages them first.
 //   - host: who the job works for. It hears of progress, and says how many threads
-//     the job may use, which changes as others need the machine.
+//     the job may use, which changes as others need the machine; each has
+//     perThreadBytes of memory.
 //
 // Columns are called c1…cn by position inside the job, whatever the dataset
-// calls them, and files are read by field id. So no name of a user's column can
-// meet one of DuckDB's own (file_row_number, filename).
+// calls them. Files are read by field id, or by name where all have exactly the
+// dataset's names and none of these is one of DuckDB's own (file_row_number,
+// filename), which it would hide.
 //
 // Memory is bounded by Spec.MemoryLimitBytes, whatever the data: DuckDB sorts
 // and joins on disk below Scratch, and rows decoded in Go pass through a table

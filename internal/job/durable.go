@@ -224,7 +224,6 @@ func nothing(fs []field, placed bool) string {
 type deltas struct {
 	links []string
 	rows  int64 // change rows
-	bytes int64 // of the files that have some
 }
 
 // openDeltas verifies every delta whole.
@@ -247,7 +246,6 @@ func (s *session) openDeltas(ctx context.Context, ds []lake.Delta) (*deltas, err
 			continue // an empty delta only takes a sequence number
 		}
 		out.rows += n
-		out.bytes += d.Bytes
 		out.links = append(out.links, link)
 	}
 	return out, nil

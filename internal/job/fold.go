@@ -29,8 +29,12 @@ func (s *session) runFold(ctx context.Context, f Fold) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	s.weigh(b, ds)
 	if err := s.latestChanges(ctx, f, b, ds); err != nil {
+		return Result{}, err
+	}
+	s.weighBase(b)
+	upserts := fmt.Sprintf("SELECT %s FROM changes WHERE op = %d", list(cols(f.Schema)), format.OpUpsert)
+	if err := s.weighChanged(ctx, upserts, f.Schema); err != nil {
 		return Result{}, err
 	}
 	if f.Marking != nil {
@@ -151,7 +155,7 @@ func (s *session) foldGroup(ctx context.Context, schema lake.Schema, b *base, n 
 		names, list(each(cols(schema), "b.%[1]s")), b.rowsSQL(g.files, fs, false), list(keys), mine, equal("b", "x", keys), format.OpUpsert)
 	sample := fmt.Sprintf("%s UNION ALL SELECT %s FROM changes WHERE %s AND op = %d", b.rowsSQL(g.files, fs, false), names, mine, format.OpUpsert)
 	want := before - deleted - updated + upserts
-	outs, err := s.copyData(ctx, content{name: fmt.Sprintf("group%d", n), rows: sorted, sample: sample, bytes: s.sized(want)}, schema)
+	outs, err := s.copyData(ctx, content{name: fmt.Sprintf("group%d", n), rows: sorted, sample: sample, bytes: s.sizes.of(before-deleted-updated, upserts)}, schema)
 	if err != nil {
 		return err
 	}
@@ -181,7 +185,10 @@ func (s *session) foldInOrder(ctx context.Context, f Fold, ds *deltas) (Result, 
 	if err != nil {
 		return Result{}, err
 	}
-	s.weigh(b, ds)
+	s.weighBase(b)
+	if err := s.weighChanged(ctx, ds.rowsSQL(fields(f.Schema)), f.Schema); err != nil {
+		return Result{}, err
+	}
 	res := Result{BaseRows: b.rows, DeltaRows: ds.rows, Outputs: []Output{}}
 	names := list(cols(f.Schema))
 	var parts []string // each in order
@@ -196,7 +203,7 @@ func (s *session) foldInOrder(ctx context.Context, f Fold, ds *deltas) (Result, 
 		if err != nil {
 			return Result{}, err
 		}
-		outs, err := s.copyData(ctx, content{name: "arrived", rows: all, sample: all, bytes: s.sized(b.rows + ds.rows)}, f.Schema)
+		outs, err := s.copyData(ctx, content{name: "arrived", rows: all, sample: all, bytes: s.sizes.of(b.rows, ds.rows)}, f.Schema)
 		if err != nil {
 			return Result{}, err
 		}
@@ -211,7 +218,11 @@ func (s *session) foldInOrder(ctx context.Context, f Fold, ds *deltas) (Result, 
 			return Result{}, err
 		}
 		imported := fmt.Sprintf("SELECT %s FROM %s", names, readByID(links, fields(f.Schema)))
-		outs, err := s.copyData(ctx, content{name: "imported", rows: imported, sample: imported}, f.Schema)
+		bytes := int64(0)
+		for _, path := range f.Imported {
+			bytes += fileBytes(path)
+		}
+		outs, err := s.copyData(ctx, content{name: "imported", rows: imported, sample: imported, bytes: bytes}, f.Schema)
 		if err != nil {
 			return Result{}, err
 		}

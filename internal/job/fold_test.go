@@ -426,3 +426,26 @@ func firstOf(t testing.TB, s lake.Schema, kind keyKind, n int) []byte {
 	}
 	return keys.NewEncoder(s.KeySchema(), at).First(nil, rec, 0)
 }
+
+// Changed rows that are wider than the base's make files of about the target's size too.
+func TestFoldOfWiderRows(t *testing.T) {
+	db := openSQL(t)
+	const target = 8 << 20
+	for _, key := range [][]string{nil, {"k"}} {
+		in := db.parquet("narrow.parquet", "SELECT i AS k, NULL::VARCHAR AS v FROM range(1000000) t(i)")
+		made := must(t)(importing(t, job.Inside{}, job.Import{Files: []job.InputFile{in}, Key: key}, func(s *job.Spec) { s.TargetFileBytes = target }))
+		body := filepath.Join(t.TempDir(), "body.parquet")
+		db.exec("COPY (SELECT i * 3 AS k, array_to_string([sha256((i*4+j)::VARCHAR) FOR j IN range(4)], '') AS v FROM range(300000) t(i)) TO '%s'", body)
+		s := spec(t)
+		s.Kind, s.Changes = job.KindChanges, &job.Changes{Schema: *made.Schema, Op: job.OpUpsert, Input: job.InputFile{Path: body, Name: "body", Format: rows.Parquet}}
+		delta := finish(t, must(t)(job.Inside{}.Run(t.Context(), s, nil)), *made.Schema)
+		f := spec(t)
+		f.Kind, f.TargetFileBytes, f.Fold = job.KindFold, target, &job.Fold{Schema: *made.Schema, Base: baseOf(t, made.Outputs), Deltas: []lake.Delta{delta}}
+		res := must(t)(job.Inside{}.Run(t.Context(), f, nil))
+		for _, o := range res.Outputs {
+			if o.Bytes > 3*target {
+				t.Errorf("by %v: a file of %d bytes where the target is %d", key, o.Bytes, target)
+			}
+		}
+	}
+}

@@ -34,9 +34,9 @@ func (s *session) runImport(ctx context.Context, im Import) (Result, error) {
 	}
 	res := Result{Schema: &schema, Rows: n[0]}
 	if schema.Keyed() {
-		res.Outputs, err = s.importKeyed(ctx, arrived, schema, im.OnDuplicate == OnDuplicateLast)
+		res.Outputs, err = s.importKeyed(ctx, arrived, res.Rows, schema, im.OnDuplicate == OnDuplicateLast)
 	} else {
-		res.Outputs, err = s.importInOrder(ctx, arrived, schema)
+		res.Outputs, err = s.importInOrder(ctx, arrived, res.Rows, schema)
 	}
 	if err != nil {
 		return Result{}, err
@@ -60,7 +60,7 @@ func (s *session) arrive(ctx context.Context, im Import) (arrival, lake.Schema, 
 	return s.infer(ctx, im)
 }
 
-func (s *session) importKeyed(ctx context.Context, a arrival, schema lake.Schema, last bool) ([]Output, error) {
+func (s *session) importKeyed(ctx context.Context, a arrival, rows int64, schema lake.Schema, last bool) ([]Output, error) {
 	keys := keyCols(schema)
 	inOrder, err := s.arrivesInOrder(ctx, a, schema)
 	if err != nil {
@@ -68,13 +68,13 @@ func (s *session) importKeyed(ctx context.Context, a arrival, schema lake.Schema
 	}
 	var outs []Output
 	if inOrder {
-		outs, err = s.copyArrived(ctx, a, schema)
+		outs, err = s.copyArrived(ctx, a, rows, schema)
 	} else {
 		sorted := fmt.Sprintf("SELECT %s FROM (%s) ORDER BY %s", list(cols(schema)), a.rows(false), list(keys))
 		if last {
 			sorted = lastOfRun(fmt.Sprintf("SELECT %s FROM (%s) ORDER BY %s, r", list(append(cols(schema), "r")), a.rows(true), list(keys)), keys)
 		}
-		outs, err = s.copyData(ctx, content{name: "data", rows: sorted, sample: a.rows(false), bytes: s.expected}, schema)
+		outs, err = s.copySorted(ctx, a, sorted, rows, schema)
 	}
 	if err != nil || len(outs) == 0 {
 		return nil, s.readFailure(err)
@@ -103,8 +103,8 @@ func (s *session) arrivesInOrder(ctx context.Context, a arrival, schema lake.Sch
 }
 
 // importInOrder keeps the order of arrival.
-func (s *session) importInOrder(ctx context.Context, a arrival, schema lake.Schema) ([]Output, error) {
-	outs, err := s.copyArrived(ctx, a, schema)
+func (s *session) importInOrder(ctx context.Context, a arrival, rows int64, schema lake.Schema) ([]Output, error) {
+	outs, err := s.copyArrived(ctx, a, rows, schema)
 	return outs, s.readFailure(err)
 }
 

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -254,6 +255,41 @@ func TestImportOfNothing(t *testing.T) {
 		res := must(t)(importing(t, job.Inside{}, job.Import{Files: []job.InputFile{db.parquet("e.parquet", "SELECT 1 AS a WHERE false")}, Key: key}))
 		if len(res.Outputs) != 0 || res.Rows != 0 {
 			t.Fatalf("%+v", res)
+		}
+	}
+}
+
+// Files are about the target's size whatever the rows and the input's compression, and
+// a row group at least.
+func TestFileSizes(t *testing.T) {
+	db := openSQL(t)
+	const target = 8 << 20
+	wide := db.parquet("wide.parquet", "SELECT i AS k, array_to_string([sha256((i*16+j)::VARCHAR) FOR j IN range(16)], '') AS v FROM range(60000) t(i)")
+	packed := filepath.Join(t.TempDir(), "packed.parquet")
+	db.exec("COPY (SELECT i AS k, (i // 7)::VARCHAR || 'some text that repeats ' || (i %% 50) AS v FROM range(1500000) t(i) ORDER BY hash(i)) TO '%s' (COMPRESSION zstd, PARQUET_VERSION v2)", packed)
+	for _, key := range [][]string{nil, {"k"}} {
+		for _, in := range []job.InputFile{wide, {Path: packed, Name: "packed.parquet", Format: rows.Parquet}} {
+			res := must(t)(importing(t, job.Inside{}, job.Import{Files: []job.InputFile{in}, Key: key}, func(s *job.Spec) { s.TargetFileBytes, s.Threads = target, 2 }))
+			for i, o := range res.Outputs {
+				if o.Bytes > 2*target || o.Bytes < target/3 && i < len(res.Outputs)-1 {
+					t.Errorf("%s by %v: file %d of %d has %d bytes where the target is %d", in.Name, key, i+1, len(res.Outputs), o.Bytes, target)
+				}
+			}
+		}
+	}
+}
+
+// Rows of 25 KB each go through the memory that jobs have by default.
+func TestWideRows(t *testing.T) {
+	if testing.Short() {
+		t.Skip("writes some hundred MB")
+	}
+	db := openSQL(t)
+	in := db.parquet("wide.parquet", "SELECT i AS k, repeat(sha256(i::VARCHAR), 400) AS v FROM range(24000) t(i)")
+	for _, key := range [][]string{nil, {"k"}} {
+		res, err := importing(t, process(t), job.Import{Files: []job.InputFile{in}, Key: key}, func(s *job.Spec) { s.MemoryLimitBytes, s.Threads = 512<<20, 2 })
+		if err != nil || res.FinalRows != 24000 {
+			t.Errorf("by %v: %d rows, %v", key, res.FinalRows, err)
 		}
 	}
 }

@@ -16,6 +16,7 @@ type input struct {
 	// from is the FROM clause of what DuckDB reads. "": rows are decoded in Go,
 	// once the schema is known.
 	from string
+	link string // of a Parquet file
 }
 
 // inputColumn is a column of an input.
@@ -173,7 +174,7 @@ func (s *session) openAs(ctx context.Context, in *input, im Import, order []int,
 		column := in.columns[pos]
 		exprs[c] = converted(lake.QuoteIdent(column.name), column, schema.Columns[c].Type)
 	}
-	return arrived{file: in.file, rows: selecting(in.from, exprs), part: parquetPart(in, exprs)}, nil
+	return arrived{file: in.file, link: in.link, rows: selecting(in.from, exprs), part: parquetPart(in, exprs)}, nil
 }
 
 // describe finds the columns of a file.

@@ -101,7 +101,7 @@ func (s *session) writeUpserts(ctx context.Context, schema lake.Schema, res *Res
 		return err
 	}
 	outs, err := s.copyData(ctx, content{
-		name: "upserts", rows: upserts + " ORDER BY " + list(keyCols(schema)), sample: upserts, bytes: s.sized(n[0]),
+		name: "upserts", rows: upserts + " ORDER BY " + list(keyCols(schema)), sample: upserts, bytes: s.sizes.of(0, n[0]),
 	}, schema)
 	if err != nil {
 		return err
@@ -135,7 +135,7 @@ func (s *session) rewrite(ctx context.Context, schema lake.Schema, b *base, live
 	rows := b.rowsSQL(res.Rewritten, fields(schema), false)
 	kept := fmt.Sprintf("SELECT %s FROM (%s) b ANTI JOIN (SELECT %s FROM changes) x ON %s ORDER BY %s",
 		list(each(cols(schema), "b.%[1]s")), rows, list(keys), equal("b", "x", keys), list(keys))
-	outs, err := s.copyData(ctx, content{name: "rewritten", rows: kept, sample: rows, bytes: s.sized(live)}, schema)
+	outs, err := s.copyData(ctx, content{name: "rewritten", rows: kept, sample: rows, bytes: s.sizes.of(live, 0)}, schema)
 	if err != nil {
 		return err
 	}

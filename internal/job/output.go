@@ -15,14 +15,6 @@ import (
 	"tarn/internal/lake"
 )
 
-// rowGroupRows is DuckDB's own default, and what its scans divide work by. Wide
-// rows get smaller groups: one is in memory whole while it is written.
-const (
-	rowGroupRows      = 122_880
-	leastRowGroupRows = 2_048
-	sampledRows       = 4_096
-)
-
 // Compression. Data files are read again and again: snappy reads 1.1 to 1.4 times as
 // fast as zstd, which takes 0.5 to 0.8 of its bytes; Parquet's version 2 encodings
 // would give both, but readers that are in use do not all know them. A delta is read
@@ -41,106 +33,83 @@ type content struct {
 }
 
 // copyData writes data files and gives those that have rows. What will be about one
-// file is copied as one, by as many threads as there are; else the order gate lets
+// file is copied as one, whatever size it comes to have, by as many threads as there
+// are; else, and where rows are too wide for several threads, the order gate lets
 // DuckDB begin a file after the other.
 func (s *session) copyData(ctx context.Context, c content, schema lake.Schema) ([]Output, error) {
 	dir, err := s.outDir(c.name)
 	if err != nil {
 		return nil, err
 	}
-	if s.groupRows == 0 {
-		if s.groupRows, err = s.rowGroup(ctx, c.sample, schema); err != nil {
-			return nil, err
-		}
+	if err := s.rowGroup(ctx, c.sample, schema); err != nil {
+		return nil, err
 	}
+	to, option, relation := dir, "", inOrder(c.rows)
 	files := (c.bytes + s.spec.TargetFileBytes/2) / s.spec.TargetFileBytes
-	if c.bytes > 0 && files <= 1 {
-		return s.copyFiles(ctx, dir, filepath.Join(dir, outputName(0)), "", c.rows, schema)
+	switch {
+	case c.bytes > 0 && files <= 1 && !s.sizes.wide:
+		to, relation = filepath.Join(dir, outputName(0)), c.rows
+	case files > 0:
+		option = fmt.Sprintf(", FILE_SIZE_BYTES %d", c.bytes/files)
+	default:
+		option = fmt.Sprintf(", FILE_SIZE_BYTES %d", s.spec.TargetFileBytes)
 	}
-	size := s.spec.TargetFileBytes
-	if files > 0 {
-		size = c.bytes / files
+	if err := s.copyTo(ctx, to, option, relation, schema); err != nil {
+		return nil, err
 	}
-	return s.copyFiles(ctx, dir, dir, fmt.Sprintf(", FILE_SIZE_BYTES %d", size), inOrder(c.rows), schema)
+	outs, err := outputs(dir)
+	for _, o := range outs {
+		s.done += o.Bytes
+	}
+	return outs, err
 }
 
-// copyFiles writes a relation of c1…cn to a file in dir, or to files that DuckDB
-// names, and gives all that is in dir.
-func (s *session) copyFiles(ctx context.Context, dir, to, option, relation string, schema lake.Schema) ([]Output, error) {
+// copyTo writes a relation of c1…cn to a file, or to files in a folder that DuckDB
+// names.
+func (s *session) copyTo(ctx context.Context, to, option, relation string, schema lake.Schema) error {
 	named := make([]string, len(schema.Columns))
 	for i, c := range schema.Columns {
 		named[i] = col(i) + " AS " + lake.QuoteIdent(c.Name)
 	}
 	sql := fmt.Sprintf("COPY (SELECT %s FROM (%s)) TO %s (FORMAT parquet, COMPRESSION %s, ROW_GROUP_SIZE %d%s, FIELD_IDS %s)",
-		list(named), relation, lake.QuoteString(to), dataCompression, s.groupRows, option, fieldIDs(schema.Columns))
-	if err := s.watched(ctx, "write", dir, sql); err != nil {
-		return nil, err
-	}
-	outs, err := outputs(dir)
-	for _, o := range outs {
-		s.written += o.Bytes
-	}
-	return outs, err
+		list(named), relation, lake.QuoteString(to), dataCompression, s.sizes.group, option, fieldIDs(schema.Columns))
+	return s.watched(ctx, "write", to, sql)
 }
 
 // outputName is the name of an output by its number, as DuckDB gives them.
 func outputName(n int) string { return fmt.Sprintf("data_%d.parquet", n) }
 
-// rowGroup gives the rows of a row group: as many as fit in an eighth of the
-// memory by the width of the first rows, within bounds.
-func (s *session) rowGroup(ctx context.Context, sample string, schema lake.Schema) (int64, error) {
-	fixed := 0
-	var widths []string // summed up as a list: an expression nests 1,000 deep at most
-	for i, c := range schema.Columns {
-		switch {
-		case c.Type.Kind == lake.Varchar:
-			widths = append(widths, fmt.Sprintf("coalesce(strlen(%s), 0)", col(i)))
-		case c.Type.Kind == lake.Blob:
-			widths = append(widths, fmt.Sprintf("coalesce(octet_length(%s), 0)", col(i)))
-		case c.Type.Nested():
-			widths = append(widths, fmt.Sprintf("coalesce(strlen(%s::VARCHAR), 0)", col(i)))
-		default:
-			fixed += 8
-		}
-	}
-	n, err := s.count(ctx, fmt.Sprintf("SELECT coalesce(avg(width), 0)::BIGINT FROM (SELECT list_sum([%s]::BIGINT[]) AS width FROM (%s) LIMIT %d)",
-		strings.Join(append(widths, fmt.Sprint(fixed)), ", "), sample, sampledRows))
-	if err != nil {
-		return 0, err
-	}
-	return max(leastRowGroupRows, min(rowGroupRows, s.spec.MemoryLimitBytes/8/max(1, n[0]))), nil
-}
-
-// watched runs a statement and reports meanwhile the bytes of the files in dir.
-func (s *session) watched(ctx context.Context, step, dir, sql string) error {
+// watched runs a statement and reports meanwhile the bytes of what it writes to a path.
+func (s *session) watched(ctx context.Context, step, to, sql string) error {
 	done := make(chan error, 1)
 	go func() { done <- s.c.Exec(ctx, sql) }()
 	tick := time.NewTicker(progressEvery)
 	defer tick.Stop()
-	s.reportWritten(step, dir)
+	s.reportWritten(step, to)
 	for {
 		select {
 		case err := <-done:
 			return err
 		case <-tick.C:
-			s.reportWritten(step, dir)
+			s.reportWritten(step, to)
 		}
 	}
 }
 
-// reportWritten reports the bytes of data files, those in dir included.
-func (s *session) reportWritten(step, dir string) {
-	p := Progress{Step: step, Done: s.written + bytesBelow(dir), Total: s.expected}
+// reportWritten reports the bytes of data files, those at a path included.
+func (s *session) reportWritten(step, to string) {
+	p := Progress{Step: step, Done: s.done + bytesAt(to), Total: s.expected}
 	if p.Total > 0 {
 		p.Done = min(p.Done, p.Total)
 	}
 	s.report(p)
 }
 
-func bytesBelow(dir string) (n int64) {
-	entries, err := os.ReadDir(dir)
+// bytesAt is the bytes of a file, or of those in a folder; it is for progress only.
+func bytesAt(path string) (n int64) {
+	entries, err := os.ReadDir(path)
 	if err != nil {
-		return 0 // progress only
+		return fileBytes(path)
 	}
 	for _, e := range entries {
 		if info, err := e.Info(); err == nil {

@@ -11,9 +11,11 @@ import (
 // paceEvery is how often a job looks how many threads it may use.
 const paceEvery = 100 * time.Millisecond
 
-// pacer sets a session's threads to what its host allows, also while a statement
-// runs: fewer serve it at once, more serve its next pipeline. It has a goroutine and
-// a connection of its own.
+// pacer sets a session's threads to what its host allows, from the next pipeline on:
+// DuckDB waits until the tasks that run are done, which is a file that is written, or
+// a sort. (With scheduler_process_partial it would wait for a moment only, but then
+// imports need more memory than they have.) It has a goroutine and a connection of
+// its own.
 type pacer struct {
 	cancel context.CancelFunc
 	done   chan struct{}

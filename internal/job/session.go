@@ -21,12 +21,11 @@ type session struct {
 	db     *duck.DB
 	c      *duck.Conn
 	links  int
-	// written is the bytes of the data files that are done, expected about those
+	// done is the bytes of the data files that are written, expected about those
 	// of all (0: not known), for progress alone.
-	written, expected int64
-	rowBytes          float64           // of a row in a data file, about; 0: not known
-	groupRows         int64             // of a row group of data files; 0: not known yet
-	names             map[string]string // name of a link → what messages call the file
+	done, expected int64
+	sizes          sizes
+	names          map[string]string // name of a link → what messages call the file
 }
 
 func openSession(ctx context.Context, spec Spec, host Host) (*session, error) {
@@ -84,34 +83,6 @@ func (s *session) expect(base []lake.BaseFile, deltas []lake.Delta, paths []stri
 	for _, p := range paths {
 		s.expected += fileBytes(p)
 	}
-}
-
-// weigh learns how large a row of the data files is: as in the base, or about as in
-// the deltas, which are compressed more.
-func (s *session) weigh(b *base, ds *deltas) {
-	const lessCompressed = 1.5
-	bytes, rows := 0.0, int64(0)
-	for _, f := range b.files {
-		bytes += float64(f.Bytes)
-		rows += f.Rows
-	}
-	if rows == 0 {
-		bytes, rows = lessCompressed*float64(ds.bytes), ds.rows
-	}
-	s.rowBytes = bytes / float64(max(rows, 1))
-}
-
-// sized is how many bytes so many rows have in data files, about.
-func (s *session) sized(rows int64) int64 { return int64(s.rowBytes * float64(rows)) }
-
-// fileBytes is the size of a file; of one that is not there 0, as whoever reads it
-// says so.
-func fileBytes(path string) int64 {
-	info, err := os.Stat(path)
-	if err != nil {
-		return 0
-	}
-	return info.Size()
 }
 
 // step reports the beginning of a step.
