@@ -5,10 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"tarn/internal/lake"
+	"tarn/internal/walls"
 )
 
 // Main is the job process: it reads a Spec as a line of JSON from stdin, runs
@@ -32,6 +35,8 @@ func Main(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) int {
 		}
 		return 1
 	}
+	debug.SetMemoryLimit(heapBytes)
+	walls.Raise(spec.walls(), slog.New(slog.NewTextHandler(stderr, nil)))
 	go func() {
 		_, _ = io.Copy(io.Discard, io.MultiReader(in.Buffered(), stdin))
 		cancel()

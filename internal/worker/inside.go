@@ -6,6 +6,8 @@ import (
 	"net"
 	"os"
 	"sync"
+
+	"tarn/internal/walls"
 )
 
 // inside is a worker that runs in this process, for tests and tools: the same
@@ -23,7 +25,7 @@ func startInside(open Open, l net.Listener, log *slog.Logger, mk makeBackend) *i
 	p.conns.mu.open = map[net.Conn]struct{}{}
 	go func() {
 		defer close(p.gone)
-		_, p.err = serve(ctx, p.conns, open, log, mk)
+		_, p.err = serve(ctx, p.conns, open, log, mk, walls.Report{Lacking: []string{"all: the worker runs inside the server's process"}})
 		p.conns.kill()
 	}()
 	return p

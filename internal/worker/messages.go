@@ -6,6 +6,7 @@ import (
 
 	"tarn/internal/lake"
 	"tarn/internal/rows"
+	"tarn/internal/walls"
 )
 
 // Open is what a worker is told when it starts: one line of JSON on its
@@ -60,6 +61,7 @@ type Status struct {
 	Memory   map[string]int64  `json:"memory,omitempty"`   // bytes by DuckDB's tags
 	Overdue  []string          `json:"overdue,omitempty"`  // ids of queries past their deadline
 	Datasets int               `json:"datasets,omitempty"` // served
+	Walls    walls.Report      `json:"walls"`
 }
 
 type (

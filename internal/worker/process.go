@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"syscall"
 )
 
 // process is one running worker: a process of its own, or goroutines of this
@@ -45,7 +46,8 @@ func startOutside(command, env []string, open Open, l *net.UnixListener, log *sl
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Env = append([]string{"GOTRACEBACK=single"}, env...)
 	cmd.ExtraFiles = []*os.File{file}
-	cmd.SysProcAttr = ownGroup()
+	// A terminal's signals are the server's, which drains the worker.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err

@@ -49,12 +49,15 @@ func TestMain(m *testing.M) {
 //	sleep             nothing until the query ends
 //	hang              nothing, whatever the query's context says
 //	crash             the worker dies
-//	crash once FILE   it dies unless the file is there, and makes it
+//	crash first       it dies in the first generation
 //	fatal             an error that ends the worker
 type standin struct {
 	die     func(error)
 	process bool
-	mu      struct {
+
+	generation int64
+
+	mu struct {
 		sync.Mutex
 		heard int64
 	}
@@ -73,7 +76,7 @@ func openStandin(process bool) makeBackend {
 			}
 		}
 		log.Info("standin opened", "generation", open.Generation)
-		return &standin{die: die, process: process, unhang: make(chan struct{})}, nil
+		return &standin{die: die, process: process, generation: open.Generation, unhang: make(chan struct{})}, nil
 	}
 }
 
@@ -193,12 +196,9 @@ func (a *standinAnswer) act(ctx context.Context) error {
 	case "fatal":
 		return fatal{errors.New("fatal as told")}
 	case "crash":
-		if len(a.then) > 2 {
-			if _, err := os.Stat(a.then[2]); err == nil {
-				a.left, a.then = 1, nil
-				return nil
-			}
-			_ = os.WriteFile(a.then[2], nil, 0o600)
+		if len(a.then) > 1 && a.s.generation > 1 {
+			a.left, a.then = 1, nil
+			return nil
 		}
 		a.s.crash()
 	}
