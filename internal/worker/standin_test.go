@@ -32,6 +32,8 @@ func TestMain(m *testing.M) {
 	switch os.Getenv(roleVariable) {
 	case "serving":
 		os.Exit(Main(context.Background(), os.Stdin, os.Stderr))
+	case "bypass":
+		os.Exit(bypassMain())
 	case "orphan":
 		os.Exit(orphanParent())
 	case "standin":
@@ -237,6 +239,8 @@ func each(t *testing.T, f func(t *testing.T, o Options)) {
 		f(t, Options{backend: openStandin(false), Log: testLog(t)})
 	})
 }
+
+func quietLog() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func testLog(t *testing.T) *slog.Logger {
 	return slog.New(slog.NewTextHandler(testWriter{t}, nil))
