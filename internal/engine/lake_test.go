@@ -37,6 +37,8 @@ func TestMain(m *testing.M) {
 			os.Exit(worker.Main(context.Background(), os.Stdin, os.Stderr))
 		case asJob:
 			os.Exit(job.Main(context.Background(), os.Stdin, os.Stdout, os.Stderr))
+		case asFlaky:
+			os.Exit(flakyWorker(os.Args[2]))
 		case asServer:
 			os.Exit(crashServer(os.Args[2]))
 		}

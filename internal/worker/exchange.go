@@ -57,6 +57,7 @@ func (g *generation) exchange(ctx context.Context, req QueryRequest, grace time.
 	}
 	g.work.Add(1)
 	g.exchanges.Add(1)
+	g.sent.Add(1)
 	x := &exchange{g: g, id: req.ID, caller: ctx, until: req.Deadline, grace: grace, done: done}
 	x.ctx, x.cut = context.WithCancel(g.ctx)
 	x.stop = context.AfterFunc(ctx, x.abandon)

@@ -30,6 +30,7 @@ type generation struct {
 	floor   int64 // the stream's number of its replay
 	socket  string
 	scratch string
+	began   time.Time
 	log     *slog.Logger
 
 	ctx  context.Context // ends with the generation; the cause says why
@@ -41,6 +42,10 @@ type generation struct {
 	ready     atomic.Bool // it heard its replay
 	exchanges atomic.Int64
 	released  atomic.Int64 // as last heard
+	sent      atomic.Int64 // exchanges begun
+	pid       atomic.Int64 // 0 before its process was started
+	noted     atomic.Bool  // among the dead
+	last      atomic.Pointer[Status]
 
 	mu struct {
 		sync.Mutex
@@ -60,6 +65,7 @@ var (
 func newGeneration(number int64, dir string, o Options, stream *Stream) *generation {
 	g := &generation{
 		number:  number,
+		began:   time.Now(),
 		socket:  filepath.Join(dir, fmt.Sprintf("w%d", number)),
 		scratch: filepath.Join(dir, fmt.Sprintf("s%d", number)),
 		log:     o.Log.With("worker_generation", number),
@@ -88,6 +94,7 @@ func (g *generation) start(ctx context.Context, o Options, stream *Stream) (err 
 	if err := g.launch(o); err != nil {
 		return err
 	}
+	g.pid.Store(int64(g.proc.pid()))
 	transport := &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			var d net.Dialer
@@ -114,6 +121,9 @@ func (g *generation) start(ctx context.Context, o Options, stream *Stream) (err 
 		return g.cause(err)
 	}
 	g.released.Store(end)
+	if _, err := g.status(g.ctx); err != nil {
+		return g.cause(err)
+	}
 	g.ready.Store(true)
 	g.work.Go(g.feedIt)
 	return nil
@@ -299,5 +309,6 @@ func (g *generation) status(ctx context.Context) (Status, error) {
 		return st, err
 	}
 	g.released.Store(max(st.Released, g.floor))
+	g.last.Store(&st)
 	return st, nil
 }

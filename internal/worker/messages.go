@@ -62,6 +62,8 @@ type Status struct {
 	Overdue  []string          `json:"overdue,omitempty"`  // ids of queries past their deadline
 	Datasets int               `json:"datasets,omitempty"` // served
 	Walls    walls.Report      `json:"walls"`
+	// ImageBytes are those of images, also of dropped ones that a reader holds.
+	ImageBytes int64 `json:"image_bytes,omitempty"`
 }
 
 type (
