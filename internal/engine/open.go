@@ -315,10 +315,14 @@ func (e *Engine) recoverDeltas(ctx context.Context) error {
 
 func (e *Engine) startWorker(ctx context.Context) error {
 	images, _ := e.set.cacheShares()
+	spill, err := e.spillBytes()
+	if err != nil {
+		return err
+	}
 	w, err := worker.Start(e.ctx, worker.Options{
 		Command: e.opts.WorkerCommand, Dir: filepath.Join(e.scratch(), "worker"), Log: e.log,
 		Open: worker.Open{
-			LakeDirs: e.lakeDirs(), MemoryLimitBytes: e.set.QueryMemoryBytes, Threads: e.set.Threads,
+			LakeDirs: e.lakeDirs(), MemoryLimitBytes: e.set.QueryMemoryBytes, TempLimitBytes: spill, Threads: e.set.Threads,
 			MaxConcurrent: e.set.QueryConcurrency, LargeDeltaBytes: e.set.largeDelta(),
 			ImageBudgetBytes: images,
 		},
@@ -332,6 +336,16 @@ func (e *Engine) startWorker(ctx context.Context) error {
 		Timeout: e.set.QueryTimeout, MaxTimeout: e.set.MaxQueryTimeout, MaxSQLBytes: e.set.MaxSQLBytes,
 	})
 	return nil
+}
+
+// spillBytes is what queries may spill: all that the disk has would be taken from
+// the changes that are to be acknowledged.
+func (e *Engine) spillBytes() (int64, error) {
+	if e.set.QuerySpillBytes > 0 {
+		return e.set.QuerySpillBytes, nil
+	}
+	free, err := workshop.FreeBytes(e.scratch())
+	return max(free/2, 1), err
 }
 
 // replay is every dataset as a worker that knows nothing must hear it. It is

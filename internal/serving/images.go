@@ -234,9 +234,7 @@ func (p *publisher) inTransaction(ctx context.Context, fn func() error) error {
 		err = p.conn.Exec(ctx, "COMMIT")
 	}
 	if err != nil {
-		if e := p.conn.Exec(context.WithoutCancel(ctx), "ROLLBACK"); e != nil {
-			p.broken(e)
-		}
+		p.rollback(ctx)
 	}
 	return err
 }

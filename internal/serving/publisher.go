@@ -19,7 +19,9 @@ type publisher struct {
 	ear        *ear
 	log        *slog.Logger
 	largeBytes int64
-	fatal      func(error)
+	// memoryBytes is DuckDB's limit, of which images have their budget; 0: not known.
+	memoryBytes int64
+	fatal       func(error)
 
 	datasets map[string]*dataset
 	holders  map[string]string // lake.Name.Key() → uuid of the dataset whose view has the name
@@ -236,9 +238,7 @@ func (p *publisher) attempt(ctx context.Context, d *dataset) error {
 	_, _, err := p.fill(ctx, []*dataset{d})
 	d.undo()
 	p.keepMasks(d, d.shown.masks)
-	if e := p.conn.Exec(context.WithoutCancel(ctx), "ROLLBACK"); e != nil {
-		p.broken(e)
-	}
+	p.rollback(ctx)
 	return err
 }
 
@@ -248,6 +248,15 @@ func (p *publisher) fail(d *dataset, err error) {
 	p.log.Error("a dataset is behind", "dataset", d.name.String(), "tries", d.tries, "again_at", d.retryAt, "error", err)
 	p.ear.serve(map[string]*served{d.uuid: {name: d.name, number: p.end, err: err}})
 	p.broken(err)
+}
+
+// rollback ends a failed transaction. Where it stays, as for want of memory, no change
+// would ever be applied again.
+func (p *publisher) rollback(ctx context.Context) {
+	err := p.conn.Exec(context.WithoutCancel(ctx), "ROLLBACK")
+	if err != nil && !noTransaction(err) {
+		p.fatal(lake.Step("roll back", err))
+	}
 }
 
 func (p *publisher) broken(err error) {
@@ -291,9 +300,7 @@ func (p *publisher) transact(ctx context.Context, group []*dataset) (err error) 
 			d.undo()
 			p.keepMasks(d, d.shown.masks)
 		}
-		if e := p.conn.Exec(context.WithoutCancel(ctx), "ROLLBACK"); e != nil {
-			p.broken(e)
-		}
+		p.rollback(ctx)
 	}()
 	next, names, err := p.fill(ctx, group)
 	if err != nil {
