@@ -56,6 +56,7 @@ var codeOfText = []struct {
 	{"disabled by configuration", lake.CodeSQLRefused, ""},
 	{"std::bad_alloc", lake.CodeOutOfMemory, outOfMemoryHint},
 	{"Allocation failure", lake.CodeOutOfMemory, outOfMemoryHint},
+	{"not enough memory", lake.CodeOutOfMemory, outOfMemoryHint}, // of zstd, in a spilled block
 }
 
 const outOfMemoryHint = "narrow the query (fewer rows, fewer columns, fewer groups) or give the server more memory"

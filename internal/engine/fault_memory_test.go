@@ -45,7 +45,10 @@ var bombs = map[string]func(n int) string{
 	"doubling": func(n int) string {
 		return fmt.Sprintf("with recursive r(n, s) as (select 1, 'x%d' union all select n + 1, s || s from r where n < 40) select max(len(s)) from r", n)
 	},
-	"unions": func(n int) string { return fmt.Sprintf("select %d", n) + strings.Repeat(" union all select 1", 5000) },
+	"20,000 unions": func(n int) string { return fmt.Sprintf("select %d", n) + strings.Repeat(" union all select 1", 20_000) },
+	"unions": func(n int) string {
+		return fmt.Sprintf("select %d", n) + strings.Repeat(" union all select id from big", 480)
+	},
 	"a wide aggregate": func(n int) string {
 		var b strings.Builder
 		fmt.Fprintf(&b, "select sum(id + %d)", n)

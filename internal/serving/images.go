@@ -226,7 +226,7 @@ func (p *publisher) obeyOne(ctx context.Context, d *dataset, w *order) {
 
 // inTransaction runs fn in a transaction.
 func (p *publisher) inTransaction(ctx context.Context, fn func() error) error {
-	if err := p.conn.Exec(ctx, "BEGIN"); err != nil {
+	if err := p.beginTransaction(ctx); err != nil {
 		return err
 	}
 	err := fn()

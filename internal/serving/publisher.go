@@ -232,7 +232,7 @@ func (p *publisher) bring(ctx context.Context, group []*dataset) {
 
 // attempt tries a dataset alone, and takes it back.
 func (p *publisher) attempt(ctx context.Context, d *dataset) error {
-	if err := p.conn.Exec(ctx, "BEGIN"); err != nil {
+	if err := p.beginTransaction(ctx); err != nil {
 		return err
 	}
 	_, _, err := p.fill(ctx, []*dataset{d})
@@ -250,12 +250,37 @@ func (p *publisher) fail(d *dataset, err error) {
 	p.broken(err)
 }
 
-// rollback ends a failed transaction. Where it stays, as for want of memory, no change
-// would ever be applied again.
+// beginTransaction begins one, also where a statement that failed for want of memory
+// left the connection within one.
+func (p *publisher) beginTransaction(ctx context.Context) error {
+	err := p.conn.Exec(ctx, "BEGIN")
+	if err == nil || ctx.Err() != nil || duck.IsFatal(err) {
+		return err
+	}
+	p.rollback(ctx)
+	return p.conn.Exec(ctx, "BEGIN")
+}
+
+// A rollback is tried so often, with pauses: what a query asks for and will not get is
+// counted against the memory for a moment, and DuckDB then fails in a ROLLBACK too.
+const (
+	rollbackTries = 20
+	rollbackPause = 25 * time.Millisecond
+)
+
+// rollback ends a failed transaction. Where it stays, no change would ever be applied
+// again: the worker is replaced.
 func (p *publisher) rollback(ctx context.Context) {
-	err := p.conn.Exec(context.WithoutCancel(ctx), "ROLLBACK")
-	if err != nil && !noTransaction(err) {
-		p.fatal(lake.Step("roll back", err))
+	for try := 1; ; try++ {
+		err := p.conn.Exec(context.WithoutCancel(ctx), "ROLLBACK")
+		if err == nil || noTransaction(err) {
+			return
+		}
+		if duck.IsFatal(err) || try == rollbackTries || ctx.Err() != nil {
+			p.fatal(lake.Step("roll back", err))
+			return
+		}
+		time.Sleep(rollbackPause)
 	}
 }
 
@@ -288,7 +313,7 @@ func (p *publisher) mend(ctx context.Context) {
 // transact brings datasets to the database in one transaction and, once it is
 // committed, to the board. Those that are behind are hidden.
 func (p *publisher) transact(ctx context.Context, group []*dataset) (err error) {
-	if err := p.conn.Exec(ctx, "BEGIN"); err != nil {
+	if err := p.beginTransaction(ctx); err != nil {
 		p.broken(err)
 		return err
 	}

@@ -58,6 +58,7 @@ type generation struct {
 var (
 	errDied   = errors.New("the worker died")
 	errUnsent = errors.New("the worker was gone")
+	errExited = errors.New("worker process ended")
 )
 
 // newGeneration prepares a generation. From now on it holds what a replay
@@ -109,7 +110,7 @@ func (g *generation) start(ctx context.Context, o Options, stream *Stream) (err 
 	g.work.Go(func() {
 		select {
 		case <-g.proc.exited():
-			g.fail(fmt.Errorf("worker process %d: %s", g.proc.pid(), g.proc.why()))
+			g.fail(fmt.Errorf("%w: %d: %s", errExited, g.proc.pid(), g.proc.why()))
 		case <-g.ctx.Done():
 		}
 	})
@@ -162,6 +163,10 @@ func (g *generation) cause(err error) error {
 	if g.proc != nil {
 		select { // the socket breaks a moment before the process is reaped
 		case <-g.proc.exited():
+			// A kill may be ours, for this very reason.
+			if _, killed := g.proc.ended(); killed && !errors.Is(err, errExited) {
+				return fmt.Errorf("%w; worker process %d: %s", err, g.proc.pid(), g.proc.why())
+			}
 			return fmt.Errorf("worker process %d: %s", g.proc.pid(), g.proc.why())
 		case <-time.After(time.Second):
 		}

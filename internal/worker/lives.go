@@ -94,10 +94,11 @@ func (g *generation) life() Life {
 
 // endOf is the kind of a dead generation's end. Its process is reaped.
 func (g *generation) endOf() (reason, words string) {
+	cause := context.Cause(g.ctx)
 	if g.proc == nil {
-		return EndNotStarted, context.Cause(g.ctx).Error()
+		return EndNotStarted, cause.Error()
 	}
-	words = clip(g.proc.why(), lastWordsBytes)
+	words = clip(g.cause(cause).Error(), lastWordsBytes)
 	select {
 	case <-g.hung:
 		return EndHung, words
@@ -105,7 +106,9 @@ func (g *generation) endOf() (reason, words string) {
 	}
 	code, signalled := g.proc.ended()
 	switch {
-	case outOfMemory(words):
+	case strings.Contains(words, cannotGoOn):
+		return EndFatal, words
+	case walls.OutOfMemory(g.proc.why()):
 		return EndMemory, words
 	case !g.ready.Load():
 		return EndNotStarted, words
@@ -115,18 +118,6 @@ func (g *generation) endOf() (reason, words string) {
 		return EndKilled, words
 	}
 	return EndExited, words
-}
-
-// outOfMemory says whether a process's last words are of memory that it did not
-// get: from Go's runtime, the C library or C++.
-func outOfMemory(words string) bool {
-	words = strings.ToLower(words)
-	for _, w := range []string{"out of memory", "cannot allocate memory", "bad_alloc", "malloc failed", "pthread_create failed", "failed to create new os thread"} {
-		if strings.Contains(words, w) {
-			return true
-		}
-	}
-	return false
 }
 
 func clip(text string, most int) string {

@@ -70,7 +70,7 @@ func serveProcess(ctx context.Context, stdin io.Reader, stderr io.Writer, mk mak
 		cancel()
 	}()
 	code, err := serve(ctx, l, open, log, mk, standing)
-	if err != nil {
+	if err != nil && code != exitFatal { // which was said
 		log.Error("the worker ends", "error", err.Error())
 	}
 	return code
@@ -103,6 +103,8 @@ func serve(ctx context.Context, l net.Listener, open Open, log *slog.Logger, mk 
 	case <-ctx.Done():
 		code = exitAsked
 	case err = <-died:
+		// At once, as the connections that close now have the server kill this process.
+		log.Error(cannotGoOn, "error", err.Error())
 		code = exitFatal
 	case err = <-served:
 		code = exitServe
@@ -120,6 +122,9 @@ func serve(ctx context.Context, l net.Listener, open Open, log *slog.Logger, mk 
 	}
 	return code, err
 }
+
+// cannotGoOn is how a worker's log says that DuckDB ended it.
+const cannotGoOn = "the worker cannot go on"
 
 // closeGrace is how long running queries have to end when the worker does.
 const closeGrace = 2 * time.Second
