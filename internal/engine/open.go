@@ -53,6 +53,9 @@ type Options struct {
 
 	// Store replaces the local one, in tests; the lake's lock is then skipped.
 	Store store.Store
+	// Now is the clock of deltas, catalog versions and retention; nil is time.Now. In
+	// tests it jumps.
+	Now func() time.Time
 }
 
 // Engine is an opened lake.
@@ -111,6 +114,9 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	if o.MemoryBytes <= 0 {
 		o.MemoryBytes = 4 * gib
 	}
@@ -142,7 +148,7 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	_, answers := e.set.cacheShares()
 	e.results = results.New(answers)
 	e.shared = &change.Shared{
-		Clock: change.NewClock(time.Now, last.position, last.at),
+		Clock: change.NewClock(o.Now, last.position, last.at),
 		Epoch: e.shop.Catalog.Current().Epoch, Log: e.log, Limits: e.set.changeLimits(),
 		Rows:     e.results,
 		Settling: e.shop.Settling,
@@ -210,7 +216,7 @@ func (e *Engine) openStore(ctx context.Context) error {
 }
 
 func (e *Engine) openShop(ctx context.Context) error {
-	cat, err := catalog.Open(ctx, e.store, catalog.Options{})
+	cat, err := catalog.Open(ctx, e.store, catalog.Options{Now: e.opts.Now})
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,8 @@ package walls
 import (
 	"errors"
 	"os"
+	"path/filepath"
+	"slices"
 
 	"github.com/landlock-lsm/go-landlock/landlock"
 	ll "github.com/landlock-lsm/go-landlock/landlock/syscall"
@@ -31,6 +33,27 @@ const (
 		ll.AccessFSMakeDir|ll.AccessFSMakeReg|ll.AccessFSMakeSym|ll.AccessFSTruncate)
 )
 
+// withLinks adds to folders where the links in them lead: a lake may have a part of it
+// on another disk.
+func withLinks(dirs []string) []string {
+	out := slices.Clone(dirs)
+	for _, dir := range dirs {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			continue // it stays out of reach
+		}
+		for _, e := range entries {
+			if e.Type()&os.ModeSymlink == 0 {
+				continue
+			}
+			if real, err := filepath.EvalSymlinks(filepath.Join(dir, e.Name())); err == nil {
+				out = append(out, real)
+			}
+		}
+	}
+	return out
+}
+
 // landlockSelf confines all threads of this process to the files of the plan, with no
 // network, and gives the ABI that is in force. A kernel with an older Landlock refuses
 // as much as it knows.
@@ -50,7 +73,7 @@ func landlockSelf(p Plan) (abi int, err error) {
 		landlock.PathAccess(readDir, systemDirs...).IgnoreIfMissing(),
 		landlock.PathAccess(readFile, systemFiles...).IgnoreIfMissing(),
 		landlock.PathAccess(readFile|landlock.AccessFSSet(ll.AccessFSWriteFile), os.DevNull).IgnoreIfMissing(),
-		landlock.PathAccess(readDir, p.ReadDirs...).IgnoreIfMissing(),
+		landlock.PathAccess(readDir, withLinks(p.ReadDirs)...).IgnoreIfMissing(),
 		landlock.PathAccess(readFile, p.ReadFiles...).IgnoreIfMissing(),
 		landlock.PathAccess(writeDir, p.WriteDirs...).IgnoreIfMissing(),
 	}

@@ -197,6 +197,7 @@ func needed(g ground) map[string]func() error {
 	return map[string]func() error{
 		"read the lake":      readAll(filepath.Join(g.Lake, "base.parquet")),
 		"list the lake":      func() error { _, err := os.ReadDir(g.Lake); return err },
+		"a part of the lake": readAll(filepath.Join(g.Lake, "base", "far.parquet")), // on another disk
 		"a link to the lake": readAll(filepath.Join(g.Scratch, "way-in")),
 		"read of itself":     readAll("/proc/self/status"),
 		"random numbers":     func() error { _, err := unix.Getrandom(make([]byte, 8), 0); return err },
@@ -258,6 +259,11 @@ func TestWalls(t *testing.T) {
 		if err := os.Symlink(target, filepath.Join(g.Scratch, name)); err != nil {
 			t.Fatal(err)
 		}
+	}
+	far := t.TempDir()
+	put(far, "far.parquet", "rows")
+	if err := os.Symlink(far, filepath.Join(g.Lake, "base")); err != nil {
+		t.Fatal(err)
 	}
 	dir, err := os.MkdirTemp("", "w") // a short path, as sockets need
 	if err != nil {
