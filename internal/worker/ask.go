@@ -24,11 +24,16 @@ func (s *Supervisor) Query(ctx context.Context, req QueryRequest) (*Result, erro
 		return nil, err
 	}
 	for tries := 0; ; {
-		g, err := s.ready(ctx, req.Deadline)
+		leave, err := s.turn(ctx, req.Deadline, sus)
 		if err != nil {
 			return nil, err
 		}
-		res, err := s.send(ctx, g, req, sus)
+		g, err := s.ready(ctx, req.Deadline)
+		if err != nil {
+			leave()
+			return nil, err
+		}
+		res, err := s.send(ctx, g, req, sus, leave)
 		switch {
 		case err == nil:
 			res.Retried = tries > 0
@@ -50,9 +55,21 @@ func (s *Supervisor) Query(ctx context.Context, req QueryRequest) (*Result, erro
 	}
 }
 
-// send gives the query to one generation and keeps it findable by its id.
-func (s *Supervisor) send(ctx context.Context, g *generation, req QueryRequest, sus suspect) (*Result, error) {
+// turn waits until a suspect may begin.
+func (s *Supervisor) turn(ctx context.Context, deadline time.Time, sus suspect) (leave func(), err error) {
+	if !deadline.IsZero() {
+		var stop context.CancelFunc
+		ctx, stop = context.WithDeadline(ctx, deadline)
+		defer stop()
+	}
+	return s.suspects.enter(ctx, sus)
+}
+
+// send gives the query to one generation and keeps it findable by its id; leave ends
+// its turn.
+func (s *Supervisor) send(ctx context.Context, g *generation, req QueryRequest, sus suspect, leave func()) (*Result, error) {
 	x, err := g.exchange(ctx, req, s.o.Grace, func(byWorker bool) {
+		leave()
 		if byWorker {
 			s.suspects.ended(sus)
 		}
@@ -61,6 +78,7 @@ func (s *Supervisor) send(ctx context.Context, g *generation, req QueryRequest, 
 		s.mu.Unlock()
 	})
 	if err != nil {
+		leave()
 		return nil, err
 	}
 	s.mu.Lock()
@@ -70,7 +88,7 @@ func (s *Supervisor) send(ctx context.Context, g *generation, req QueryRequest, 
 	}
 	s.mu.Unlock()
 	if twice {
-		x.done = func(bool) {}
+		x.done = func(bool) { leave() }
 		x.finish(false)
 		return nil, lake.Errorf(lake.CodeInternal, "two queries have the id %q", req.ID)
 	}

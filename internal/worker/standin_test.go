@@ -49,6 +49,7 @@ func TestMain(m *testing.M) {
 //	rows N crash      N rows, then the worker dies
 //	rows N error      N rows, then an error
 //	sleep             nothing until the query ends
+//	linger rows N     in the first generation nothing until the query ends, then N rows
 //	hang              nothing, whatever the query's context says
 //	crash             the worker dies
 //	crash first       it dies in the first generation
@@ -133,6 +134,13 @@ func (s *standin) crash() {
 
 func (s *standin) Query(ctx context.Context, req QueryRequest) (answer, error) {
 	words := strings.Fields(req.SQL)
+	if words[0] == "linger" {
+		if s.generation == 1 {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		words = words[1:]
+	}
 	a := &standinAnswer{s: s}
 	if words[0] == "rows" {
 		a.left, _ = strconv.Atoi(words[1])

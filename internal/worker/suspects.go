@@ -1,8 +1,10 @@
 package worker
 
 import (
+	"context"
 	"crypto/sha256"
 	"sync"
+	"time"
 
 	"tarn/internal/lake"
 )
@@ -11,7 +13,12 @@ import (
 // was in flight at two deaths, and never ended well in between, is refused from
 // then on, for this process's life: it may be what kills. Queries are known by
 // SQL and parameters.
+//
+// So that the one that kills does not take those with it that merely ran beside it,
+// suspects are on probation: they begin one by one.
 type suspects struct {
+	turn chan struct{} // held by the one on probation
+
 	mu struct {
 		sync.Mutex
 		deaths  map[suspect]int64 // the generation that died under it
@@ -35,10 +42,32 @@ func suspectOf(req QueryRequest) suspect {
 }
 
 func newSuspects() *suspects {
-	s := &suspects{}
+	s := &suspects{turn: make(chan struct{}, 1)}
 	s.mu.deaths = map[suspect]int64{}
 	s.mu.refused = map[suspect]struct{}{}
 	return s
+}
+
+// probation is how long a suspect runs before the next one begins, unless it ends
+// before: what asks for too much memory has it by then.
+const probation = 2 * time.Second
+
+// enter waits for a suspect's turn; others go on at once. leave may be called twice.
+func (s *suspects) enter(ctx context.Context, q suspect) (leave func(), err error) {
+	s.mu.Lock()
+	_, suspected := s.mu.deaths[q]
+	s.mu.Unlock()
+	if !suspected {
+		return func() {}, nil
+	}
+	select {
+	case s.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ended(context.Cause(ctx))
+	}
+	leave = sync.OnceFunc(func() { <-s.turn })
+	time.AfterFunc(probation, leave)
+	return leave, nil
 }
 
 // died notes a death under the query and gives an error when it is the second.
