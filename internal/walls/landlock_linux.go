@@ -65,10 +65,7 @@ func landlockSelf(p Plan) (abi int, err error) {
 	if err != nil || abi <= 0 {
 		return 0, errors.Join(errors.New("the kernel has none, or it is not enabled (lsm=landlock)"), err)
 	}
-	config, err := landlock.NewConfig(handledFS, handledNet, landlock.ScopedSet(ll.ScopeAbstractUnixSocket))
-	if err != nil {
-		return 0, err
-	}
+	config := landlock.Config{HandledAccessFS: handledFS, HandledAccessNet: handledNet, Scoped: ll.ScopeAbstractUnixSocket}
 	rules := []landlock.Rule{
 		landlock.PathAccess(readDir, systemDirs...).IgnoreIfMissing(),
 		landlock.PathAccess(readFile, systemFiles...).IgnoreIfMissing(),
