@@ -24,16 +24,17 @@ func (s *Supervisor) Query(ctx context.Context, req QueryRequest) (*Result, erro
 		return nil, err
 	}
 	for tries := 0; ; {
-		leave, err := s.turn(ctx, req.Deadline, sus)
+		turn, err := s.turn(ctx, req.Deadline, sus)
 		if err != nil {
 			return nil, err
 		}
 		g, err := s.ready(ctx, req.Deadline)
 		if err != nil {
-			leave()
+			turn.leave()
 			return nil, err
 		}
-		res, err := s.send(ctx, g, req, sus, leave)
+		turn.begin()
+		res, err := s.send(ctx, g, req, sus, turn.leave)
 		switch {
 		case err == nil:
 			res.Retried = tries > 0
@@ -56,7 +57,7 @@ func (s *Supervisor) Query(ctx context.Context, req QueryRequest) (*Result, erro
 }
 
 // turn waits until a suspect may begin.
-func (s *Supervisor) turn(ctx context.Context, deadline time.Time, sus suspect) (leave func(), err error) {
+func (s *Supervisor) turn(ctx context.Context, deadline time.Time, sus suspect) (turn, error) {
 	if !deadline.IsZero() {
 		var stop context.CancelFunc
 		ctx, stop = context.WithDeadline(ctx, deadline)

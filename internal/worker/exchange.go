@@ -52,7 +52,7 @@ type exchange struct {
 func (g *generation) exchange(ctx context.Context, req QueryRequest, grace time.Duration, done func(bool)) (*exchange, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.mu.buried {
+	if g.mu.buried || !g.alive() {
 		return nil, errUnsent
 	}
 	g.work.Add(1)

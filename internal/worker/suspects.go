@@ -52,22 +52,28 @@ func newSuspects() *suspects {
 // before: what asks for too much memory has it by then.
 const probation = 2 * time.Second
 
-// enter waits for a suspect's turn; others go on at once. leave may be called twice.
-func (s *suspects) enter(ctx context.Context, q suspect) (leave func(), err error) {
+// turn is a suspect's, or nothing at all.
+type turn struct {
+	leave func() // may be called twice
+	begin func() // says that the query is sent now
+}
+
+// enter waits for a suspect's turn; others go on at once.
+func (s *suspects) enter(ctx context.Context, q suspect) (turn, error) {
 	s.mu.Lock()
 	_, suspected := s.mu.deaths[q]
 	s.mu.Unlock()
 	if !suspected {
-		return func() {}, nil
+		return turn{leave: func() {}, begin: func() {}}, nil
 	}
 	select {
 	case s.turn <- struct{}{}:
 	case <-ctx.Done():
-		return nil, ended(context.Cause(ctx))
+		return turn{}, ended(context.Cause(ctx))
 	}
-	leave = sync.OnceFunc(func() { <-s.turn })
-	time.AfterFunc(probation, leave)
-	return leave, nil
+	leave := sync.OnceFunc(func() { <-s.turn })
+	// A start of the worker before it is no part of the time.
+	return turn{leave: leave, begin: func() { time.AfterFunc(probation, leave) }}, nil
 }
 
 // died notes a death under the query and gives an error when it is the second.
