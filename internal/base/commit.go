@@ -64,10 +64,14 @@ func (t *Table) Commit(ctx context.Context, c Change, makeCurrent func(ctx conte
 	if err != nil {
 		return nil, err
 	}
+	meta, err := present(t.meta, time.Now())
+	if err != nil {
+		return nil, err
+	}
 	v := t.fs.view(ctx, t.root)
-	cat := &committer{table: t, view: v, makeCurrent: makeCurrent, files: p.files, rows: p.rows}
+	cat := &committer{table: t, meta: meta, view: v, makeCurrent: makeCurrent, files: p.files, rows: p.rows}
 	fsF := func(context.Context) (icebergFS, error) { return v, nil }
-	tx, err := table.New(table.Identifier{t.folder}, t.meta, v.uri(t.key), fsF, cat).NewTransactionOnBranchWithError(table.MainBranch)
+	tx, err := table.New(table.Identifier{t.folder}, meta, v.uri(t.key), fsF, cat).NewTransactionOnBranchWithError(table.MainBranch)
 	if err != nil {
 		return nil, lake.Errorf(lake.CodeInternal, "commit: %w", err)
 	}

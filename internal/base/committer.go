@@ -21,6 +21,7 @@ type icebergFS = icebergio.IO
 // metadata's key on. It serves one commit.
 type committer struct {
 	table       *Table
+	meta        table.Metadata // of the table, with no time after the present
 	view        *view
 	makeCurrent func(ctx context.Context, metadataKey string) error
 	files       int   // that the new snapshot must have
@@ -50,7 +51,7 @@ func (c *committer) CommitTable(ctx context.Context, _ table.Identifier, reqs []
 func (c *committer) commit(ctx context.Context, reqs []table.Requirement, updates []table.Update) (*Table, error) {
 	t := c.table
 	for _, r := range reqs {
-		if err := r.Validate(t.meta); err != nil {
+		if err := r.Validate(c.meta); err != nil {
 			return nil, lake.Errorf(lake.CodeInternal, "commit: %w", err)
 		}
 	}
@@ -62,7 +63,7 @@ func (c *committer) commit(ctx context.Context, reqs []table.Requirement, update
 		}
 		updates[i] = named
 	}
-	meta, err := table.UpdateTableMetadata(t.meta, updates, c.view.uri(t.key))
+	meta, err := table.UpdateTableMetadata(c.meta, updates, c.view.uri(t.key))
 	if err != nil {
 		return nil, lake.Errorf(lake.CodeInternal, "commit: %w", err)
 	}

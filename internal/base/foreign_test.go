@@ -107,7 +107,7 @@ func (o *others) positions(name string, bounded bool, of ...iceberg.DataFile) ic
 func (o *others) commit(stage func(tx *table.Transaction) error, files int, rows int64) {
 	o.Helper()
 	v := o.fs.view(o.Context(), o.last.root)
-	cat := &committer{table: o.last, view: v, files: files, rows: rows, makeCurrent: func(context.Context, string) error { return nil }}
+	cat := &committer{table: o.last, meta: o.last.meta, view: v, files: files, rows: rows, makeCurrent: func(context.Context, string) error { return nil }}
 	tx := table.New(table.Identifier{"t"}, o.last.meta, v.uri(o.last.key), func(context.Context) (icebergFS, error) { return v, nil }, cat).NewTransaction()
 	if err := stage(tx); err != nil {
 		o.Fatal(err)
@@ -192,7 +192,7 @@ func TestEqualityDeletesAreRefused(t *testing.T) {
 	}
 	o.commit(func(tx *table.Transaction) error { return tx.AddDataFiles(t.Context(), []iceberg.DataFile{a}, nil) }, 1, 1)
 	v := o.fs.view(t.Context(), o.last.root)
-	cat := &committer{table: o.last, view: v, files: 1, rows: 1, makeCurrent: func(context.Context, string) error { return nil }}
+	cat := &committer{table: o.last, meta: o.last.meta, view: v, files: 1, rows: 1, makeCurrent: func(context.Context, string) error { return nil }}
 	tx := table.New(table.Identifier{"t"}, o.last.meta, v.uri(o.last.key), func(context.Context) (icebergFS, error) { return v, nil }, cat).NewTransaction()
 	if err := tx.NewRowDelta(nil).AddDeletes(b.EqualityFieldIDs([]int{1}).Build()).Commit(t.Context()); err != nil {
 		t.Fatal(err)

@@ -341,3 +341,30 @@ func TestLoadRefuses(t *testing.T) {
 		t.Errorf("another folder: %v", err)
 	}
 }
+
+// TestTheClockWentBack: a table whose times lie in the future takes commits all the
+// same, and has none of these times afterwards.
+func TestTheClockWentBack(t *testing.T) {
+	l := newLab(t)
+	table := l.create(keyed(t))
+	table = l.commit(table, base.Change{Kind: base.KindAppend, Add: []base.NewFile{l.ints(table, 0, 0, 100)}})
+	table, err := table.Ahead(t.Context(), 365*24*time.Hour, l.makeCurrent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	snapshot := *table.SnapshotID()
+	for i := range int64(3) {
+		table = l.commit(table, base.Change{Kind: base.KindAppend, Add: []base.NewFile{l.ints(table, i+1, 100*(i+1), 100*(i+2))}})
+		for _, tab := range []*base.Table{table, l.reload()} {
+			if ahead := time.Until(tab.Latest()); ahead > time.Second {
+				t.Errorf("commit %d: a time is %s ahead", i, ahead)
+			}
+			if n := len(l.files(tab)); n != int(i)+2 || *tab.SnapshotID() == snapshot {
+				t.Errorf("commit %d: %d files, snapshot %s", i, n, *tab.SnapshotID())
+			}
+		}
+	}
+	if n := table.OldSnapshots(time.Now().Add(time.Second)); n != 3 { // they age again
+		t.Errorf("%d old snapshots", n)
+	}
+}

@@ -17,6 +17,7 @@ type settings struct {
 	QueryTimeout     *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"Time of a query that asks for none."`
 	MaxQueryTimeout  *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"The longest time that a query may ask for."`
 	QueryMemoryBytes *size          `group:"settings" setting:"" placeholder:"SIZE" help:"Memory that queries work in; beyond it they spill."`
+	QuerySpillBytes  *size          `group:"settings" setting:"" placeholder:"SIZE" help:"Disk that queries spill to; 0 is half of what is free at the start."`
 	Threads          *int           `group:"settings" setting:"" placeholder:"N" help:"Threads of queries; 0 is all cores."`
 	MaxSQLBytes      *size          `group:"settings" setting:"" placeholder:"SIZE" help:"Longest SQL text."`
 

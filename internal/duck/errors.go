@@ -16,8 +16,8 @@ import (
 )
 
 // Fatal is in the chain of an error after which the instance cannot be trusted:
-// DuckDB has found a defect of its own or has invalidated the database. The
-// process that holds it must be replaced.
+// DuckDB has found a defect of its own or has invalidated the database, as it does
+// where memory ends within a CHECKPOINT. The process that holds it must be replaced.
 type Fatal struct{ Message string }
 
 func (f *Fatal) Error() string { return f.Message }
@@ -56,6 +56,7 @@ var codeOfText = []struct {
 	{"disabled by configuration", lake.CodeSQLRefused, ""},
 	{"std::bad_alloc", lake.CodeOutOfMemory, outOfMemoryHint},
 	{"Allocation failure", lake.CodeOutOfMemory, outOfMemoryHint},
+	{"not enough memory", lake.CodeOutOfMemory, outOfMemoryHint}, // of zstd, in a spilled block
 }
 
 const outOfMemoryHint = "narrow the query (fewer rows, fewer columns, fewer groups) or give the server more memory"
@@ -73,7 +74,7 @@ func (db *DB) failure(ctx context.Context, message string) error {
 	switch {
 	case kind == "INTERRUPT", ctx.Err() != nil && strings.Contains(message, "Interrupted!"):
 		return ended(ctx)
-	case kind == "FATAL", kind == "INTERNAL":
+	case kind == "FATAL", kind == "INTERNAL", strings.Contains(message, "has been invalidated"):
 		message, _, _ = strings.Cut(message, "\n\nStack Trace:")
 		return lake.Errorf(lake.CodeInternal, "DuckDB: %w", &Fatal{message})
 	}

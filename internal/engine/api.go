@@ -353,6 +353,8 @@ type Door interface {
 	CacheStats(ctx context.Context) (CacheStats, error)
 
 	Verify(ctx context.Context, progress func(JobProgress)) (VerifyReport, error)
+	// Workers tells of the processes that answer queries: the living, the last dead.
+	Workers(ctx context.Context) (WorkersInfo, error)
 	// Ready is nil when every way works; else the reason (CodeNotReady).
 	Ready() error
 	Settings() Settings

@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"encoding/json"
-	"time"
 
 	"tarn/internal/format"
 	"tarn/internal/lake"
@@ -50,7 +49,7 @@ func (r replayed) end() { r.leave() }
 // remember writes the request with its answer into the catalog version that
 // commits it, and lets go of those that are too old.
 func (e *Engine) remember(next *format.Version, r replayed, status int, answer any) {
-	cut := time.Now().Add(-e.set.IdempotencyRetention)
+	cut := e.opts.Now().Add(-e.set.IdempotencyRetention)
 	kept := next.Requests[:0]
 	for _, q := range next.Requests {
 		if q.Time.After(cut) {
@@ -65,7 +64,7 @@ func (e *Engine) remember(next *format.Version, r replayed, status int, answer a
 	if answer != nil {
 		raw, _ = json.Marshal(answer) // of our own types, which have no unmarshallable values
 	}
-	next.Requests = append(next.Requests, format.RequestEntry{Key: r.key, Hash: r.hash, Time: time.Now().UTC(), Status: status, Answer: raw})
+	next.Requests = append(next.Requests, format.RequestEntry{Key: r.key, Hash: r.hash, Time: e.opts.Now().UTC(), Status: status, Answer: raw})
 }
 
 // stored is the key as it is remembered: behind its owner, where it has one. What

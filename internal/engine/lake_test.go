@@ -38,6 +38,8 @@ func TestMain(m *testing.M) {
 			os.Exit(worker.Main(context.Background(), os.Stdin, os.Stderr))
 		case asJob:
 			os.Exit(job.Main(context.Background(), os.Stdin, os.Stdout, os.Stderr))
+		case asFlaky:
+			os.Exit(flakyWorker(os.Args[2]))
 		case asServer:
 			os.Exit(crashServer(os.Args[2]))
 		case asFailpoints:
@@ -256,6 +258,15 @@ func (o *opened) importText(dataset string, mode engine.ImportMode, f rows.Forma
 		return engine.ImportResult{}, err
 	}
 	return r.(engine.ImportResult), nil
+}
+
+func (o *opened) workers() engine.WorkersInfo {
+	o.t.Helper()
+	w, err := o.Workers(o.t.Context())
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	return w
 }
 
 func (o *opened) verifyClean() {

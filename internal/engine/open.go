@@ -54,6 +54,9 @@ type Options struct {
 
 	// Store replaces the local one, in tests; the lake's lock is then skipped.
 	Store store.Store
+	// Now is the clock of deltas, catalog versions and retention; nil is time.Now. In
+	// tests it jumps.
+	Now func() time.Time
 }
 
 // Engine is an opened lake.
@@ -113,6 +116,9 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	if o.MemoryBytes <= 0 {
 		o.MemoryBytes = 4 * gib
 	}
@@ -147,7 +153,7 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	_, answers := e.set.cacheShares()
 	e.results = results.New(answers)
 	e.shared = &change.Shared{
-		Clock: change.NewClock(time.Now, last.position, last.at),
+		Clock: change.NewClock(o.Now, last.position, last.at),
 		Epoch: e.shop.Catalog.Current().Epoch, Log: e.log, Limits: e.set.changeLimits(),
 		Rows:     e.results,
 		Settling: e.shop.Settling,
@@ -218,7 +224,7 @@ func (e *Engine) openStore(ctx context.Context) error {
 }
 
 func (e *Engine) openShop(ctx context.Context) error {
-	cat, err := catalog.Open(ctx, e.store, catalog.Options{})
+	cat, err := catalog.Open(ctx, e.store, catalog.Options{Now: e.opts.Now})
 	if err != nil {
 		return err
 	}
@@ -323,10 +329,14 @@ func (e *Engine) recoverDeltas(ctx context.Context) error {
 
 func (e *Engine) startWorker(ctx context.Context) error {
 	images, _ := e.set.cacheShares()
+	spill, err := e.spillBytes()
+	if err != nil {
+		return err
+	}
 	w, err := worker.Start(e.ctx, worker.Options{
 		Command: e.opts.WorkerCommand, Dir: filepath.Join(e.scratch(), "worker"), Log: e.log,
 		Open: worker.Open{
-			LakeDirs: e.lakeDirs(), MemoryLimitBytes: e.set.QueryMemoryBytes, Threads: e.set.Threads,
+			LakeDirs: e.lakeDirs(), MemoryLimitBytes: e.set.QueryMemoryBytes, TempLimitBytes: spill, Threads: e.set.Threads,
 			MaxConcurrent: e.set.QueryConcurrency, LargeDeltaBytes: e.set.largeDelta(),
 			ImageBudgetBytes: images,
 		},
@@ -340,6 +350,16 @@ func (e *Engine) startWorker(ctx context.Context) error {
 		Timeout: e.set.QueryTimeout, MaxTimeout: e.set.MaxQueryTimeout, MaxSQLBytes: e.set.MaxSQLBytes,
 	})
 	return nil
+}
+
+// spillBytes is what queries may spill: all that the disk has would be taken from
+// the changes that are to be acknowledged.
+func (e *Engine) spillBytes() (int64, error) {
+	if e.set.QuerySpillBytes > 0 {
+		return e.set.QuerySpillBytes, nil
+	}
+	free, err := workshop.FreeBytes(e.scratch())
+	return max(free/2, 1), err
 }
 
 // replay is every dataset as a worker that knows nothing must hear it. It is

@@ -16,6 +16,7 @@ type Settings struct {
 	QueryTimeout     time.Duration // of a query that says none; also the longest one may ask for is MaxQueryTimeout
 	MaxQueryTimeout  time.Duration
 	QueryMemoryBytes int64 // DuckDB's memory limit in the worker
+	QuerySpillBytes  int64 // on disk, of queries beyond it; 0: half of what is free when the lake opens
 	Threads          int   // of the worker; 0: all cores
 	MaxSQLBytes      int64
 

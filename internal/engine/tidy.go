@@ -33,7 +33,7 @@ func (e *Engine) Tidy(ctx context.Context) error {
 	if err := e.clearScratch(); err != nil { // of a job that outlived its killed server
 		return err
 	}
-	now := time.Now()
+	now := e.opts.Now()
 	e.jobs.forget(now.Add(-e.set.JobRetention))
 	deltas := max(e.set.DeltaRetention, e.set.IdempotencyRetention)
 	versions := max(e.set.SnapshotRetention, e.set.DeltaRetention)

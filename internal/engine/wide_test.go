@@ -10,8 +10,10 @@ import (
 
 // A dataset of very many columns takes rows and can be compacted.
 func TestAWideDataset(t *testing.T) {
-	const width = 1200
-	o := openLake(t, t.TempDir())
+	const width = 2000
+	o := openLake(t, t.TempDir(), func(o *engine.Options) {
+		o.Settings.JobMemoryBytes = 512 << 20 // each column has buffers of its own
+	})
 	defer o.close()
 	columns := []string{"id BIGINT"}
 	row := []string{`"id":1`}
@@ -33,5 +35,5 @@ func TestAWideDataset(t *testing.T) {
 	if c := o.compact("wide"); c.FinalRows != 2 {
 		t.Fatalf("%+v", c)
 	}
-	o.want("select id, c0, c1, c1199 from wide order by id", `[1,0,"1",1199]`, `[2,0,"1",1199]`)
+	o.want("select id, c0, c1, c1999 from wide order by id", `[1,0,"1","1999"]`, `[2,0,"1","1999"]`)
 }

@@ -286,6 +286,14 @@ func (d *Door) CacheEvictAll(ctx context.Context, pinnedToo bool) ([]engine.Cach
 	return d.door.CacheEvictAll(ctx, pinnedToo)
 }
 
+// Workers implements engine.Door. The last words of a worker may quote anybody's SQL.
+func (d *Door) Workers(ctx context.Context) (engine.WorkersInfo, error) {
+	if err := d.everywhere(access.Admin, "see the workers"); err != nil {
+		return engine.WorkersInfo{}, err
+	}
+	return d.door.Workers(ctx)
+}
+
 // CacheStats implements engine.Door. Who does not see the whole lake gets the figures
 // of the datasets that he sees; those that are of the lake alone are 0.
 func (d *Door) CacheStats(ctx context.Context) (engine.CacheStats, error) {

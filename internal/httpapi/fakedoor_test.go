@@ -12,6 +12,7 @@ import (
 	"tarn/internal/engine"
 	"tarn/internal/lake"
 	"tarn/internal/rows"
+	"tarn/internal/walls"
 )
 
 // door is a lake of one dataset that is told what to answer by the requests
@@ -310,6 +311,19 @@ func (d *door) Row(_ context.Context, name lake.Name, key string) ([]byte, strin
 
 func (d *door) Queries() []engine.QueryInfo {
 	return []engine.QueryInfo{{ID: "q-1", SQL: "SELECT 1", State: "running", Started: time.Date(2024, 1, 2, 3, 4, 5, 0, time.UTC)}}
+}
+
+func (d *door) Workers(context.Context) (engine.WorkersInfo, error) {
+	began := time.Date(2024, 1, 2, 3, 4, 5, 0, time.UTC)
+	ended := began.Add(time.Minute)
+	stands := walls.Report{DataLimitBytes: 2 << 30, OOMScore: 900, NoCoreFiles: true, DiesWithParent: true, LandlockABI: 7, Seccomp: true}
+	return engine.WorkersInfo{
+		Ready: true, Restarts: 1, Queries: 12, Retried: 1, Deaths: map[string]int64{"out_of_memory": 1},
+		Generations: []engine.WorkerLife{
+			{Generation: 2, PID: 4712, State: "serving", Started: ended, Queries: 2, Running: 1, ResidentBytes: 60 << 20, ImageBytes: 14 << 20, Walls: stands},
+			{Generation: 1, PID: 4711, State: "dead", Started: began, Ended: &ended, Reason: "out_of_memory", LastWords: "exit status 2: fatal error: out of memory", Queries: 10, Walls: stands},
+		},
+	}, nil
 }
 
 func (d *door) CancelQuery(id string) (engine.QueryInfo, error) {

@@ -34,6 +34,7 @@ func scrapes() need                             { return need{metrics: true, rol
 func reads(of string) need                      { return need{role: access.Read, of: of} }
 func writes(of string) need                     { return need{role: access.Write, of: of, changes: true} }
 func administers() need                         { return need{role: access.Admin, of: ofLake, changes: true} }
+func inspects() need                            { return need{role: access.Admin, of: ofLake} }
 func changing(role access.Role, of string) need { return need{role: role, of: of, changes: true} }
 
 // said says whether a route has a need at all.

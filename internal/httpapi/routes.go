@@ -23,7 +23,7 @@ const (
 
 // routes is the table of calls.
 func (a *api) routes() []*route {
-	return slices.Concat(a.queryRoutes(), a.cacheRoutes(), a.datasetRoutes(), a.jobRoutes(), a.rowRoutes(), a.runningRoutes(), a.serverRoutes())
+	return slices.Concat(a.queryRoutes(), a.cacheRoutes(), a.datasetRoutes(), a.jobRoutes(), a.rowRoutes(), a.runningRoutes(), a.workerRoutes(), a.serverRoutes())
 }
 
 // queryErrors are what every read of rows can end in.

@@ -5,11 +5,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"os/signal"
+	"runtime/debug"
 	"sync/atomic"
 	"syscall"
 
 	"tarn/internal/lake"
+	"tarn/internal/walls"
 )
 
 // Main is the job process: it reads a Spec as a line of JSON from stdin, runs
@@ -36,6 +39,8 @@ func Main(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 	var threads atomic.Int64
 	threads.Store(int64(spec.Threads))
+	debug.SetMemoryLimit(heapBytes)
+	walls.Raise(spec.walls(), slog.New(slog.NewTextHandler(stderr, nil)))
 	go func() {
 		defer cancel()
 		for {

@@ -9,17 +9,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lowerPriority makes the process yield to everything else, die with its
-// parent, and leave no core file. What fails of it is said and no more: the
-// job's result does not depend on it.
+// lowerPriority makes the process yield to everything else. What fails of it is
+// said and no more: the job's result does not depend on it.
 func lowerPriority(stderr io.Writer) {
 	warn := func(what string, err error) {
 		if err != nil {
 			fmt.Fprintf(stderr, "job: %s: %v\n", what, err)
 		}
 	}
-	warn("parent death signal", unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0))
-	warn("core limit", unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}))
 	// On Linux niceness is a thread's own and passes to the threads it makes.
 	// The second round reaches threads made during the first.
 	for range 2 {

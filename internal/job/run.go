@@ -53,6 +53,8 @@ func (s *session) run(ctx context.Context) (Result, error) {
 	}
 }
 
+const moreMemoryHint = "nothing was changed; give jobs more memory (job_memory_bytes), or split the work"
+
 // coded makes sure that an error says what a caller can do: SQL of a job is the
 // job's own, so that its faults are never the user's.
 func coded(err error) error {
@@ -61,7 +63,7 @@ func coded(err error) error {
 	case code == lake.CodeSQLInvalid || code == lake.CodeSQLRefused:
 		return &lake.Error{Code: lake.CodeInternal, Err: err}
 	case code == lake.CodeOutOfMemory:
-		return &lake.Error{Code: code, Err: err, Hint: "give jobs more memory (job_memory_bytes), or split the work"}
+		return &lake.Error{Code: code, Err: err, Hint: moreMemoryHint}
 	case errors.As(err, &e):
 		return err
 	default:

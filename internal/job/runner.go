@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"tarn/internal/lake"
+	"tarn/internal/walls"
 )
 
 // Runner executes jobs. Run returns when the job has ended and nothing of it
@@ -177,8 +178,13 @@ func died(err error, said *headTail) error {
 		err = errors.New("it ended without an answer")
 	}
 	e := lake.Errorf(lake.CodeInternal, "the job process died: %w", err)
-	if text := said.String(); text != "" {
+	text := said.String()
+	if text != "" {
 		e.Msg += ": " + text
+	}
+	if walls.OutOfMemory(text) {
+		e.Code = lake.CodeOutOfMemory
+		return e.WithHint(moreMemoryHint)
 	}
 	return e.WithHint("nothing was changed; try again, and if the system killed it for its memory give jobs less")
 }

@@ -50,7 +50,7 @@ func (a *Answer) Next(ctx context.Context) (arrow.RecordBatch, error) {
 		if errors.Is(err, io.EOF) {
 			return nil, io.EOF
 		}
-		a.broken = duck.IsFatal(err)
+		a.broken = !sound(err)
 		return nil, a.read.explain(err)
 	}
 	if a.clean {
@@ -64,10 +64,10 @@ func (a *Answer) Next(ctx context.Context) (arrow.RecordBatch, error) {
 func (a *Answer) Close() {
 	a.once.Do(func() {
 		a.stream.Close()
-		sound := a.read.end(context.Background())
+		a.read.end(context.Background())
 		if a.after != nil {
 			a.after(a.sess)
 		}
-		a.s.pool.put(a.sess, sound && !a.broken)
+		a.s.pool.put(a.sess, !a.broken)
 	})
 }

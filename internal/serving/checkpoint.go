@@ -2,6 +2,7 @@ package serving
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -15,6 +16,7 @@ type checkpointer struct {
 	began       time.Time
 	wait        time.Duration
 	next        time.Time
+	short       time.Time // since when there is too little memory for one; zero: there is enough
 }
 
 // A checkpoint is due after so many steps or changed rows, and soon after the
@@ -27,6 +29,37 @@ const (
 	checkpointRetry = 50 * time.Millisecond
 	checkpointSlow  = 5 * time.Second
 )
+
+// checkpointPatience is how long a CHECKPOINT is put off for want of memory. Where it
+// fails for that, DuckDB gives the database up and the worker has to be replaced; but
+// what changes leave behind takes memory too.
+const checkpointPatience = 30 * time.Second
+
+var errShortOfMemory = errors.New("queries have too much of the memory")
+
+// room fails, for a while, where queries have more than half of the memory that they
+// share with CHECKPOINT.
+func (c *checkpointer) room(ctx context.Context, p *publisher) error {
+	if p.memoryBytes <= 0 {
+		return nil
+	}
+	rows, err := p.conn.Rows(ctx, "SELECT coalesce(sum(memory_usage_bytes), 0)::BIGINT FROM duckdb_memory()")
+	if err != nil {
+		return err
+	}
+	working := p.memoryBytes - p.ledger.budget // images have the rest
+	if p.memoryBytes-rows[0][0].(int64) >= working/2 {
+		c.short = time.Time{}
+		return nil
+	}
+	if c.short.IsZero() {
+		c.short = time.Now()
+	}
+	if time.Since(c.short) > checkpointPatience {
+		return nil
+	}
+	return errShortOfMemory
+}
 
 func (c *checkpointer) changed(rows int64) { c.rows += rows }
 
@@ -65,6 +98,10 @@ func (c *checkpointer) run(ctx context.Context, p *publisher) {
 // force runs a CHECKPOINT now and books what it compressed.
 func (c *checkpointer) force(ctx context.Context, p *publisher) error {
 	if err := p.account(ctx, true); err != nil {
+		p.broken(err)
+		return err
+	}
+	if err := c.room(ctx, p); err != nil {
 		p.broken(err)
 		return err
 	}

@@ -226,7 +226,7 @@ func (p *publisher) obeyOne(ctx context.Context, d *dataset, w *order) {
 
 // inTransaction runs fn in a transaction.
 func (p *publisher) inTransaction(ctx context.Context, fn func() error) error {
-	if err := p.conn.Exec(ctx, "BEGIN"); err != nil {
+	if err := p.beginTransaction(ctx); err != nil {
 		return err
 	}
 	err := fn()
@@ -234,9 +234,7 @@ func (p *publisher) inTransaction(ctx context.Context, fn func() error) error {
 		err = p.conn.Exec(ctx, "COMMIT")
 	}
 	if err != nil {
-		if e := p.conn.Exec(context.WithoutCancel(ctx), "ROLLBACK"); e != nil {
-			p.broken(e)
-		}
+		p.rollback(ctx)
 	}
 	return err
 }

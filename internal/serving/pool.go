@@ -9,6 +9,13 @@ import (
 	"tarn/internal/lake"
 )
 
+// sound says whether a session can be used again after an error: not where its
+// connection may have been left within a statement.
+func sound(err error) bool {
+	code := lake.CodeOf(err)
+	return code != lake.CodeOutOfMemory && code != lake.CodeInternal
+}
+
 // pool holds the connections that queries run on, opened as they are needed and
 // kept: as many as queries may run at once.
 type pool struct {
@@ -29,6 +36,9 @@ type session struct {
 	begin    *duck.Statement
 	rollback *duck.Statement
 	stands   map[string]*duck.Statement // by the condition for table_uuid
+	// stuck says that a transaction did not end: where memory is short, DuckDB fails
+	// also in rolling back, and every later statement of the connection with it.
+	stuck bool
 }
 
 // mostStands is how many sets of datasets a session keeps a statement for.
@@ -102,7 +112,7 @@ func (p *pool) get(ctx context.Context) (*session, error) {
 
 // put gives a session back; one that is not sound is closed.
 func (p *pool) put(s *session, sound bool) {
-	if sound {
+	if sound && !s.stuck {
 		p.mu.Lock()
 		p.mu.idle = append(p.mu.idle, s)
 		p.mu.Unlock()

@@ -19,7 +19,9 @@ type publisher struct {
 	ear        *ear
 	log        *slog.Logger
 	largeBytes int64
-	fatal      func(error)
+	// memoryBytes is DuckDB's limit, of which images have their budget; 0: not known.
+	memoryBytes int64
+	fatal       func(error)
 
 	datasets map[string]*dataset
 	holders  map[string]string // lake.Name.Key() → uuid of the dataset whose view has the name
@@ -230,15 +232,13 @@ func (p *publisher) bring(ctx context.Context, group []*dataset) {
 
 // attempt tries a dataset alone, and takes it back.
 func (p *publisher) attempt(ctx context.Context, d *dataset) error {
-	if err := p.conn.Exec(ctx, "BEGIN"); err != nil {
+	if err := p.beginTransaction(ctx); err != nil {
 		return err
 	}
 	_, _, err := p.fill(ctx, []*dataset{d})
 	d.undo()
 	p.keepMasks(d, d.shown.masks)
-	if e := p.conn.Exec(context.WithoutCancel(ctx), "ROLLBACK"); e != nil {
-		p.broken(e)
-	}
+	p.rollback(ctx)
 	return err
 }
 
@@ -248,6 +248,40 @@ func (p *publisher) fail(d *dataset, err error) {
 	p.log.Error("a dataset is behind", "dataset", d.name.String(), "tries", d.tries, "again_at", d.retryAt, "error", err)
 	p.ear.serve(map[string]*served{d.uuid: {name: d.name, number: p.end, err: err}})
 	p.broken(err)
+}
+
+// beginTransaction begins one, also where a statement that failed for want of memory
+// left the connection within one.
+func (p *publisher) beginTransaction(ctx context.Context) error {
+	err := p.conn.Exec(ctx, "BEGIN")
+	if err == nil || ctx.Err() != nil || duck.IsFatal(err) {
+		return err
+	}
+	p.rollback(ctx)
+	return p.conn.Exec(ctx, "BEGIN")
+}
+
+// A rollback is tried so often, with pauses: what a query asks for and will not get is
+// counted against the memory for a moment, and DuckDB then fails in a ROLLBACK too.
+const (
+	rollbackTries = 20
+	rollbackPause = 25 * time.Millisecond
+)
+
+// rollback ends a failed transaction. Where it stays, no change would ever be applied
+// again: the worker is replaced.
+func (p *publisher) rollback(ctx context.Context) {
+	for try := 1; ; try++ {
+		err := p.conn.Exec(context.WithoutCancel(ctx), "ROLLBACK")
+		if err == nil || noTransaction(err) {
+			return
+		}
+		if duck.IsFatal(err) || try == rollbackTries || ctx.Err() != nil {
+			p.fatal(lake.Step("roll back", err))
+			return
+		}
+		time.Sleep(rollbackPause)
+	}
 }
 
 func (p *publisher) broken(err error) {
@@ -279,7 +313,7 @@ func (p *publisher) mend(ctx context.Context) {
 // transact brings datasets to the database in one transaction and, once it is
 // committed, to the board. Those that are behind are hidden.
 func (p *publisher) transact(ctx context.Context, group []*dataset) (err error) {
-	if err := p.conn.Exec(ctx, "BEGIN"); err != nil {
+	if err := p.beginTransaction(ctx); err != nil {
 		p.broken(err)
 		return err
 	}
@@ -291,9 +325,7 @@ func (p *publisher) transact(ctx context.Context, group []*dataset) (err error) 
 			d.undo()
 			p.keepMasks(d, d.shown.masks)
 		}
-		if e := p.conn.Exec(context.WithoutCancel(ctx), "ROLLBACK"); e != nil {
-			p.broken(e)
-		}
+		p.rollback(ctx)
 	}()
 	next, names, err := p.fill(ctx, group)
 	if err != nil {

@@ -39,7 +39,7 @@ func (s *Serving) Query(ctx context.Context, req Request) (*Answer, error) {
 	}
 	a, err := s.answer(ctx, sess, req)
 	if err != nil {
-		s.pool.put(sess, !duck.IsFatal(err))
+		s.pool.put(sess, sound(err))
 		return nil, err
 	}
 	return a, nil
@@ -204,12 +204,19 @@ func (r *reading) fix(ctx context.Context, names []lake.Name, uuids []string) (o
 	return true, nil
 }
 
-// end ends the transaction and says whether the connection is still sound.
-func (r *reading) end(ctx context.Context) bool {
+// end ends the transaction; a session in which it does not end is stuck.
+func (r *reading) end(ctx context.Context) {
 	err := r.sess.rollback.Exec(context.WithoutCancel(ctx))
 	r.s.readers.leave(r.number, r.ticket)
 	// Where BEGIN itself failed there is none to roll back.
-	return err == nil || !duck.IsFatal(err) && strings.Contains(err.Error(), "no transaction is active")
+	if err != nil && !noTransaction(err) {
+		r.sess.stuck = true
+	}
+}
+
+// noTransaction says whether a ROLLBACK failed only as there was nothing to roll back.
+func noTransaction(err error) bool {
+	return !duck.IsFatal(err) && strings.Contains(err.Error(), "no transaction is active")
 }
 
 // explain gives the reason behind an error where a file went bad since it was

@@ -77,7 +77,7 @@ func Open(ctx context.Context, o Options) (*Serving, error) {
 	s := &Serving{log: o.Log, db: db, ear: newEar(), pool: newPool(db, o.MaxConcurrent), orders: newOrders(), gated: newGated(), dirs: o.Duck.AllowedDirs}
 	s.readers.open, s.readers.tickets = map[int64]int{}, map[int64]struct{}{}
 	p := &publisher{
-		conn: conn, ear: s.ear, log: o.Log, largeBytes: o.LargeDeltaBytes, fatal: o.Fatal,
+		conn: conn, ear: s.ear, log: o.Log, largeBytes: o.LargeDeltaBytes, memoryBytes: o.Duck.MemoryLimitBytes, fatal: o.Fatal,
 		datasets: map[string]*dataset{}, holders: map[string]string{}, spaces: map[string]string{},
 		orders: s.orders, readers: &s.readers, board: &s.board, ledger: ledger{budget: o.ImageBudgetBytes}, noted: map[string]*dataset{},
 		coded: &s.coded, noCodes: o.NoCodes,

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"tarn/internal/lake"
@@ -19,14 +20,21 @@ func (s *Supervisor) Query(ctx context.Context, req QueryRequest) (*Result, erro
 	s.queries.Add(1)
 	sus := suspectOf(req)
 	if err := s.suspects.check(sus); err != nil {
+		s.refused.Add(1)
 		return nil, err
 	}
 	for tries := 0; ; {
-		g, err := s.ready(ctx, req.Deadline)
+		turn, err := s.turn(ctx, req.Deadline, sus)
 		if err != nil {
 			return nil, err
 		}
-		res, err := s.send(ctx, g, req, sus)
+		g, err := s.ready(ctx, req.Deadline)
+		if err != nil {
+			turn.leave()
+			return nil, err
+		}
+		turn.begin()
+		res, err := s.send(ctx, g, req, sus, turn.leave)
 		switch {
 		case err == nil:
 			res.Retried = tries > 0
@@ -34,6 +42,7 @@ func (s *Supervisor) Query(ctx context.Context, req QueryRequest) (*Result, erro
 		case errors.Is(err, errUnsent): // it never reached that worker
 		case errors.Is(err, errDied):
 			if refused := s.suspects.died(sus, g.number); refused != nil {
+				s.refused.Add(1)
 				return nil, refused
 			}
 			if tries++; tries > 1 {
@@ -47,9 +56,21 @@ func (s *Supervisor) Query(ctx context.Context, req QueryRequest) (*Result, erro
 	}
 }
 
-// send gives the query to one generation and keeps it findable by its id.
-func (s *Supervisor) send(ctx context.Context, g *generation, req QueryRequest, sus suspect) (*Result, error) {
+// turn waits until a suspect may begin.
+func (s *Supervisor) turn(ctx context.Context, deadline time.Time, sus suspect) (turn, error) {
+	if !deadline.IsZero() {
+		var stop context.CancelFunc
+		ctx, stop = context.WithDeadline(ctx, deadline)
+		defer stop()
+	}
+	return s.suspects.enter(ctx, sus)
+}
+
+// send gives the query to one generation and keeps it findable by its id; leave ends
+// its turn.
+func (s *Supervisor) send(ctx context.Context, g *generation, req QueryRequest, sus suspect, leave func()) (*Result, error) {
 	x, err := g.exchange(ctx, req, s.o.Grace, func(byWorker bool) {
+		leave()
 		if byWorker {
 			s.suspects.ended(sus)
 		}
@@ -58,6 +79,7 @@ func (s *Supervisor) send(ctx context.Context, g *generation, req QueryRequest, 
 		s.mu.Unlock()
 	})
 	if err != nil {
+		leave()
 		return nil, err
 	}
 	s.mu.Lock()
@@ -67,7 +89,7 @@ func (s *Supervisor) send(ctx context.Context, g *generation, req QueryRequest, 
 	}
 	s.mu.Unlock()
 	if twice {
-		x.done = func(bool) {}
+		x.done = func(bool) { leave() }
 		x.finish(false)
 		return nil, lake.Errorf(lake.CodeInternal, "two queries have the id %q", req.ID)
 	}
@@ -125,16 +147,35 @@ func (s *Supervisor) Generation() int64 {
 	return s.mu.current.number
 }
 
-// Health says whether queries are answered now.
+// A crash loop is so many starts in a row that failed or did not last: a worker
+// that starts then is held for ready once it has lasted.
+const crashLoop = 3
+
+// reasonBytes bounds how much of a dead worker's words a Health repeats.
+const reasonBytes = 300
+
+// Health says whether queries are answered now. In a crash loop it says so, and when
+// the next start is tried.
 func (s *Supervisor) Health() Health {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h := Health{Reason: s.mu.reason, Failures: s.mu.failures}
+	h := Health{Reason: clip(s.mu.reason, reasonBytes), Failures: s.mu.failures}
+	looping := h.Failures >= crashLoop
 	if g := s.mu.current; g != nil && g.alive() {
-		return Health{Ready: true, Generation: g.number, PID: g.proc.pid()}
+		h.Generation, h.PID = g.number, g.proc.pid()
+		if !looping || time.Since(g.began) > settled {
+			return Health{Ready: true, Generation: h.Generation, PID: h.PID}
+		}
+		h.Reason = fmt.Sprintf("the worker failed %d times in a row, and the present one has yet to last %s: %s", h.Failures, settled, h.Reason)
+		return h
 	}
 	if h.Reason == "" {
 		h.Reason = "the worker is being replaced"
+	}
+	if wait := time.Until(s.mu.nextStart); looping && wait > 0 {
+		at := s.mu.nextStart.UTC()
+		h.NextStart = &at
+		h.Reason = fmt.Sprintf("the worker failed %d times in a row, and is started again in %s: %s", h.Failures, wait.Round(100*time.Millisecond), h.Reason)
 	}
 	return h
 }

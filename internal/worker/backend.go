@@ -121,7 +121,7 @@ func parseParams(raw json.RawMessage) (duck.Params, error) {
 }
 
 func (b servingBackend) Status(ctx context.Context) Status {
-	st := Status{Released: b.s.Released(), Behind: b.s.Behind(), Datasets: b.s.Datasets()}
+	st := Status{Released: b.s.Released(), Behind: b.s.Behind(), Datasets: b.s.Datasets(), ImageBytes: b.s.Images().UsedBytes}
 	st.Heard, st.Applied = b.s.Positions()
 	if memory, err := b.s.Memory(ctx); err == nil {
 		st.Memory = memory

@@ -14,6 +14,9 @@
 // be by one line on its standard input, and dies when that input ends, so that
 // it never outlives its server.
 //
+// A worker process puts limits and walls around itself before it opens anything
+// (package walls, docs/design/walls.md).
+//
 // The query and engine packages call it. The server's half never touches DuckDB
 // or a durable file; the worker's half keeps nothing that cannot be rebuilt.
 package worker

@@ -52,11 +52,12 @@ type exchange struct {
 func (g *generation) exchange(ctx context.Context, req QueryRequest, grace time.Duration, done func(bool)) (*exchange, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.mu.buried {
+	if g.mu.buried || !g.alive() {
 		return nil, errUnsent
 	}
 	g.work.Add(1)
 	g.exchanges.Add(1)
+	g.sent.Add(1)
 	x := &exchange{g: g, id: req.ID, caller: ctx, until: req.Deadline, grace: grace, done: done}
 	x.ctx, x.cut = context.WithCancel(g.ctx)
 	x.stop = context.AfterFunc(ctx, x.abandon)

@@ -30,6 +30,7 @@ type generation struct {
 	floor   int64 // the stream's number of its replay
 	socket  string
 	scratch string
+	began   time.Time
 	log     *slog.Logger
 
 	ctx  context.Context // ends with the generation; the cause says why
@@ -41,6 +42,10 @@ type generation struct {
 	ready     atomic.Bool // it heard its replay
 	exchanges atomic.Int64
 	released  atomic.Int64 // as last heard
+	sent      atomic.Int64 // exchanges begun
+	pid       atomic.Int64 // 0 before its process was started
+	noted     atomic.Bool  // among the dead
+	last      atomic.Pointer[Status]
 
 	mu struct {
 		sync.Mutex
@@ -53,6 +58,7 @@ type generation struct {
 var (
 	errDied   = errors.New("the worker died")
 	errUnsent = errors.New("the worker was gone")
+	errExited = errors.New("worker process ended")
 )
 
 // newGeneration prepares a generation. From now on it holds what a replay
@@ -60,6 +66,7 @@ var (
 func newGeneration(number int64, dir string, o Options, stream *Stream) *generation {
 	g := &generation{
 		number:  number,
+		began:   time.Now(),
 		socket:  filepath.Join(dir, fmt.Sprintf("w%d", number)),
 		scratch: filepath.Join(dir, fmt.Sprintf("s%d", number)),
 		log:     o.Log.With("worker_generation", number),
@@ -88,6 +95,7 @@ func (g *generation) start(ctx context.Context, o Options, stream *Stream) (err 
 	if err := g.launch(o); err != nil {
 		return err
 	}
+	g.pid.Store(int64(g.proc.pid()))
 	transport := &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			var d net.Dialer
@@ -102,7 +110,7 @@ func (g *generation) start(ctx context.Context, o Options, stream *Stream) (err 
 	g.work.Go(func() {
 		select {
 		case <-g.proc.exited():
-			g.fail(fmt.Errorf("worker process %d: %s", g.proc.pid(), g.proc.why()))
+			g.fail(fmt.Errorf("%w: %d: %s", errExited, g.proc.pid(), g.proc.why()))
 		case <-g.ctx.Done():
 		}
 	})
@@ -114,6 +122,9 @@ func (g *generation) start(ctx context.Context, o Options, stream *Stream) (err 
 		return g.cause(err)
 	}
 	g.released.Store(end)
+	if _, err := g.status(g.ctx); err != nil {
+		return g.cause(err)
+	}
 	g.ready.Store(true)
 	g.work.Go(g.feedIt)
 	return nil
@@ -152,6 +163,10 @@ func (g *generation) cause(err error) error {
 	if g.proc != nil {
 		select { // the socket breaks a moment before the process is reaped
 		case <-g.proc.exited():
+			// A kill may be ours, for this very reason.
+			if _, killed := g.proc.ended(); killed && !errors.Is(err, errExited) {
+				return fmt.Errorf("%w; worker process %d: %s", err, g.proc.pid(), g.proc.why())
+			}
 			return fmt.Errorf("worker process %d: %s", g.proc.pid(), g.proc.why())
 		case <-time.After(time.Second):
 		}
@@ -299,5 +314,6 @@ func (g *generation) status(ctx context.Context) (Status, error) {
 		return st, err
 	}
 	g.released.Store(max(st.Released, g.floor))
+	g.last.Store(&st)
 	return st, nil
 }

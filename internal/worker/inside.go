@@ -6,6 +6,8 @@ import (
 	"net"
 	"os"
 	"sync"
+
+	"tarn/internal/walls"
 )
 
 // inside is a worker that runs in this process, for tests and tools: the same
@@ -15,6 +17,7 @@ type inside struct {
 	conns  *killableListener
 	gone   chan struct{}
 	err    error
+	code   int
 }
 
 func startInside(open Open, l net.Listener, log *slog.Logger, mk makeBackend) *inside {
@@ -23,7 +26,7 @@ func startInside(open Open, l net.Listener, log *slog.Logger, mk makeBackend) *i
 	p.conns.mu.open = map[net.Conn]struct{}{}
 	go func() {
 		defer close(p.gone)
-		_, p.err = serve(ctx, p.conns, open, log, mk)
+		p.code, p.err = serve(ctx, p.conns, open, log, mk, walls.Report{Lacking: []string{"all: the worker runs inside the server's process"}})
 		p.conns.kill()
 	}()
 	return p
@@ -31,6 +34,8 @@ func startInside(open Open, l net.Listener, log *slog.Logger, mk makeBackend) *i
 
 func (p *inside) pid() int                { return os.Getpid() }
 func (p *inside) exited() <-chan struct{} { return p.gone }
+
+func (p *inside) ended() (code int, signalled bool) { return p.code, p.err == nil }
 
 func (p *inside) kill() {
 	p.conns.kill()

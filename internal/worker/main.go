@@ -11,6 +11,8 @@ import (
 	"os"
 	"runtime/debug"
 	"time"
+
+	"tarn/internal/walls"
 )
 
 // Exit codes of a worker process. Its parent reads the reason in the log.
@@ -24,7 +26,7 @@ const (
 )
 
 // heapBytes is where the collector of a worker process becomes eager: half of what
-// limitSelf leaves beside DuckDB. Large deltas are decoded on this heap, and left to
+// the data limit leaves beside DuckDB. Large deltas are decoded on this heap, and left to
 // itself it would be twice as large as what is alive. Key filters lie there too, and
 // are a part of the images' budget.
 const heapBytes = 512 << 20
@@ -52,7 +54,6 @@ func serveProcess(ctx context.Context, stdin io.Reader, stderr io.Writer, mk mak
 		log.Error("the worker's settings do not parse", "error", err)
 		return exitOpen
 	}
-	limitSelf(open.duckBytes(), log)
 	debug.SetMemoryLimit(heapBytes + open.ImageBudgetBytes/4)
 	file := os.NewFile(listenerFD, "listener")
 	l, err := net.FileListener(file)
@@ -61,14 +62,15 @@ func serveProcess(ctx context.Context, stdin io.Reader, stderr io.Writer, mk mak
 		log.Error("the worker has no socket", "error", err)
 		return exitOpen
 	}
+	standing := walls.Raise(open.walls(), log)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() { // the parent's life
 		_, _ = io.Copy(io.Discard, in)
 		cancel()
 	}()
-	code, err := serve(ctx, l, open, log, mk)
-	if err != nil {
+	code, err := serve(ctx, l, open, log, mk, standing)
+	if err != nil && code != exitFatal { // which was said
 		log.Error("the worker ends", "error", err.Error())
 	}
 	return code
@@ -77,7 +79,7 @@ func serveProcess(ctx context.Context, stdin io.Reader, stderr io.Writer, mk mak
 // serve opens the backend and serves the messages until ctx ends or the backend
 // cannot go on. It returns without waiting for running queries: a worker that
 // is told to end has nothing left to say.
-func serve(ctx context.Context, l net.Listener, open Open, log *slog.Logger, mk makeBackend) (code int, err error) {
+func serve(ctx context.Context, l net.Listener, open Open, log *slog.Logger, mk makeBackend, standing walls.Report) (code int, err error) {
 	defer l.Close()
 	died := make(chan error, 1)
 	die := func(err error) {
@@ -91,7 +93,7 @@ func serve(ctx context.Context, l net.Listener, open Open, log *slog.Logger, mk 
 		return exitOpen, err
 	}
 	srv := &http.Server{
-		Handler:        newServer(b, log, die).handler(),
+		Handler:        newServer(b, log, die, standing).handler(),
 		ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		MaxHeaderBytes: headLimits,
 	}
@@ -101,6 +103,8 @@ func serve(ctx context.Context, l net.Listener, open Open, log *slog.Logger, mk 
 	case <-ctx.Done():
 		code = exitAsked
 	case err = <-died:
+		// At once, as the connections that close now have the server kill this process.
+		log.Error(cannotGoOn, "error", err.Error())
 		code = exitFatal
 	case err = <-served:
 		code = exitServe
@@ -118,6 +122,9 @@ func serve(ctx context.Context, l net.Listener, open Open, log *slog.Logger, mk 
 	}
 	return code, err
 }
+
+// cannotGoOn is how a worker's log says that DuckDB ended it.
+const cannotGoOn = "the worker cannot go on"
 
 // closeGrace is how long running queries have to end when the worker does.
 const closeGrace = 2 * time.Second

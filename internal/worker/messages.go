@@ -6,6 +6,7 @@ import (
 
 	"tarn/internal/lake"
 	"tarn/internal/rows"
+	"tarn/internal/walls"
 )
 
 // Open is what a worker is told when it starts: one line of JSON on its
@@ -65,6 +66,9 @@ type Status struct {
 	Memory   map[string]int64  `json:"memory,omitempty"`   // bytes by DuckDB's tags
 	Overdue  []string          `json:"overdue,omitempty"`  // ids of queries past their deadline
 	Datasets int               `json:"datasets,omitempty"` // served
+	Walls    walls.Report      `json:"walls"`
+	// ImageBytes are those of images, also of dropped ones that a reader holds.
+	ImageBytes int64 `json:"image_bytes,omitempty"`
 }
 
 type (

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"syscall"
 )
 
 // process is one running worker: a process of its own, or goroutines of this
@@ -19,6 +20,8 @@ type process interface {
 	kill()                   // at once, without a word; repeatable
 	exited() <-chan struct{} // closed when it is gone and reaped
 	why() string             // after exited: how it ended
+	// ended is, after exited, its exit code, or -1 where a signal ended it.
+	ended() (code int, signalled bool)
 }
 
 // listenerFD is the descriptor at which a worker process finds its listener.
@@ -30,6 +33,7 @@ type outside struct {
 	stdin io.Closer
 	gone  chan struct{}
 	state string
+	code  int
 	once  sync.Once
 	said  *stderrLog
 }
@@ -45,7 +49,8 @@ func startOutside(command, env []string, open Open, l *net.UnixListener, log *sl
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Env = append([]string{"GOTRACEBACK=single"}, env...)
 	cmd.ExtraFiles = []*os.File{file}
-	cmd.SysProcAttr = ownGroup()
+	// A terminal's signals are the server's, which drains the worker.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err
@@ -61,7 +66,7 @@ func startOutside(command, env []string, open Open, l *net.UnixListener, log *sl
 		defer close(p.gone)
 		err := cmd.Wait()
 		p.said.flush()
-		p.state = cmd.ProcessState.String()
+		p.state, p.code = cmd.ProcessState.String(), cmd.ProcessState.ExitCode()
 		if err != nil {
 			p.state = err.Error()
 		}
@@ -80,6 +85,10 @@ func startOutside(command, env []string, open Open, l *net.UnixListener, log *sl
 
 func (p *outside) pid() int                { return p.cmd.Process.Pid }
 func (p *outside) exited() <-chan struct{} { return p.gone }
+
+func (p *outside) ended() (code int, signalled bool) {
+	return p.code, p.code == -1 // as os.ProcessState has it
+}
 
 func (p *outside) kill() {
 	p.once.Do(func() {

@@ -18,6 +18,7 @@ import (
 
 	"tarn/internal/lake"
 	"tarn/internal/rows"
+	"tarn/internal/walls"
 )
 
 // backend answers the messages: internal/serving, or a stand-in in tests.
@@ -53,6 +54,7 @@ type server struct {
 	backend backend
 	log     *slog.Logger
 	die     func(error) // ends this worker
+	walls   walls.Report
 
 	mu struct {
 		sync.Mutex
@@ -65,8 +67,8 @@ type running struct {
 	deadline time.Time
 }
 
-func newServer(b backend, log *slog.Logger, die func(error)) *server {
-	s := &server{backend: b, log: log, die: die}
+func newServer(b backend, log *slog.Logger, die func(error), standing walls.Report) *server {
+	s := &server{backend: b, log: log, die: die, walls: standing}
 	s.mu.running = map[string]running{}
 	return s
 }
@@ -272,7 +274,7 @@ func (s *server) isRunning(w http.ResponseWriter, r *http.Request) {
 
 func (s *server) health(w http.ResponseWriter, r *http.Request) {
 	st := s.backend.Status(r.Context())
-	st.PID = os.Getpid()
+	st.PID, st.Walls = os.Getpid(), s.walls
 	s.mu.Lock()
 	st.Running = len(s.mu.running)
 	for id, q := range s.mu.running {

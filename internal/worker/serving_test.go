@@ -18,6 +18,7 @@ import (
 	"tarn/internal/format"
 	"tarn/internal/lake"
 	"tarn/internal/rows"
+	"tarn/internal/walls"
 )
 
 // lakeOfOne is a lake with one dataset that has only pending changes.
@@ -224,7 +225,7 @@ func TestServingHang(t *testing.T) {
 // A query that takes memory outside DuckDB's own limit ends as an error, of its
 // own or of its worker; the server and the next query do not feel it.
 func TestServingMemoryBomb(t *testing.T) {
-	if raceDetector {
+	if walls.RaceDetector {
 		t.Skip("the race detector's shadow memory cannot be limited")
 	}
 	exe, err := os.Executable()

@@ -32,6 +32,8 @@ func TestMain(m *testing.M) {
 	switch os.Getenv(roleVariable) {
 	case "serving":
 		os.Exit(Main(context.Background(), os.Stdin, os.Stderr))
+	case "bypass":
+		os.Exit(bypassMain())
 	case "orphan":
 		os.Exit(orphanParent())
 	case "standin":
@@ -47,14 +49,18 @@ func TestMain(m *testing.M) {
 //	rows N crash      N rows, then the worker dies
 //	rows N error      N rows, then an error
 //	sleep             nothing until the query ends
+//	linger rows N     in the first generation nothing until the query ends, then N rows
 //	hang              nothing, whatever the query's context says
 //	crash             the worker dies
-//	crash once FILE   it dies unless the file is there, and makes it
+//	crash first       it dies in the first generation
 //	fatal             an error that ends the worker
 type standin struct {
 	die     func(error)
 	process bool
-	mu      struct {
+
+	generation int64
+
+	mu struct {
 		sync.Mutex
 		heard int64
 	}
@@ -73,7 +79,7 @@ func openStandin(process bool) makeBackend {
 			}
 		}
 		log.Info("standin opened", "generation", open.Generation)
-		return &standin{die: die, process: process, unhang: make(chan struct{})}, nil
+		return &standin{die: die, process: process, generation: open.Generation, unhang: make(chan struct{})}, nil
 	}
 }
 
@@ -128,6 +134,13 @@ func (s *standin) crash() {
 
 func (s *standin) Query(ctx context.Context, req QueryRequest) (answer, error) {
 	words := strings.Fields(req.SQL)
+	if words[0] == "linger" {
+		if s.generation == 1 {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		words = words[1:]
+	}
 	a := &standinAnswer{s: s}
 	if words[0] == "rows" {
 		a.left, _ = strconv.Atoi(words[1])
@@ -193,12 +206,9 @@ func (a *standinAnswer) act(ctx context.Context) error {
 	case "fatal":
 		return fatal{errors.New("fatal as told")}
 	case "crash":
-		if len(a.then) > 2 {
-			if _, err := os.Stat(a.then[2]); err == nil {
-				a.left, a.then = 1, nil
-				return nil
-			}
-			_ = os.WriteFile(a.then[2], nil, 0o600)
+		if len(a.then) > 1 && a.s.generation > 1 {
+			a.left, a.then = 1, nil
+			return nil
 		}
 		a.s.crash()
 	}
@@ -237,6 +247,8 @@ func each(t *testing.T, f func(t *testing.T, o Options)) {
 		f(t, Options{backend: openStandin(false), Log: testLog(t)})
 	})
 }
+
+func quietLog() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func testLog(t *testing.T) *slog.Logger {
 	return slog.New(slog.NewTextHandler(testWriter{t}, nil))

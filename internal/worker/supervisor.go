@@ -64,6 +64,8 @@ type Health struct {
 	Generation int64  `json:"generation"`
 	PID        int    `json:"pid,omitempty"`
 	Failures   int    `json:"failures,omitempty"` // starts in a row that failed or did not last
+	// NextStart is when the next start is tried, while starts are held back.
+	NextStart *time.Time `json:"next_start,omitempty"`
 }
 
 // Supervisor keeps one worker alive and hands queries to it.
@@ -81,7 +83,7 @@ type Supervisor struct {
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 
-	queries, retried, hung atomic.Int64
+	queries, retried, refused, hung atomic.Int64
 
 	mu struct {
 		sync.Mutex
@@ -91,7 +93,11 @@ type Supervisor struct {
 		changed  chan struct{} // closed when current changes
 		failures int
 		reason   string
-		inFlight map[string]*exchange
+		// nextStart is when the next start is tried, while starts are held back.
+		nextStart time.Time
+		inFlight  map[string]*exchange
+		past      []Life           // the last that died, oldest first
+		deaths    map[string]int64 // by reason
 	}
 }
 
@@ -110,6 +116,7 @@ func Start(ctx context.Context, o Options, stream *Stream) (*Supervisor, error) 
 	s := &Supervisor{o: o, dir: dir, stream: stream, suspects: newSuspects()}
 	s.mu.living = map[*generation]struct{}{}
 	s.mu.inFlight = map[string]*exchange{}
+	s.mu.deaths = map[string]int64{}
 	s.mu.changed = make(chan struct{})
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	g, err := s.next(ctx)
@@ -130,6 +137,9 @@ func (s *Supervisor) next(ctx context.Context) (*generation, error) {
 	s.mu.living[g] = struct{}{}
 	s.mu.Unlock()
 	if err := g.start(ctx, s.o, s.stream); err != nil {
+		if ctx.Err() == nil {
+			s.dead(g)
+		}
 		s.forget(g)
 		return nil, err
 	}
@@ -172,6 +182,7 @@ func (s *Supervisor) keep(g *generation) {
 		case <-g.ctx.Done():
 			s.lost(g, time.Since(began) < settled)
 			g.bury()
+			s.dead(g)
 			s.forget(g)
 		case <-g.hung:
 			s.hung.Add(1)
@@ -225,6 +236,7 @@ func (s *Supervisor) replace() *generation {
 	for {
 		s.mu.Lock()
 		pause := backOff(s.mu.failures)
+		s.mu.nextStart = time.Now().Add(pause)
 		s.mu.Unlock()
 		select {
 		case <-s.ctx.Done():
@@ -263,14 +275,18 @@ func (s *Supervisor) lost(g *generation, soon bool) {
 	}
 }
 
-// drainLimit is how long a replaced generation may finish its other queries.
-const drainLimit = 30 * time.Second
+// drainLimit is how long a replaced generation may finish its other queries, which
+// end by their own deadlines; it is for those that have none.
+const drainLimit = time.Hour
 
 // drain lets a replaced generation end its queries, all but those that hang,
 // and ends it.
 func (s *Supervisor) drain(g *generation) {
 	ctx, stop := context.WithTimeout(s.ctx, drainLimit)
 	defer stop()
+	if o, ok := g.proc.(*outside); ok {
+		yieldFirst(o.pid())
+	}
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for g.exchanges.Load() > 0 && ctx.Err() == nil && g.alive() {
@@ -287,6 +303,9 @@ func (s *Supervisor) drain(g *generation) {
 func (s *Supervisor) retire(g *generation) {
 	g.fail(errors.New("the worker was replaced"))
 	g.bury()
+	if s.ctx.Err() == nil {
+		s.dead(g)
+	}
 	s.forget(g)
 }
 

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -168,8 +169,7 @@ func TestRetryOnce(t *testing.T) {
 		h := newHistory()
 		s := start(t, o, h.stream)
 		h.add(lake.Entry{Drop: &lake.Drop{}})
-		flag := filepath.Join(t.TempDir(), "crashed")
-		_, res, err := ask(t.Context(), s, QueryRequest{SQL: "crash once " + flag})
+		_, res, err := ask(t.Context(), s, QueryRequest{SQL: "crash first"})
 		if err != nil || !res.Retried {
 			t.Fatal(err, res)
 		}
@@ -200,6 +200,40 @@ func TestKillerIsRefused(t *testing.T) {
 		}
 		if st := s.Stats(); restarts > 2 || st.Restarts > 2 {
 			t.Fatalf("%d restarts, then %d", restarts, st.Restarts)
+		}
+	})
+}
+
+// Those that merely ran beside a query that kills are not refused with it.
+func TestBesideAKiller(t *testing.T) {
+	each(t, func(t *testing.T, o Options) {
+		s := start(t, o, newHistory().stream)
+		var beside sync.WaitGroup
+		for i := range 6 {
+			beside.Go(func() {
+				// In flight when the killer comes: it has sent nothing, and ends well
+				// once it is sent again.
+				if _, res, err := ask(t.Context(), s, QueryRequest{SQL: fmt.Sprintf("linger rows %d", i+1)}); err != nil || !res.Retried {
+					t.Errorf("beside the killer: %v, %+v", err, res)
+				}
+			})
+		}
+		for s.Stats().Running < 6 {
+			time.Sleep(time.Millisecond)
+		}
+		_, _, err := ask(t.Context(), s, QueryRequest{SQL: "crash"})
+		code(t, err, lake.CodeWorkerDied)
+		beside.Wait()
+		for i := range 6 {
+			if _, _, err := ask(t.Context(), s, QueryRequest{SQL: fmt.Sprintf("linger rows %d", i+1)}); err != nil {
+				t.Error(err)
+			}
+		}
+		if _, _, err = ask(t.Context(), s, QueryRequest{SQL: "crash"}); err == nil || !strings.Contains(err.Error(), "not run again") {
+			t.Errorf("the killer is not refused: %v", err)
+		}
+		if st := s.Stats(); st.Restarts != 2 {
+			t.Errorf("%+v", st)
 		}
 	})
 }

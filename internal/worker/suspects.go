@@ -1,9 +1,11 @@
 package worker
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"sync"
+	"time"
 
 	"tarn/internal/lake"
 )
@@ -12,7 +14,12 @@ import (
 // was in flight at two deaths, and never ended well in between, is refused from
 // then on, for this process's life: it may be what kills. Queries are known by
 // SQL, parameters and the datasets that there are for them.
+//
+// So that the one that kills does not take those with it that merely ran beside it,
+// suspects are on probation: they begin one by one.
 type suspects struct {
+	turn chan struct{} // held by the one on probation
+
 	mu struct {
 		sync.Mutex
 		deaths  map[suspect]int64 // the generation that died under it
@@ -40,10 +47,38 @@ func suspectOf(req QueryRequest) suspect {
 }
 
 func newSuspects() *suspects {
-	s := &suspects{}
+	s := &suspects{turn: make(chan struct{}, 1)}
 	s.mu.deaths = map[suspect]int64{}
 	s.mu.refused = map[suspect]struct{}{}
 	return s
+}
+
+// probation is how long a suspect runs before the next one begins, unless it ends
+// before: what asks for too much memory has it by then.
+const probation = 2 * time.Second
+
+// turn is a suspect's, or nothing at all.
+type turn struct {
+	leave func() // may be called twice
+	begin func() // says that the query is sent now
+}
+
+// enter waits for a suspect's turn; others go on at once.
+func (s *suspects) enter(ctx context.Context, q suspect) (turn, error) {
+	s.mu.Lock()
+	_, suspected := s.mu.deaths[q]
+	s.mu.Unlock()
+	if !suspected {
+		return turn{leave: func() {}, begin: func() {}}, nil
+	}
+	select {
+	case s.turn <- struct{}{}:
+	case <-ctx.Done():
+		return turn{}, ended(context.Cause(ctx))
+	}
+	leave := sync.OnceFunc(func() { <-s.turn })
+	// A start of the worker before it is no part of the time.
+	return turn{leave: leave, begin: func() { time.AfterFunc(probation, leave) }}, nil
 }
 
 // died notes a death under the query and gives an error when it is the second.

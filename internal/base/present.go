@@ -1,0 +1,68 @@
+package base
+
+import (
+	"bytes"
+	"encoding/json"
+	"time"
+
+	"github.com/apache/iceberg-go/table"
+
+	"tarn/internal/lake"
+)
+
+// clockSlack is how far a table's times may be ahead of the clock: iceberg-go adds no
+// snapshot that is more than a minute older than what is there.
+const clockSlack = 30 * time.Second
+
+// present gives metadata in which no time is after now. Where the clock once ran ahead
+// and was set back, a table has times of the future, and no commit would be taken until
+// they have come. They were wrong when they were written: the next commit records its
+// own time for them, and goes in.
+func present(meta table.Metadata, now time.Time) (table.Metadata, error) {
+	latest := meta.LastUpdatedMillis()
+	for _, s := range meta.Snapshots() {
+		latest = max(latest, s.TimestampMs)
+	}
+	if latest <= now.Add(clockSlack).UnixMilli() {
+		return meta, nil
+	}
+	return retimed(meta, func(ms int64) int64 { return min(ms, now.UnixMilli()) })
+}
+
+// retimed gives metadata with its times changed.
+func retimed(meta table.Metadata, change func(ms int64) int64) (table.Metadata, error) {
+	body, err := json.Marshal(meta)
+	if err != nil {
+		return nil, lake.Errorf(lake.CodeInternal, "encode metadata: %w", err)
+	}
+	var doc map[string]any
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.UseNumber() // snapshot ids have more digits than a double
+	if err := d.Decode(&doc); err != nil {
+		return nil, lake.Errorf(lake.CodeInternal, "read back metadata: %w", err)
+	}
+	retime := func(in any, field string) {
+		if m, ok := in.(map[string]any); ok {
+			if n, ok := m[field].(json.Number); ok {
+				if ms, err := n.Int64(); err == nil {
+					m[field] = change(ms)
+				}
+			}
+		}
+	}
+	retime(doc, "last-updated-ms")
+	for _, list := range []string{"snapshots", "snapshot-log", "metadata-log"} {
+		all, _ := doc[list].([]any)
+		for _, one := range all {
+			retime(one, "timestamp-ms")
+		}
+	}
+	if body, err = json.Marshal(doc); err != nil {
+		return nil, lake.Errorf(lake.CodeInternal, "encode metadata: %w", err)
+	}
+	out, err := table.ParseMetadataBytes(body)
+	if err != nil {
+		return nil, lake.Errorf(lake.CodeInternal, "read back metadata: %w", err)
+	}
+	return out, nil
+}
