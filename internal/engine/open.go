@@ -79,6 +79,7 @@ type Engine struct {
 	jobs      jobs
 	bodies    *semaphore.Weighted // bytes of the bodies in memory
 	idem      change.Inflight     // of requests to the catalog
+	holds     holds               // of backups that are being made
 
 	ctx       context.Context // of everything durable; ends in Close
 	cancel    context.CancelFunc
@@ -183,6 +184,9 @@ func (e *Engine) openStore(ctx context.Context) error {
 	} else {
 		dir, err := filepath.Abs(e.opts.Data)
 		if err != nil {
+			return err
+		}
+		if err := noBackup(dir); err != nil {
 			return err
 		}
 		// The root is looked at first, so that a refused one stays as it was; the

@@ -17,12 +17,13 @@ const (
 	tagImport   = "Import and compaction"
 	tagRows     = "Rows"
 	tagRunning  = "What runs"
+	tagMoves    = "Backup and moves"
 	tagServer   = "Server"
 )
 
 // routes is the table of calls.
 func (a *api) routes() []*route {
-	return slices.Concat(a.queryRoutes(), a.cacheRoutes(), a.datasetRoutes(), a.jobRoutes(), a.rowRoutes(), a.runningRoutes(), a.serverRoutes())
+	return slices.Concat(a.queryRoutes(), a.cacheRoutes(), a.datasetRoutes(), a.jobRoutes(), a.rowRoutes(), a.moveRoutes(), a.runningRoutes(), a.serverRoutes())
 }
 
 // queryErrors are what every read of rows can end in.
@@ -209,7 +210,7 @@ func (a *api) runningRoutes() []*route {
 	return []*route{{
 		method: http.MethodGet, path: "/jobs", id: "list-jobs", tag: tagRunning,
 		summary: "List jobs", handle: a.listJobs,
-		answers: []answer{{status: http.StatusOK, doc: "imports and compactions, those that ended for 24 h", content: jsonOf(jobsAnswer{})}},
+		answers: []answer{{status: http.StatusOK, doc: "imports, compactions, backups and re-rootings, those that ended for 24 h", content: jsonOf(jobsAnswer{})}},
 	}, {
 		method: http.MethodGet, path: "/jobs/{id}", id: "show-job", tag: tagRunning,
 		summary: "Show a job", handle: a.showJob,
