@@ -44,7 +44,7 @@ func (a *api) describe(routes []*route) *huma.OpenAPI {
 		},
 		Components: &huma.Components{Schemas: huma.NewMapRegistry("#/components/schemas/", schemaName)},
 	}
-	for _, tag := range []string{tagQueries, tagCache, tagDatasets, tagImport, tagRows, tagRunning, tagServer} {
+	for _, tag := range []string{tagQueries, tagCache, tagDatasets, tagImport, tagRows, tagMoves, tagRunning, tagServer} {
 		doc.Tags = append(doc.Tags, &huma.Tag{Name: tag})
 	}
 	for _, rt := range routes {
