@@ -347,7 +347,9 @@ type Door interface {
 	CacheStats(ctx context.Context) (CacheStats, error)
 
 	Verify(ctx context.Context, progress func(JobProgress)) (VerifyReport, error)
-	// Ready is nil when every way works; else the reason (CodeNotReady).
+	// Following says how far a follower is; ok is false where the lake is written.
+	Following() (now Following, ok bool)
+	// Ready is nil when every way works; else the reason (CodeNotReady, CodeBehind).
 	Ready() error
 	Settings() Settings
 }

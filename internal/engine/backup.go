@@ -38,6 +38,9 @@ type BackupResult struct {
 
 // Backup starts a job that copies the lake into a folder while everything goes on.
 func (e *Engine) Backup(_ context.Context, r BackupRequest) (*Job, error) {
+	if err := e.writable(); err != nil {
+		return nil, err
+	}
 	if err := e.checkBackupPath(r.Path); err != nil {
 		return nil, lake.Step("back up", err)
 	}

@@ -47,7 +47,10 @@ type Options struct {
 	JobCommand    []string
 	// Brief says that the lake is open for a command or two: no image is loaded
 	// unless it is pinned now.
-	Brief    bool
+	Brief bool
+	// ReadOnly opens a lake beside the process that writes it and follows it: nothing
+	// is changed, and State must be elsewhere.
+	ReadOnly bool
 	Log      *slog.Logger
 	Registry *prometheus.Registry // nil: metrics of its own, unseen
 
@@ -75,6 +78,7 @@ type Engine struct {
 	results   *results.Cache
 	importer  *imports.Importer
 	collector *upkeep.Collector
+	follower  *follower // nil where the lake is written
 	metrics   *metrics
 	jobs      jobs
 	bodies    *semaphore.Weighted // bytes of the bodies in memory
@@ -136,6 +140,9 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	if err := e.openShop(ctx); err != nil {
 		return nil, err
 	}
+	if o.ReadOnly {
+		return e, e.openFollowing(ctx)
+	}
 	last, err := e.openDatasets(ctx)
 	if err != nil {
 		return nil, err
@@ -179,9 +186,14 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 }
 
 func (e *Engine) openStore(ctx context.Context) error {
-	if e.opts.Store != nil {
+	switch {
+	case e.opts.ReadOnly:
+		if err := e.openReadOnly(); err != nil {
+			return err
+		}
+	case e.opts.Store != nil:
 		e.store = e.opts.Store
-	} else {
+	default:
 		dir, err := filepath.Abs(e.opts.Data)
 		if err != nil {
 			return err
@@ -214,9 +226,12 @@ func (e *Engine) openStore(ctx context.Context) error {
 }
 
 func (e *Engine) openShop(ctx context.Context) error {
-	cat, err := catalog.Open(ctx, e.store, catalog.Options{})
-	if err != nil {
-		return err
+	cat := catalog.Follow(e.store)
+	if !e.opts.ReadOnly {
+		var err error
+		if cat, err = catalog.Open(ctx, e.store, catalog.Options{}); err != nil {
+			return err
+		}
 	}
 	verifier, err := base.OpenVerifier(e.store, filepath.Join(e.opts.State, "verified.jsonl"))
 	if err != nil {
