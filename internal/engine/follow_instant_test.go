@@ -65,26 +65,28 @@ func TestI2FollowerBetweenListings(t *testing.T) {
 		return fmt.Sprint(last["a"], last["m"], last["z"], len(made), " ", strings.Join(sortedNames(made), " "))
 	}
 	states := map[string]int{text(): 0}
-	steps := 0
+	steps, changesOnly := 0, false
 	step := func() {
 		steps++
 		d := sets[random.IntN(len(sets))]
-		switch kind := random.IntN(10); {
-		case kind < 5:
+		kind := random.IntN(20)
+		if changesOnly {
+			kind = 0
+		}
+		switch {
+		case kind < 11:
 			w.change(d, engine.OpUpsert, fmt.Sprintf(`{"id":1,"v":%d}`, steps))
 			last[d] = steps
-		case kind < 7: // a content commit
+		case kind < 12: // a content commit
 			if _, err := w.importText(d, engine.ImportAppend, rows.CSV, nil, engine.DuplicateLast, fmt.Sprintf("id,v\n1,%d\n", steps)); err != nil {
 				t.Fatal(err)
 			}
 			last[d] = steps
-		case kind < 8:
+		case kind < 13:
 			w.compact(d)
-		case kind < 9 || len(made) == 0:
+		case kind < 17 || len(made) == 0:
 			n := fmt.Sprint("n", steps)
-			if _, err := w.importText(n, engine.ImportCreate, rows.CSV, nil, "", "n\n1\n"); err != nil {
-				t.Fatal(err)
-			}
+			w.create(n, schema(t, nil, "n BIGINT"))
 			made[n] = true
 		default:
 			n := sortedNames(made)[0]
@@ -101,15 +103,18 @@ func TestI2FollowerBetweenListings(t *testing.T) {
 	s := stepped(t, dir)
 	f := follow(t, dir, func(o *engine.Options) { o.Store = s })
 	defer f.close()
-	looks := 60
+	looks := 100
 	if testing.Short() {
-		looks = 20
+		looks = 30
 	}
 	seen, between := 0, 0
 	for look := range looks {
-		left := 1 + random.IntN(4) // steps that fall into this look
+		left := 2 + random.IntN(5) // steps that fall into this look
+		if changesOnly = random.IntN(2) == 0; changesOnly { // no look is begun anew by them
+			left += random.IntN(10)
+		}
 		s.list = func(string) {
-			for left > 0 && random.IntN(3) == 0 {
+			for left > 0 && random.IntN(2) == 0 {
 				left--
 				between++
 				step()
