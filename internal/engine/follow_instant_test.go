@@ -109,7 +109,7 @@ func TestI2FollowerBetweenListings(t *testing.T) {
 	}
 	seen, between := 0, 0
 	for look := range looks {
-		left := 2 + random.IntN(5) // steps that fall into this look
+		left := 2 + random.IntN(5)                          // steps that fall into this look
 		if changesOnly = random.IntN(2) == 0; changesOnly { // no look is begun anew by them
 			left += random.IntN(10)
 		}

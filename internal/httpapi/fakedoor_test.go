@@ -21,10 +21,11 @@ import (
 type door struct {
 	engine.Door // what is not faked panics
 
-	settings engine.Settings
-	notReady error
-	body     func(ctx context.Context) io.ReadCloser // of the next answers, instead of the usual one
-	deadline time.Time                               // of answers
+	settings  engine.Settings
+	notReady  error
+	following engine.Following                        // with a bound: this door follows
+	body      func(ctx context.Context) io.ReadCloser // of the next answers, instead of the usual one
+	deadline  time.Time                               // of answers
 
 	mu struct {
 		sync.Mutex
@@ -213,6 +214,8 @@ func (d *door) Backup(_ context.Context, r engine.BackupRequest) (*engine.Job, e
 	job.end(engine.JobDone, engine.BackupResult{Path: r.Path, Backup: 3, CatalogVersion: 42, Time: time.Date(2024, 1, 2, 3, 4, 5, 0, time.UTC), Datasets: 1, Files: 9, Bytes: 900, CopiedFiles: 2, CopiedBytes: 200}, nil)
 	return job.Job, nil
 }
+
+func (d *door) Following() (engine.Following, bool) { return d.following, d.following.MaxStaleness > 0 }
 
 func (d *door) Reroot(context.Context) (*engine.Job, error) {
 	d.logf("reroot")

@@ -14,7 +14,7 @@ type backupBody struct {
 }
 
 func (a *api) moveRoutes() []*route {
-	jobErrors := []lake.Code{lake.CodeCancelled, lake.CodeDamaged, lake.CodeNotReady, lake.CodeUnavailable, lake.CodeUnknownOutcome, lake.CodeOutOfDisk}
+	jobErrors := []lake.Code{lake.CodeReadOnly, lake.CodeCancelled, lake.CodeDamaged, lake.CodeNotReady, lake.CodeUnavailable, lake.CodeUnknownOutcome, lake.CodeOutOfDisk}
 	return []*route{{
 		method: http.MethodPost, path: "/backups", id: "back-up", tag: tagMoves,
 		summary: "Back the lake up", handle: a.backUp,

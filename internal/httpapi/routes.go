@@ -29,13 +29,13 @@ func (a *api) routes() []*route {
 // queryErrors are what every read of rows can end in.
 func queryErrors(more ...lake.Code) []lake.Code {
 	return append(more, lake.CodeDatasetNotFound, lake.CodeNotAcceptable, lake.CodeTooLarge, lake.CodeUnsupportedMedia,
-		lake.CodeOverloaded, lake.CodeCancelled, lake.CodeDamaged, lake.CodeWorkerDied, lake.CodeNotReady, lake.CodeUnavailable,
+		lake.CodeOverloaded, lake.CodeCancelled, lake.CodeDamaged, lake.CodeWorkerDied, lake.CodeNotReady, lake.CodeBehind, lake.CodeUnavailable,
 		lake.CodeDeadline, lake.CodeOutOfDisk, lake.CodeOutOfMemory)
 }
 
 // commitErrors are what everything that commits can end in.
 func commitErrors(more ...lake.Code) []lake.Code {
-	return append(more, lake.CodeIdempotencyReused, lake.CodeNotReady, lake.CodeUnavailable, lake.CodeUnknownOutcome,
+	return append(more, lake.CodeReadOnly, lake.CodeIdempotencyReused, lake.CodeNotReady, lake.CodeUnavailable, lake.CodeUnknownOutcome,
 		lake.CodeFenced, lake.CodeOutOfDisk)
 }
 
@@ -60,7 +60,7 @@ func streamed() []answer {
 			{media: rows.MediaCSV, doc: "RFC 4180 with a header"},
 			{media: rows.MediaArrow, doc: "an Arrow IPC stream"},
 		},
-		headers: []string{headerQueryID, headerReadPoints, headerServedFrom, headerResults},
+		headers: []string{headerQueryID, headerReadPoints, headerServedFrom, headerResults, headerAsOf, headerStaleness},
 	}}
 }
 
@@ -99,13 +99,13 @@ func (a *api) datasetRoutes() []*route {
 		method: http.MethodGet, path: "/datasets", id: "list-datasets", tag: tagDatasets,
 		summary: "List datasets", handle: a.listDatasets,
 		answers: []answer{{status: http.StatusOK, doc: "all datasets", content: jsonOf(datasetsAnswer{})}},
-		errors:  []lake.Code{lake.CodeNotReady, lake.CodeUnavailable},
+		errors:  []lake.Code{lake.CodeNotReady, lake.CodeBehind, lake.CodeUnavailable},
 	}, {
 		method: http.MethodGet, path: "/datasets/{name}", id: "describe-dataset", tag: tagDatasets,
 		summary: "Describe a dataset", handle: a.describeDataset,
 		doc:     "Its columns, key, exact row count, files, pending changes and read point.",
 		answers: described(http.StatusOK, "the dataset"),
-		errors:  []lake.Code{lake.CodeDatasetNotFound, lake.CodeNotReady, lake.CodeUnavailable},
+		errors:  []lake.Code{lake.CodeDatasetNotFound, lake.CodeNotReady, lake.CodeBehind, lake.CodeUnavailable},
 	}, {
 		method: http.MethodPut, path: "/datasets/{name}", id: "create-dataset", tag: tagDatasets,
 		summary: "Create an empty dataset", handle: a.createDataset, idempotent: true,
@@ -127,7 +127,7 @@ func (a *api) datasetRoutes() []*route {
 		method: http.MethodGet, path: "/datasets/{name}/deltas", id: "list-deltas", tag: tagDatasets,
 		summary: "List the deltas that are kept", handle: a.listDeltas,
 		answers: []answer{{status: http.StatusOK, doc: "the deltas, by sequence", content: jsonOf(deltasAnswer{})}},
-		errors:  []lake.Code{lake.CodeDatasetNotFound, lake.CodeNotReady, lake.CodeUnavailable},
+		errors:  []lake.Code{lake.CodeDatasetNotFound, lake.CodeNotReady, lake.CodeBehind, lake.CodeUnavailable},
 	}}
 }
 
@@ -163,7 +163,7 @@ func (a *api) jobRoutes() []*route {
 		body:         jsonOf(compactBody{}),
 		bodyOptional: true,
 		answers:      []answer{{status: http.StatusOK, doc: "compacted; {\"results\": […]} where no dataset was named", content: jsonOf(compactAnswer{})}, startedAnswer()},
-		errors: []lake.Code{lake.CodeDatasetNotFound, lake.CodeHasPrimaryKey, lake.CodeUnsupportedMedia, lake.CodeTooLarge, lake.CodeOverloaded, lake.CodeCancelled, lake.CodeDamaged,
+		errors: []lake.Code{lake.CodeReadOnly, lake.CodeDatasetNotFound, lake.CodeHasPrimaryKey, lake.CodeUnsupportedMedia, lake.CodeTooLarge, lake.CodeOverloaded, lake.CodeCancelled, lake.CodeDamaged,
 			lake.CodeNotReady, lake.CodeUnavailable, lake.CodeUnknownOutcome, lake.CodeFenced, lake.CodeOutOfDisk, lake.CodeOutOfMemory},
 	}}
 }
@@ -242,7 +242,7 @@ func (a *api) serverRoutes() []*route {
 		method: http.MethodGet, path: "/ready", id: "ready", tag: tagServer,
 		summary: "Readiness", handle: a.ready,
 		answers: []answer{{status: http.StatusOK, doc: "the lake has recovered and every way works", content: jsonOf(statusAnswer{})}},
-		errors:  []lake.Code{lake.CodeNotReady, lake.CodeUnavailable, lake.CodeFenced},
+		errors:  []lake.Code{lake.CodeNotReady, lake.CodeUnavailable, lake.CodeBehind},
 	}, {
 		method: http.MethodGet, path: "/metrics", id: "metrics", tag: tagServer,
 		summary: "Prometheus metrics", handle: a.showMetrics,
