@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"os"
 	"path/filepath"
 	"sync"
@@ -296,22 +295,19 @@ func (f *follower) close() {
 	}
 }
 
-// openFollower shows the lake for the first time.
+// openFollower shows the lake for the first time. What is missing or damaged is looked
+// at again: the writer may have been clearing up what was just listed.
 func (e *Engine) openFollower(ctx context.Context) error {
-	deadline := time.Now().Add(openPatience)
-	for {
+	const tries = 3
+	for try := 1; ; try++ {
 		_, err := e.follower.catchUp(ctx)
-		code := lake.CodeOf(err)
-		if err == nil || ctx.Err() != nil || code == lake.CodeUnsupported || time.Now().After(deadline) {
+		if lake.CodeOf(err) != lake.CodeDamaged || try == tries {
 			return err
 		}
-		select { // the writer may be clearing up what was just listed
-		case <-time.After(50 * time.Millisecond):
+		select {
+		case <-time.After(10 * time.Millisecond):
 		case <-ctx.Done():
-			return errors.Join(err, ctx.Err())
+			return err
 		}
 	}
 }
-
-// openPatience is how long a follower tries to see an instant before it gives up.
-const openPatience = 2 * time.Second
