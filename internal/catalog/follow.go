@@ -54,9 +54,10 @@ func (c *Catalog) newest(ctx context.Context) (*format.Version, error) {
 		if err != nil {
 			return nil, err
 		}
-		if current.Number > 0 && v.LakeUUID != current.LakeUUID {
-			return nil, lake.Errorf(lake.CodeDamaged, "%s is of the lake %s, not of %s: the folder holds another lake now", Key(newest), v.LakeUUID, current.LakeUUID).
-				WithHint("open what is there now anew")
+		if current.Number > 0 {
+			if err := Follows(*current, v); err != nil {
+				return nil, err
+			}
 		}
 		return &v, nil
 	case current.Number > 0:

@@ -78,6 +78,13 @@ func (v *Verifier) Verify(ctx context.Context) (Report, error) {
 			}
 			continue
 		}
+		if newest.Number > 0 {
+			if err := catalog.Follows(newest, version); err != nil {
+				if err := v.found(ctx, catalog.Key(n), err); err != nil {
+					return v.report, err
+				}
+			}
+		}
 		newest = version
 		for _, e := range version.Datasets {
 			if err := v.table(ctx, e); err != nil {
