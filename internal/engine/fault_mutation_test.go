@@ -91,25 +91,21 @@ type change struct {
 	what  map[string]string
 }
 
-// leaves are the kinds of files that reach no others: many can be damaged at once, and
-// each has to be named.
-var leaves = []string{"data file", "position deletes", "delta"}
+// Files of one level do not reach each other, so that many can be damaged at once and
+// each has to be named. A damaged manifest, or list, ends the reading of its table's
+// metadata: of these one a table.
+var levels = [][]string{{"catalog version"}, {"metadata"}, {"manifest list"}, {"manifest"}, {"data file", "position deletes", "delta"}}
 
-// leavesAtOnce is how many of them one lake has damaged at most.
-const leavesAtOnce = 8
+// filesAtOnce is how many files one lake has damaged at most.
+const filesAtOnce = 12
 
-// mutate draws the damage of one lake: one file that reaches others, or several that
-// do not. Kinds of files and of damage are equally likely, however many files and
-// bytes there are.
+// mutate draws the damage of one lake, in files of one level. Levels, kinds of files
+// and kinds of damage are equally likely, however many files and bytes there are.
 func (p *pristine) mutate(random *rand.Rand) change {
-	kinds := slices.Sorted(maps.Keys(p.kinds))
 	c := change{files: map[string][]byte{}, what: map[string]string{}}
-	kind := kinds[random.IntN(len(kinds))]
-	p.damage(random, kind, c)
-	if slices.Contains(leaves, kind) {
-		for range random.IntN(2 * leavesAtOnce) {
-			p.damage(random, leaves[random.IntN(len(leaves))], c)
-		}
+	level := levels[random.IntN(len(levels))]
+	for range 1 + random.IntN(2*filesAtOnce) {
+		p.damage(random, level[random.IntN(len(level))], c)
 	}
 	for key, b := range c.files {
 		if bytes.Equal(b, p.files[key]) { // nothing became of it
@@ -120,11 +116,28 @@ func (p *pristine) mutate(random *rand.Rand) change {
 	return c
 }
 
+// taken says whether a file cannot be damaged beside those that are.
+func (p *pristine) taken(c change, key string) bool {
+	if c.what[key] != "" {
+		return true
+	}
+	kind := p.kindOf[key]
+	if kind != "manifest" && kind != "manifest list" {
+		return false
+	}
+	for other := range c.what {
+		if filepath.Dir(other) == filepath.Dir(key) {
+			return true
+		}
+	}
+	return false
+}
+
 // damage adds the damage of one more file of a kind.
 func (p *pristine) damage(random *rand.Rand, kind string, c change) {
 	of := p.kinds[kind]
 	key := of[random.IntN(len(of))]
-	if c.what[key] != "" || len(c.files) >= leavesAtOnce {
+	if p.taken(c, key) || len(c.files) >= filesAtOnce {
 		return
 	}
 	b := bytes.Clone(p.files[key])
@@ -164,10 +177,10 @@ func (p *pristine) damage(random *rand.Rand, kind string, c change) {
 	case 6:
 		what = "exchange"
 		other := of[random.IntN(len(of))]
-		if !slices.Contains(leaves, kind) && random.IntN(4) == 0 {
+		if len(c.files) == 0 && random.IntN(4) == 0 {
 			other = p.keys[random.IntN(len(p.keys))] // of another kind
 		}
-		if c.what[other] != "" {
+		if other == key || p.taken(c, other) || strings.HasPrefix(kind, "manifest") && filepath.Dir(other) == filepath.Dir(key) {
 			return
 		}
 		c.files[other], c.what[other], b = p.files[key], what, bytes.Clone(p.files[other])
@@ -217,14 +230,17 @@ func (w *bench) try(c change, follow bool) (where string, err error) {
 	names := func(text string) bool {
 		return slices.ContainsFunc(keys, func(k string) bool { return strings.Contains(text, k) })
 	}
-	inner := slices.ContainsFunc(keys, func(k string) bool { return !slices.Contains(leaves, w.kindOf[k]) })
+	level := func(key string) int {
+		return slices.IndexFunc(levels, func(kinds []string) bool { return slices.Contains(kinds, w.kindOf[key]) })
+	}
+	mixed := slices.ContainsFunc(keys, func(k string) bool { return level(k) != level(keys[0]) })
 	r, err := engine.VerifyLake(ctx, w.dir, nil)
 	if err != nil {
 		return "", fmt.Errorf("verify: %w", err)
 	}
-	if found := fmt.Sprint(r.Findings); inner && !names(found) {
+	if found := fmt.Sprint(r.Findings); mixed && !names(found) {
 		return "", fmt.Errorf("verify does not name the file: %s", found)
-	} else if !inner {
+	} else if !mixed {
 		for _, key := range keys {
 			if !strings.Contains(found, key) {
 				return "", fmt.Errorf("verify does not name %s: %s", key, found)
