@@ -55,17 +55,19 @@ func Open(ctx context.Context, s store.Store, o Options) (*Catalog, error) {
 		o.Root = s.Root()
 	}
 	c := &Catalog{store: s, opts: o, turn: make(chan struct{}, 1)}
-	newest := int64(0)
+	newest, before := int64(0), int64(0)
 	for n, err := range c.Versions(ctx) {
 		if err != nil {
 			return nil, lake.Step("open the catalog", err)
 		}
-		newest = n
+		newest, before = n, newest
 	}
 	v := format.Version{LakeUUID: uuid.NewString()}
 	var err error
 	if newest > 0 {
-		v, err = c.Read(ctx, newest)
+		if v, err = c.Read(ctx, newest); err == nil && before > 0 {
+			err = c.comesAfter(ctx, before, v)
+		}
 	} else {
 		err = unclaimed(ctx, s)
 	}
@@ -81,6 +83,32 @@ func Open(ctx context.Context, s store.Store, o Options) (*Catalog, error) {
 		return nil, lake.Step("open the catalog", err)
 	}
 	return c, nil
+}
+
+// comesAfter refuses a newest version that is not of this lake, or of another history
+// of it: what it does not name would be cleared away.
+func (c *Catalog) comesAfter(ctx context.Context, before int64, newest format.Version) error {
+	earlier, err := c.Read(ctx, before)
+	if err != nil {
+		return err
+	}
+	return Follows(earlier, newest)
+}
+
+// Follows says whether a version can be of the same lake and history as an earlier one:
+// lake.CodeDamaged, naming the later, where it cannot.
+func Follows(earlier, later format.Version) error {
+	var e *lake.Error
+	switch {
+	case later.LakeUUID != earlier.LakeUUID:
+		e = lake.Errorf(lake.CodeDamaged, "it is of the lake %s, and version %d of %s", later.LakeUUID, earlier.Number, earlier.LakeUUID)
+	case later.Epoch < earlier.Epoch:
+		e = lake.Errorf(lake.CodeDamaged, "it was written at the lake's opening %d, and version %d before it at the %dth", later.Epoch, earlier.Number, earlier.Epoch)
+	default:
+		return nil
+	}
+	e.Step = Key(later.Number)
+	return e.WithHint("the file was put there from another lake, or another copy of this one: take it away again")
 }
 
 // unclaimed refuses to make a new lake where there is something of one already: a

@@ -74,6 +74,35 @@ func cached(t *testing.T, where ...string) {
 	refused(t, "dataset_not_found", append([]string{"cache", "pin", "nothing"}, where...)...)
 }
 
+// backedUp backs a lake up, restores it beside, and looks at both.
+func backedUp(t *testing.T, want string, where ...string) {
+	t.Helper()
+	to, data := filepath.Join(t.TempDir(), "backups"), filepath.Join(t.TempDir(), "restored")
+	with := func(args ...string) []string { return append(args, where...) }
+	if got := ok(t, with("backup", to, "--keep", "2")...); !strings.Contains(got, "backup 1 in "+to) {
+		t.Errorf("backup says %q", got)
+	}
+	if got := ok(t, with("backup", to, "-o", "json")...); !strings.Contains(got, `"backup": 2`) && !strings.Contains(got, `"backup":2`) {
+		t.Errorf("backup says %q", got)
+	}
+	if got := ok(t, "verify", "--data", to); !strings.Contains(got, "2 backups; the newest: ") || !strings.Contains(got, "all of it is right") {
+		t.Errorf("verify says %q", got)
+	}
+	if got := ok(t, "restore", to, "--data", data, "--backup", "1"); !strings.Contains(got, "restored backup 1 of ") {
+		t.Errorf("restore says %q", got)
+	}
+	refused(t, "invalid_request", "restore", to, "--data", data)
+	if got := ok(t, "sql", "select trip_id, city from trips order by trip_id", "--data", data); got != want {
+		t.Errorf("restored: %q, want %q", got, want)
+	}
+	if got := ok(t, "reroot", "--data", data); !strings.HasPrefix(got, "0 of 1 datasets") {
+		t.Errorf("reroot of a restored lake says %q", got)
+	}
+	if got := ok(t, with("reroot")...); !strings.HasPrefix(got, "0 of 1 datasets") {
+		t.Errorf("reroot says %q", got)
+	}
+}
+
 // session walks through the commands on a lake, however it is reached.
 func session(t *testing.T, where ...string) {
 	t.Helper()
@@ -107,6 +136,7 @@ func session(t *testing.T, where ...string) {
 		t.Errorf("ndjson with a parameter: %q", got)
 	}
 	cached(t, where...)
+	backedUp(t, want, where...)
 	var answer struct {
 		Rows     [][]any `json:"rows"`
 		RowCount int     `json:"row_count"`

@@ -44,6 +44,9 @@ type commands struct {
 	Cache   cacheCommand   `cmd:"" group:"lake" help:"Datasets in memory: stats, pin, unpin, evict."`
 	Compact compactCommand `cmd:"" group:"lake" help:"Fold pending changes into the base."`
 	Verify  verifyCommand  `cmd:"" group:"lake" help:"Read everything durable and say what is wrong."`
+	Backup  backupCommand  `cmd:"" group:"lake" help:"Copy the lake into a folder while it goes on."`
+	Restore restoreCommand `cmd:"" group:"lake" help:"Make a lake of a backup."`
+	Reroot  rerootCommand  `cmd:"" group:"lake" help:"Make a moved lake readable by other engines."`
 	Token   tokenCommand   `cmd:"" group:"lake" help:"Tokens that a server asks for: new, list, revoke."`
 
 	Demo    demoCommand    `cmd:"" group:"more" help:"A guided tour on 2,467,000 rows that it makes itself."`

@@ -48,6 +48,22 @@ func (b *progress) job(j client.Job) {
 	}
 }
 
+// jobBytes is job where what is done is counted in bytes.
+func (b *progress) jobBytes(j client.Job) {
+	if j.State != engine.JobQueued && j.Progress.Step != "" {
+		b.work(j.Progress)
+	}
+}
+
+// work shows a step of work: copies in bytes, all else by number.
+func (b *progress) work(p engine.JobProgress) {
+	unit := count
+	if p.Step == "copy" {
+		unit = bytesShown
+	}
+	b.show(p.Step, p.Done, p.Total, unit)
+}
+
 func (b *progress) show(step string, done, total int64, unit func(int64) string) {
 	now := time.Now()
 	if !b.terminal {

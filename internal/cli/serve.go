@@ -20,6 +20,7 @@ import (
 type serveCommand struct {
 	Listen   string `setting:"" default:"127.0.0.1:7070" placeholder:"HOST:PORT" help:"Address to serve; port 0 takes a free one."`
 	Insecure bool   `setting:"" help:"Serve an address that other machines reach, with no authentication."`
+	ReadOnly bool   `setting:"" help:"Follow a lake that another server writes, and change nothing; needs --state elsewhere."`
 
 	AuthFile    string `setting:"" placeholder:"FILE" help:"Ask for the tokens in this file, which tarn token makes; without it nobody is asked who he is."`
 	TLSCert     string `name:"tls-cert" setting:"" placeholder:"FILE" help:"Serve HTTPS with this certificate, in PEM; read again when it changes."`
@@ -39,7 +40,8 @@ Examples:
 
   tarn serve
   tarn serve --data /srv/lake --listen 127.0.0.1:8080 --query-memory-bytes 8GB
-  tarn serve --listen 0.0.0.0:7070 --auth-file tokens.yaml --tls-cert cert.pem --tls-key key.pem`
+  tarn serve --listen 0.0.0.0:7070 --auth-file tokens.yaml --tls-cert cert.pem --tls-key key.pem
+  tarn serve --read-only --data /srv/lake --state /var/lib/tarn --listen 127.0.0.1:7071`
 }
 
 // Limits on a connection before a handler has it. Bodies and answers have
@@ -71,7 +73,7 @@ func (c *serveCommand) Run(ctx context.Context, p *Program) error {
 	url := protect.scheme() + reachable(listener.Addr())
 
 	o := c.options(p, log)
-	o.URL, o.Registry = url, registry
+	o.URL, o.Registry, o.ReadOnly = url, registry, c.ReadOnly
 	opened, err := engine.Open(ctx, o)
 	if err != nil {
 		return err
@@ -95,7 +97,11 @@ func (c *serveCommand) serve(ctx context.Context, p *Program, listener net.Liste
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
-	if _, err := fmt.Fprintf(p.Stdout, "tarn serves %s at %s\n", c.Data, url); err != nil {
+	does := "serves"
+	if c.ReadOnly {
+		does = "follows"
+	}
+	if _, err := fmt.Fprintf(p.Stdout, "tarn %s %s at %s\n", does, c.Data, url); err != nil {
 		log.Warn("cannot write the ready line", "error", err)
 	}
 	select {

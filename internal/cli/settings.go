@@ -50,6 +50,9 @@ type settings struct {
 	DeltaRetention       *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"How long folded deltas are kept."`
 	IdempotencyRetention *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"How long an Idempotency-Key is remembered."`
 	UpkeepInterval       *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"How often what nobody can reach is cleared away."`
+
+	FollowInterval *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"With --read-only: how often it is looked for what is new."`
+	MaxStaleness   *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"With --read-only: how old an answer may be; beyond it 503."`
 }
 
 // over gives the defaults with the settings that were given put over them.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	"tarn/internal/backup"
 	"tarn/internal/engine"
 	"tarn/internal/lake"
 	"tarn/internal/store"
@@ -17,7 +18,7 @@ type verifyCommand struct {
 }
 
 func (*verifyCommand) Help() string {
-	return `Reads every catalog version, delta, Iceberg table and data file of the lake, checks every byte, count and reference, and says what is wrong. Exit code 1 says that something is. The lake must not be served meanwhile.`
+	return `Reads every catalog version, delta, Iceberg table and data file of the lake, checks every byte, count and reference, and says what is wrong. Exit code 1 says that something is. The lake must not be served meanwhile. --data may also name a folder of backups.`
 }
 
 // Run looks at the files themselves: verifying is no part of the HTTP of a server,
@@ -27,8 +28,10 @@ func (c *verifyCommand) Run(ctx context.Context, p *Program) error {
 		return lake.Errorf(lake.CodeLocked, "the lake %s is held by process %d", c.Data, holder.PID).
 			WithHint("stop it first (kill -TERM %d drains a server), or verify a copy of the folder", holder.PID)
 	}
-	if err := c.exists(); err != nil {
-		return err
+	if !backup.Is(c.Data) {
+		if err := c.exists(); err != nil {
+			return err
+		}
 	}
 	bar := newProgress(p.Stderr, "verify")
 	report, err := engine.VerifyLake(ctx, c.Data, func(j engine.JobProgress) { bar.show(j.Step, j.Done, j.Total, count) })
@@ -54,8 +57,12 @@ func (c *verifyCommand) say(w io.Writer, r engine.VerifyReport) error {
 		if n := len(r.Findings); n > 0 {
 			verdict = fmt.Sprintf("%d things are wrong", n)
 		}
-		if _, err := fmt.Fprintf(w, "read %d catalog versions, %d datasets with %s rows in their bases, %s files, %s: %s\n",
-			r.CatalogVersions, r.Datasets, count(r.Rows), count(int64(r.Objects)), bytesShown(r.Bytes), verdict); err != nil {
+		of := ""
+		if r.Backups > 0 {
+			of = fmt.Sprintf("%d backups; the newest: ", r.Backups)
+		}
+		if _, err := fmt.Fprintf(w, "%sread %d catalog versions, %d datasets with %s rows in their bases, %s files, %s: %s\n",
+			of, r.CatalogVersions, r.Datasets, count(r.Rows), count(int64(r.Objects)), bytesShown(r.Bytes), verdict); err != nil {
 			return err
 		}
 	}

@@ -193,10 +193,10 @@ type JobProgress struct {
 	Total int64  `json:"total"`
 }
 
-// JobInfo is one import or compaction as clients see it.
+// JobInfo is one import, compaction, backup or re-rooting as clients see it.
 type JobInfo struct {
 	ID       string      `json:"id"`
-	Kind     string      `json:"kind"` // import, compact
+	Kind     string      `json:"kind"` // import, compact, backup, reroot
 	Dataset  string      `json:"dataset,omitempty"`
 	State    JobState    `json:"state"`
 	Created  time.Time   `json:"created"`
@@ -269,6 +269,7 @@ type Finding struct {
 
 // VerifyReport says what was read and what is wrong.
 type VerifyReport struct {
+	Backups         int       `json:"backups,omitempty"` // of a backup folder; what follows is of the newest, or of all files
 	CatalogVersions int       `json:"catalog_versions"`
 	Datasets        int       `json:"datasets"`
 	Objects         int       `json:"objects"`
@@ -330,6 +331,10 @@ type Door interface {
 	Import(ctx context.Context, r ImportRequest) (*Job, error)
 	// Compact starts a job; its result is a CompactResult or CompactResults.
 	Compact(ctx context.Context, r CompactRequest) (*Job, error)
+	// Backup starts a job; its result is a BackupResult.
+	Backup(ctx context.Context, r BackupRequest) (*Job, error)
+	// Reroot starts a job; its result is a RerootResult.
+	Reroot(ctx context.Context) (*Job, error)
 	Jobs() []JobInfo
 	Job(id string) (*Job, error)
 	CancelJob(id string) (JobInfo, error)
@@ -355,7 +360,9 @@ type Door interface {
 	Verify(ctx context.Context, progress func(JobProgress)) (VerifyReport, error)
 	// Workers tells of the processes that answer queries: the living, the last dead.
 	Workers(ctx context.Context) (WorkersInfo, error)
-	// Ready is nil when every way works; else the reason (CodeNotReady).
+	// Following says how far a follower is; ok is false where the lake is written.
+	Following() (now Following, ok bool)
+	// Ready is nil when every way works; else the reason (CodeNotReady, CodeBehind).
 	Ready() error
 	Settings() Settings
 }

@@ -20,6 +20,9 @@ import (
 // Change commits the changes of one request, all or none.
 func (e *Engine) Change(ctx context.Context, r ChangeRequest) (ChangeResult, error) {
 	e.asked.now()
+	if err := e.writable(); err != nil {
+		return ChangeResult{}, err
+	}
 	m, err := e.member(r.Dataset)
 	if err != nil {
 		return ChangeResult{}, err

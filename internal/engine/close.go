@@ -21,7 +21,7 @@ func (e *Engine) Ready() error {
 	if h := e.worker.Health(); !h.Ready {
 		return lake.Errorf(lake.CodeNotReady, "the worker is not ready: %s", h.Reason)
 	}
-	return nil
+	return e.fresh()
 }
 
 // Close ends everything and lets go of the lake. Changes that are being
@@ -48,6 +48,9 @@ func (e *Engine) close(ctx context.Context) error {
 	}
 	for _, m := range e.members() {
 		m.ds.Log.Close()
+	}
+	if e.follower != nil {
+		e.follower.close()
 	}
 	if e.shop != nil && e.shop.Verifier != nil {
 		errs = append(errs, e.shop.Verifier.Close())

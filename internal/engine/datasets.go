@@ -20,6 +20,9 @@ import (
 
 // List describes the datasets of a set, by name; nil is all.
 func (e *Engine) List(ctx context.Context, visible *lake.NameSet) ([]Description, error) {
+	if err := e.fresh(); err != nil {
+		return nil, err
+	}
 	out := []Description{}
 	for _, m := range e.members() {
 		if !visible.Has(m.ds.State().Name) {
@@ -42,6 +45,9 @@ func (e *Engine) List(ctx context.Context, visible *lake.NameSet) ([]Description
 
 // Describe says what is known of a dataset.
 func (e *Engine) Describe(ctx context.Context, name lake.Name) (Description, error) {
+	if err := e.fresh(); err != nil {
+		return Description{}, err
+	}
 	m, err := e.member(name)
 	if err != nil {
 		return Description{}, err
@@ -96,6 +102,9 @@ func describeState(s *dataset.State) Description {
 
 // Create makes an empty dataset.
 func (e *Engine) Create(ctx context.Context, r CreateRequest) (Description, error) {
+	if err := e.writable(); err != nil {
+		return Description{}, err
+	}
 	schema := r.Schema
 	if err := schema.Check(); err != nil {
 		return Description{}, err
@@ -166,6 +175,9 @@ func (e *Engine) register(s *dataset.State) *member {
 // Rename gives a dataset another name; its read point stays. The description is of
 // a read point shortly before.
 func (e *Engine) Rename(ctx context.Context, name, to lake.Name, idem Idempotency) (Description, error) {
+	if err := e.writable(); err != nil {
+		return Description{}, err
+	}
 	var before storedDescription
 	req, done, err := e.begin(ctx, idem, to.Key(), &before)
 	if err != nil || done {
@@ -215,6 +227,9 @@ func (e *Engine) Rename(ctx context.Context, name, to lake.Name, idem Idempotenc
 
 // Drop takes a dataset away. Its files go once nobody reads or retains them.
 func (e *Engine) Drop(ctx context.Context, name lake.Name, idem Idempotency) error {
+	if err := e.writable(); err != nil {
+		return err
+	}
 	req, done, err := e.begin(ctx, idem, "", nil)
 	if err != nil || done {
 		return err
@@ -256,6 +271,9 @@ func (e *Engine) Drop(ctx context.Context, name lake.Name, idem Idempotency) err
 
 // Deltas lists the deltas of a dataset that are still kept.
 func (e *Engine) Deltas(_ context.Context, name lake.Name) ([]DeltaInfo, error) {
+	if err := e.fresh(); err != nil {
+		return nil, err
+	}
 	m, err := e.member(name)
 	if err != nil {
 		return nil, err

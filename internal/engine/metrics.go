@@ -60,6 +60,12 @@ func newMetrics(e *Engine, reg *prometheus.Registry) *metrics {
 	})
 	gauge("tarn_queries_running", "Queries that run or wait.", func() float64 { return float64(len(e.queries.List())) })
 	gauge("tarn_worker_restarts", "Workers after the first.", func() float64 { return float64(e.worker.Stats().Restarts) })
+	if e.follower != nil {
+		gauge("tarn_follow_staleness_seconds", "How old the answers of a follower may be.", func() float64 {
+			now, _ := e.Following()
+			return now.Staleness().Seconds()
+		})
+	}
 	reg.MustRegister(newCacheMetrics(e.cache, e.results), newWorkerMetrics(e.worker))
 	return m
 }

@@ -48,7 +48,10 @@ type Options struct {
 	JobCommand    []string
 	// Brief says that the lake is open for a command or two: no image is loaded
 	// unless it is pinned now.
-	Brief    bool
+	Brief bool
+	// ReadOnly opens a lake beside the process that writes it and follows it: nothing
+	// is changed, and State must be elsewhere.
+	ReadOnly bool
 	Log      *slog.Logger
 	Registry *prometheus.Registry // nil: metrics of its own, unseen
 
@@ -79,11 +82,13 @@ type Engine struct {
 	results   *results.Cache
 	importer  *imports.Importer
 	collector *upkeep.Collector
+	follower  *follower // nil where the lake is written
 	metrics   *metrics
 	jobs      jobs
 	bodies    *semaphore.Weighted // bytes of the bodies in memory
 	asked     lastAsked
 	idem      change.Inflight // of requests to the catalog
+	holds     holds           // of backups that are being made
 
 	ctx       context.Context // of everything durable; ends in Close
 	cancel    context.CancelFunc
@@ -144,6 +149,9 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	if err := e.openShop(ctx); err != nil {
 		return nil, err
 	}
+	if o.ReadOnly {
+		return e, e.openFollowing(ctx)
+	}
 	failpoint.Hit("open.epoch")
 	last, err := e.openDatasets(ctx)
 	if err != nil {
@@ -192,11 +200,19 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 }
 
 func (e *Engine) openStore(ctx context.Context) error {
-	if e.opts.Store != nil {
+	switch {
+	case e.opts.ReadOnly:
+		if err := e.openReadOnly(); err != nil {
+			return err
+		}
+	case e.opts.Store != nil:
 		e.store = e.opts.Store
-	} else {
+	default:
 		dir, err := filepath.Abs(e.opts.Data)
 		if err != nil {
+			return err
+		}
+		if err := noBackup(dir); err != nil {
 			return err
 		}
 		// The root is looked at first, so that a refused one stays as it was; the
@@ -224,9 +240,12 @@ func (e *Engine) openStore(ctx context.Context) error {
 }
 
 func (e *Engine) openShop(ctx context.Context) error {
-	cat, err := catalog.Open(ctx, e.store, catalog.Options{Now: e.opts.Now})
-	if err != nil {
-		return err
+	cat := catalog.Follow(e.store)
+	if !e.opts.ReadOnly {
+		var err error
+		if cat, err = catalog.Open(ctx, e.store, catalog.Options{Now: e.opts.Now}); err != nil {
+			return err
+		}
 	}
 	verifier, err := base.OpenVerifier(e.store, filepath.Join(e.opts.State, "verified.jsonl"))
 	if err != nil {

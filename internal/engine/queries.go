@@ -18,6 +18,9 @@ import (
 // Query runs a read. The answer streams; close it always.
 func (e *Engine) Query(ctx context.Context, r QueryRequest) (*Answer, error) {
 	e.asked.now()
+	if err := e.fresh(); err != nil {
+		return nil, err
+	}
 	if !e.results.Enabled() {
 		return e.answer(ctx, r)
 	}
@@ -49,6 +52,14 @@ func (e *Engine) answer(ctx context.Context, r QueryRequest) (*Answer, error) {
 func (e *Engine) run(ctx context.Context, q worker.QueryRequest, timeout time.Duration) (*Answer, error) {
 	began := time.Now()
 	res, err := e.queries.Run(ctx, q, timeout)
+	if lake.CodeOf(err) == lake.CodeDamaged && e.follower != nil {
+		// The writer may have collected what is not shown there any more.
+		if changed, behind := e.follower.catchUp(ctx); behind != nil {
+			err = lake.Errorf(lake.CodeBehind, "a file is gone, and the lake could not be followed: %w", behind).WithHint("try again in a moment")
+		} else if changed {
+			res, err = e.queries.Run(ctx, q, timeout)
+		}
+	}
 	if lake.CodeOf(err) == lake.CodeDamaged {
 		mended := false
 		for _, m := range e.members() {
@@ -102,6 +113,9 @@ func sameIdentities(a, b []lake.BaseFile) bool {
 
 // Get gives the rows of keys; absent ones are left out.
 func (e *Engine) Get(ctx context.Context, r GetRequest) (*Answer, error) {
+	if err := e.fresh(); err != nil {
+		return nil, err
+	}
 	m, err := e.keyed(r.Dataset)
 	if err != nil {
 		return nil, err

@@ -17,6 +17,9 @@ import (
 // was read from: one that is kept, or the worker's, which is kept from then on.
 func (e *Engine) Row(ctx context.Context, name lake.Name, key string) ([]byte, string, error) {
 	e.asked.now()
+	if err := e.fresh(); err != nil {
+		return nil, "", err
+	}
 	m, err := e.keyed(name)
 	if err != nil {
 		return nil, "", err

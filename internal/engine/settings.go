@@ -53,6 +53,9 @@ type Settings struct {
 	DeltaRetention       time.Duration
 	IdempotencyRetention time.Duration
 	UpkeepInterval       time.Duration
+
+	FollowInterval time.Duration // how often a follower looks for what is new
+	MaxStaleness   time.Duration // beyond it a follower answers nothing: CodeBehind
 }
 
 const (
@@ -86,6 +89,7 @@ func Defaults(memoryBytes int64) Settings {
 		JobMemoryBytes: max(128*mib, memoryBytes/16), JobThreads: 1, JobRetention: 24 * time.Hour,
 		SnapshotRetention: time.Hour, DeltaRetention: 24 * time.Hour, IdempotencyRetention: 24 * time.Hour,
 		UpkeepInterval: time.Minute,
+		FollowInterval: time.Second, MaxStaleness: time.Minute,
 	}
 }
 

@@ -68,7 +68,7 @@ func (e *Engine) trim(ctx context.Context, before time.Time) (int, error) {
 	through := map[string]int64{}
 	for _, m := range e.members() {
 		s := m.ds.State()
-		if low, ok := folded[s.UUID]; ok && !s.Dropped {
+		if low, ok := folded[s.UUID]; ok && !s.Dropped && !e.holds.Held(s.UUID) {
 			if n := upkeep.TrimThrough(s, min(low, s.FoldedThrough), before); n > s.TrimmedThrough {
 				through[s.UUID] = n
 			}

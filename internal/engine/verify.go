@@ -5,7 +5,9 @@ import (
 	"errors"
 	"os"
 
+	"tarn/internal/backup"
 	"tarn/internal/base"
+	"tarn/internal/format"
 	"tarn/internal/lake"
 	"tarn/internal/store"
 	"tarn/internal/upkeep"
@@ -21,7 +23,13 @@ func (e *Engine) Verify(ctx context.Context, progress func(JobProgress)) (Verify
 // VerifyLake is Verify of a lake that nobody has open, under its lock: nothing is
 // recovered, cleared or written, so that all that is wrong is found and not only
 // what an opening stumbles over.
+//
+// A backup folder is verified too: every file of every backup in it, and the newest
+// one as the lake that it is.
 func VerifyLake(ctx context.Context, dir string, progress func(JobProgress)) (_ VerifyReport, err error) {
+	if backup.Is(dir) {
+		return verifyBackups(ctx, dir, progress)
+	}
 	s, err := store.OpenLocal(dir, store.LocalOptions{SkipProbe: true})
 	if err != nil {
 		return VerifyReport{}, lake.Step("verify", err)
@@ -51,4 +59,52 @@ func verify(ctx context.Context, s store.Store, progress func(JobProgress)) (Ver
 		out.Findings = append(out.Findings, Finding(f))
 	}
 	return out, err
+}
+
+func verifyBackups(ctx context.Context, dir string, progress func(JobProgress)) (_ VerifyReport, err error) {
+	from, err := backup.Open(dir)
+	if err != nil {
+		return VerifyReport{}, lake.Step("verify", err)
+	}
+	defer func() { err = errors.Join(err, from.Close()) }()
+	numbers, err := from.Numbers(ctx)
+	if err != nil {
+		return VerifyReport{}, lake.Step("verify", err)
+	}
+	var findings []Finding
+	var all []format.Backup
+	for _, n := range numbers {
+		b, err := from.Read(ctx, n)
+		if err != nil {
+			findings = append(findings, Finding{backup.Key(n), err.Error()})
+			continue
+		}
+		all = append(all, b)
+	}
+	files, bytes, err := from.Check(ctx, all, func(key string, err error) {
+		findings = append(findings, Finding{backup.FileKey(key), err.Error()})
+	})
+	if err != nil {
+		return VerifyReport{}, err
+	}
+	out := VerifyReport{Findings: []Finding{}}
+	if len(all) > 0 {
+		if out, err = verify(ctx, from.View(all[len(all)-1]), progress); err != nil {
+			return out, err
+		}
+	}
+	out.Backups, out.Objects, out.Bytes, out.Findings = len(all), files+len(all), bytes, append(findings, out.Findings...)
+	if out.Findings == nil {
+		out.Findings = []Finding{}
+	}
+	return out, nil
+}
+
+// noBackup refuses to take a backup folder for a lake.
+func noBackup(dir string) error {
+	if !backup.Is(dir) {
+		return nil
+	}
+	return lake.Errorf(lake.CodeInvalidRequest, "%s holds backups, which are no lake", dir).
+		WithHint("tarn restore %s --data DIR makes a lake of the newest", dir)
 }

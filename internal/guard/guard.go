@@ -171,6 +171,22 @@ func (d *Door) Compact(ctx context.Context, r engine.CompactRequest) (*engine.Jo
 	return d.door.Compact(ctx, r)
 }
 
+// Backup implements engine.Door. It writes to a folder of the server's machine.
+func (d *Door) Backup(ctx context.Context, r engine.BackupRequest) (*engine.Job, error) {
+	if err := d.everywhere(access.Admin, "back the lake up"); err != nil {
+		return nil, err
+	}
+	return d.door.Backup(ctx, r)
+}
+
+// Reroot implements engine.Door.
+func (d *Door) Reroot(ctx context.Context) (*engine.Job, error) {
+	if err := d.everywhere(access.Admin, "give the lake a new root"); err != nil {
+		return nil, err
+	}
+	return d.door.Reroot(ctx)
+}
+
 // on is the role on what a job works on; "" is the whole lake.
 func (d *Door) on(dataset string) access.Role {
 	if dataset == "" {
@@ -322,6 +338,9 @@ func (d *Door) Verify(ctx context.Context, progress func(engine.JobProgress)) (e
 
 // Ready implements engine.Door.
 func (d *Door) Ready() error { return d.door.Ready() }
+
+// Following implements engine.Door.
+func (d *Door) Following() (engine.Following, bool) { return d.door.Following() }
 
 // Settings implements engine.Door.
 func (d *Door) Settings() engine.Settings { return d.door.Settings() }

@@ -67,6 +67,8 @@ func TestRoles(t *testing.T) {
 		{"DELETE /queries/none", "", []lake.Code{lake.CodeQueryNotFound, lake.CodeQueryNotFound, lake.CodeQueryNotFound, lake.CodeQueryNotFound, lake.CodeQueryNotFound, denied, none}},
 		{"DELETE /jobs/none", "", []lake.Code{lake.CodeJobNotFound, lake.CodeJobNotFound, denied, denied, lake.CodeJobNotFound, denied, none}},
 		{"GET /metrics", "", []lake.Code{ok, denied, denied, denied, denied, ok, none}},
+		{"POST /reroot", "", []lake.Code{ok, denied, denied, denied, denied, denied, none}},
+		{"POST /backups", `{"path":"relative"}`, []lake.Code{lake.CodeInvalidRequest, denied, denied, denied, denied, denied, none}},
 		{"GET /workers", "", []lake.Code{ok, denied, denied, denied, denied, denied, none}},
 		{"GET /health", "", []lake.Code{ok, ok, ok, ok, ok, ok, ok}},
 		{"GET /ready", "", []lake.Code{ok, ok, ok, ok, ok, ok, ok}},

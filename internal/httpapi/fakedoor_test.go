@@ -22,10 +22,11 @@ import (
 type door struct {
 	engine.Door // what is not faked panics
 
-	settings engine.Settings
-	notReady error
-	body     func(ctx context.Context) io.ReadCloser // of the next answers, instead of the usual one
-	deadline time.Time                               // of answers
+	settings  engine.Settings
+	notReady  error
+	following engine.Following                        // with a bound: this door follows
+	body      func(ctx context.Context) io.ReadCloser // of the next answers, instead of the usual one
+	deadline  time.Time                               // of answers
 
 	mu struct {
 		sync.Mutex
@@ -205,6 +206,25 @@ func (d *door) Compact(_ context.Context, r engine.CompactRequest) (*engine.Job,
 	}
 	job := d.start("compact", r.Dataset.String())
 	job.end(engine.JobDone, one, nil)
+	return job.Job, nil
+}
+
+func (d *door) Backup(_ context.Context, r engine.BackupRequest) (*engine.Job, error) {
+	d.logf("backup to %q keep=%d", r.Path, r.Keep)
+	if r.Path == "" {
+		return nil, lake.Errorf(lake.CodeInvalidRequest, "\"\" is not the absolute path of a folder")
+	}
+	job := d.start("backup", "")
+	job.end(engine.JobDone, engine.BackupResult{Path: r.Path, Backup: 3, CatalogVersion: 42, Time: time.Date(2024, 1, 2, 3, 4, 5, 0, time.UTC), Datasets: 1, Files: 9, Bytes: 900, CopiedFiles: 2, CopiedBytes: 200}, nil)
+	return job.Job, nil
+}
+
+func (d *door) Following() (engine.Following, bool) { return d.following, d.following.MaxStaleness > 0 }
+
+func (d *door) Reroot(context.Context) (*engine.Job, error) {
+	d.logf("reroot")
+	job := d.start("reroot", "")
+	job.end(engine.JobDone, engine.RerootResult{Root: "file:///srv/lake", Rerooted: 1, Datasets: 2}, nil)
 	return job.Job, nil
 }
 

@@ -3,7 +3,9 @@ package httpapi
 import (
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
+	"time"
 
 	"tarn/internal/engine"
 	"tarn/internal/lake"
@@ -118,11 +120,24 @@ func (a *api) serve(rt *route) http.HandlerFunc {
 			err = c.admit(rt)
 		}
 		if err == nil {
+			a.sayAsOf(w.Header(), rt)
 			err = rt.handle(c)
 		}
 		if err != nil {
 			a.writeProblem(w, c.exchange, err)
 		}
+	}
+}
+
+// sayAsOf says how old the answer of a follower may be. It is taken before the lake is
+// asked, so that the answer is at least as new.
+func (a *api) sayAsOf(h http.Header, rt *route) {
+	if rt.tag != tagQueries && rt.tag != tagDatasets && rt.tag != tagRows {
+		return
+	}
+	if now, ok := a.door.Following(); ok {
+		h.Set(headerAsOf, now.AsOf.Format(time.RFC3339Nano))
+		h.Set(headerStaleness, strconv.FormatInt(now.Staleness().Milliseconds(), 10))
 	}
 }
 

@@ -18,24 +18,25 @@ const (
 	tagImport   = "Import and compaction"
 	tagRows     = "Rows"
 	tagRunning  = "What runs"
+	tagMoves    = "Backup and moves"
 	tagServer   = "Server"
 )
 
 // routes is the table of calls.
 func (a *api) routes() []*route {
-	return slices.Concat(a.queryRoutes(), a.cacheRoutes(), a.datasetRoutes(), a.jobRoutes(), a.rowRoutes(), a.runningRoutes(), a.workerRoutes(), a.serverRoutes())
+	return slices.Concat(a.queryRoutes(), a.cacheRoutes(), a.datasetRoutes(), a.jobRoutes(), a.rowRoutes(), a.moveRoutes(), a.runningRoutes(), a.workerRoutes(), a.serverRoutes())
 }
 
 // queryErrors are what every read of rows can end in.
 func queryErrors(more ...lake.Code) []lake.Code {
 	return append(more, lake.CodeDatasetNotFound, lake.CodeNotAcceptable, lake.CodeTooLarge, lake.CodeUnsupportedMedia,
-		lake.CodeOverloaded, lake.CodeCancelled, lake.CodeDamaged, lake.CodeWorkerDied, lake.CodeNotReady, lake.CodeUnavailable,
+		lake.CodeOverloaded, lake.CodeCancelled, lake.CodeDamaged, lake.CodeWorkerDied, lake.CodeNotReady, lake.CodeBehind, lake.CodeUnavailable,
 		lake.CodeDeadline, lake.CodeOutOfDisk, lake.CodeOutOfMemory)
 }
 
 // commitErrors are what everything that commits can end in.
 func commitErrors(more ...lake.Code) []lake.Code {
-	return append(more, lake.CodeIdempotencyReused, lake.CodeNotReady, lake.CodeUnavailable, lake.CodeUnknownOutcome,
+	return append(more, lake.CodeReadOnly, lake.CodeIdempotencyReused, lake.CodeNotReady, lake.CodeUnavailable, lake.CodeUnknownOutcome,
 		lake.CodeFenced, lake.CodeOutOfDisk)
 }
 
@@ -60,7 +61,7 @@ func streamed() []answer {
 			{media: rows.MediaCSV, doc: "RFC 4180 with a header"},
 			{media: rows.MediaArrow, doc: "an Arrow IPC stream"},
 		},
-		headers: []string{headerQueryID, headerReadPoints, headerServedFrom, headerResults},
+		headers: []string{headerQueryID, headerReadPoints, headerServedFrom, headerResults, headerAsOf, headerStaleness},
 	}}
 }
 
@@ -99,13 +100,13 @@ func (a *api) datasetRoutes() []*route {
 		method: http.MethodGet, path: "/datasets", id: "list-datasets", tag: tagDatasets, needs: reads(ofLists),
 		summary: "List datasets", handle: a.listDatasets,
 		answers: []answer{{status: http.StatusOK, doc: "all datasets", content: jsonOf(datasetsAnswer{})}},
-		errors:  []lake.Code{lake.CodeNotReady, lake.CodeUnavailable},
+		errors:  []lake.Code{lake.CodeNotReady, lake.CodeBehind, lake.CodeUnavailable},
 	}, {
 		method: http.MethodGet, path: "/datasets/{name}", id: "describe-dataset", tag: tagDatasets, needs: reads(ofPath),
 		summary: "Describe a dataset", handle: a.describeDataset,
 		doc:     "Its columns, key, exact row count, files, pending changes and read point.",
 		answers: described(http.StatusOK, "the dataset"),
-		errors:  []lake.Code{lake.CodeDatasetNotFound, lake.CodeNotReady, lake.CodeUnavailable},
+		errors:  []lake.Code{lake.CodeDatasetNotFound, lake.CodeNotReady, lake.CodeBehind, lake.CodeUnavailable},
 	}, {
 		method: http.MethodPut, path: "/datasets/{name}", id: "create-dataset", tag: tagDatasets, needs: writes(ofPath),
 		summary: "Create an empty dataset", handle: a.createDataset, idempotent: true,
@@ -127,7 +128,7 @@ func (a *api) datasetRoutes() []*route {
 		method: http.MethodGet, path: "/datasets/{name}/deltas", id: "list-deltas", tag: tagDatasets, needs: reads(ofPath),
 		summary: "List the deltas that are kept", handle: a.listDeltas,
 		answers: []answer{{status: http.StatusOK, doc: "the deltas, by sequence", content: jsonOf(deltasAnswer{})}},
-		errors:  []lake.Code{lake.CodeDatasetNotFound, lake.CodeNotReady, lake.CodeUnavailable},
+		errors:  []lake.Code{lake.CodeDatasetNotFound, lake.CodeNotReady, lake.CodeBehind, lake.CodeUnavailable},
 	}}
 }
 
@@ -163,7 +164,7 @@ func (a *api) jobRoutes() []*route {
 		body:         jsonOf(compactBody{}),
 		bodyOptional: true,
 		answers:      []answer{{status: http.StatusOK, doc: "compacted; {\"results\": […]} where no dataset was named", content: []content{{media: rows.MediaJSON, typ: compactAnswer{}, or: compactsAnswer{}}}}, startedAnswer()},
-		errors: []lake.Code{lake.CodeDatasetNotFound, lake.CodeHasPrimaryKey, lake.CodeUnsupportedMedia, lake.CodeTooLarge, lake.CodeOverloaded, lake.CodeCancelled, lake.CodeDamaged,
+		errors: []lake.Code{lake.CodeReadOnly, lake.CodeDatasetNotFound, lake.CodeHasPrimaryKey, lake.CodeUnsupportedMedia, lake.CodeTooLarge, lake.CodeOverloaded, lake.CodeCancelled, lake.CodeDamaged,
 			lake.CodeNotReady, lake.CodeUnavailable, lake.CodeUnknownOutcome, lake.CodeFenced, lake.CodeOutOfDisk, lake.CodeOutOfMemory},
 	}}
 }
@@ -210,7 +211,7 @@ func (a *api) runningRoutes() []*route {
 	return []*route{{
 		method: http.MethodGet, path: "/jobs", id: "list-jobs", tag: tagRunning, needs: reads(ofLists),
 		summary: "List jobs", handle: a.listJobs,
-		answers: []answer{{status: http.StatusOK, doc: "imports and compactions, those that ended for 24 h", content: jsonOf(jobsAnswer{})}},
+		answers: []answer{{status: http.StatusOK, doc: "imports, compactions, backups and re-rootings, those that ended for 24 h", content: jsonOf(jobsAnswer{})}},
 	}, {
 		method: http.MethodGet, path: "/jobs/{id}", id: "show-job", tag: tagRunning, needs: reads(ofJob),
 		summary: "Show a job", handle: a.showJob,
@@ -242,7 +243,7 @@ func (a *api) serverRoutes() []*route {
 		method: http.MethodGet, path: "/ready", id: "ready", tag: tagServer, needs: open(),
 		summary: "Readiness", handle: a.ready,
 		answers: []answer{{status: http.StatusOK, doc: "the lake has recovered and every way works", content: jsonOf(statusAnswer{})}},
-		errors:  []lake.Code{lake.CodeNotReady, lake.CodeUnavailable, lake.CodeFenced},
+		errors:  []lake.Code{lake.CodeNotReady, lake.CodeUnavailable, lake.CodeBehind},
 	}, {
 		method: http.MethodGet, path: "/metrics", id: "metrics", tag: tagServer, needs: scrapes(),
 		summary: "Prometheus metrics", handle: a.showMetrics,

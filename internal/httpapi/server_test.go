@@ -3,12 +3,15 @@ package httpapi_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -144,6 +147,43 @@ func TestNotUTF8(t *testing.T) {
 		res.Body.Close()
 		if res.StatusCode != http.StatusBadRequest {
 			t.Errorf("%s: %s", media, res.Status)
+		}
+	}
+}
+
+// A follower says with each read how old the answer may be, and /ready how far it is;
+// a server that writes the lake says nothing of it.
+func TestFollowerSaysHowOldAnswersAre(t *testing.T) {
+	d := newDoor()
+	c, end := client.InMemory(httpapi.New(d, httpapi.Options{}))
+	defer end()
+	get := func(path string) (http.Header, string) {
+		t.Helper()
+		resp, err := c.Get("http://tarn.memory" + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		if err != nil || resp.StatusCode != http.StatusOK {
+			t.Fatalf("%s: %d %s, %v", path, resp.StatusCode, body, err)
+		}
+		return resp.Header, string(body)
+	}
+	if h, _ := get("/datasets/ts"); h.Get("Tarn-As-Of") != "" || h.Get("Tarn-Staleness-Ms") != "" {
+		t.Errorf("a writer says %v", h)
+	}
+	at := time.Now().UTC().Add(-3 * time.Second)
+	d.following = engine.Following{AsOf: at, MaxStaleness: time.Minute, Problem: errors.New("no way")}
+	h, _ := get("/datasets/ts")
+	ms, err := strconv.Atoi(h.Get("Tarn-Staleness-Ms"))
+	if h.Get("Tarn-As-Of") != at.Format(time.RFC3339Nano) || err != nil || ms < 3000 {
+		t.Errorf("%v, %v", h, err)
+	}
+	_, body := get("/ready")
+	for _, want := range []string{`"as_of":"` + at.Format(time.RFC3339Nano) + `"`, `"max_staleness_ms":60000`, `"staleness_ms":3`, `"problem":"no way"`} {
+		if !strings.Contains(body, want) {
+			t.Errorf("/ready says %s, not %s", body, want)
 		}
 	}
 }

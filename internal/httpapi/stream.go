@@ -26,6 +26,8 @@ const (
 	headerReadPoints = "Tarn-Read-Points"
 	headerServedFrom = "Tarn-Served-From"
 	headerResults    = "Tarn-Result-Cache"
+	headerAsOf       = "Tarn-As-Of"
+	headerStaleness  = "Tarn-Staleness-Ms"
 	trailerRowCount  = "Tarn-Row-Count"
 	trailerElapsed   = "Tarn-Elapsed-Ms"
 )

@@ -2,7 +2,9 @@ package httpapi
 
 import (
 	"net/http"
+	"time"
 
+	"tarn/internal/engine"
 	"tarn/internal/lake"
 	"tarn/internal/rows"
 )
@@ -16,6 +18,24 @@ const (
 type statusAnswer struct {
 	Status  string `json:"status"`
 	Version string `json:"version,omitempty"`
+
+	Following *followAnswer `json:"following,omitempty" doc:"of a server that follows the lake (--read-only)"`
+}
+
+// followAnswer says how far a follower is.
+type followAnswer struct {
+	AsOf           time.Time `json:"as_of" doc:"answers hold all that was acknowledged before"`
+	StalenessMS    int64     `json:"staleness_ms" doc:"how long ago that is"`
+	MaxStalenessMS int64     `json:"max_staleness_ms" doc:"beyond it the server answers 503 behind"`
+	Problem        string    `json:"problem,omitempty" doc:"why the last look failed"`
+}
+
+func following(now engine.Following) *followAnswer {
+	out := &followAnswer{AsOf: now.AsOf, StalenessMS: now.Staleness().Milliseconds(), MaxStalenessMS: now.MaxStaleness.Milliseconds()}
+	if now.Problem != nil {
+		out.Problem = now.Problem.Error()
+	}
+	return out
 }
 
 // health says that the process answers; it asks nothing of the lake.
@@ -32,7 +52,11 @@ func (a *api) ready(c *call) error {
 		}
 		return err
 	}
-	return c.reply(http.StatusOK, statusAnswer{Status: "ready"})
+	out := statusAnswer{Status: "ready"}
+	if now, ok := a.door.Following(); ok {
+		out.Following = following(now)
+	}
+	return c.reply(http.StatusOK, out)
 }
 
 func (a *api) showMetrics(c *call) error {

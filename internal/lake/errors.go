@@ -32,6 +32,7 @@ const (
 	CodeUnauthorized       Code = "unauthorized"           // no token, or one that is not known
 	CodeAccessDenied       Code = "access_denied"          // the token may not do this
 	CodeRateLimited        Code = "rate_limited"           // the token's own limits: try again
+	CodeReadOnly           Code = "read_only"              // the lake is open to be read only
 	CodeMethodNotAllowed   Code = "method_not_allowed"     // the path is known, the method is not one of its
 	CodeTooLarge           Code = "too_large"              // body, row or SQL over its limit
 	CodeUnsupportedMedia   Code = "unsupported_media_type" // Content-Type
@@ -42,6 +43,7 @@ const (
 	CodePendingFull        Code = "pending_full"           // pending changes at their bound: compaction catches up
 	CodeCancelled          Code = "cancelled"              // the client went away or cancelled
 	CodeNotReady           Code = "not_ready"              // recovering, draining, worker catching up
+	CodeBehind             Code = "behind"                 // a follower could not follow within its bound
 	CodeUnavailable        Code = "unavailable"            // the lake's store does not answer
 	CodeUnknownOutcome     Code = "unknown_outcome"        // a retry with the same Idempotency-Key settles it
 	CodeDeadline           Code = "deadline_exceeded"      // a query's time was up

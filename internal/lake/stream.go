@@ -3,12 +3,16 @@ package lake
 // Entry is one entry of the stream: the numbered order in which the worker
 // hears of everything that changes what a query sees. Exactly one of the
 // pointers is set. Entries are idempotent: hearing one twice changes nothing.
+//
+// More says that the next entry belongs with this one: no query may see the one
+// without the other.
 type Entry struct {
 	Number  int64    `json:"number"`
 	Publish *Publish `json:"publish,omitempty"`
 	Apply   *Apply   `json:"apply,omitempty"`
 	Rename  *Rename  `json:"rename,omitempty"`
 	Drop    *Drop    `json:"drop,omitempty"`
+	More    bool     `json:"more,omitempty"`
 }
 
 // Publish makes a base current: of a new dataset (create, import), after a

@@ -78,6 +78,13 @@ func (v *Verifier) Verify(ctx context.Context) (Report, error) {
 			}
 			continue
 		}
+		if newest.Number > 0 {
+			if err := catalog.Follows(newest, version); err != nil {
+				if err := v.found(ctx, catalog.Key(n), err); err != nil {
+					return v.report, err
+				}
+			}
+		}
 		newest = version
 		for _, e := range version.Datasets {
 			if err := v.table(ctx, e); err != nil {
@@ -102,18 +109,23 @@ func (v *Verifier) Verify(ctx context.Context) (Report, error) {
 	return v.report, nil
 }
 
-// otherDeltas reads the deltas that no dataset of the newest version has: older
-// versions may.
+// otherDeltas reads the deltas that no dataset of the newest version has, as older
+// versions may, and those of a log that could not be opened.
 func (v *Verifier) otherDeltas(ctx context.Context) error {
 	for _, key := range slices.Sorted(maps.Keys(v.sizes)) {
-		if _, _, ok := delta.ParseKey(key); !ok || v.seen[key] {
+		table, sequence, ok := delta.ParseKey(key)
+		if !ok || v.seen[key] {
 			continue
 		}
 		v.read(key)
+		var h format.DeltaHeader
 		o, err := v.Store.Open(ctx, key)
 		if err == nil {
-			_, err = format.ReadDeltaHeader(key, o, o.Size())
+			h, err = format.ReadDeltaHeader(key, o, o.Size())
 			o.Close()
+		}
+		if err == nil && (h.TableUUID != table || h.Sequence != sequence) {
+			err = lake.Errorf(lake.CodeDamaged, "it holds delta %d of table %s", h.Sequence, h.TableUUID)
 		}
 		if err != nil {
 			if err := v.found(ctx, key, err); err != nil {

@@ -155,11 +155,26 @@ func (f *feed) take() ([]lake.Entry, error) {
 		}
 		n++
 	}
+	n = f.whole(n)
 	batch := f.mu.queue[:n:n]
 	if f.mu.queue = f.mu.queue[n:]; len(f.mu.queue) == 0 {
 		f.mu.queue = nil
 	}
 	return batch, nil
+}
+
+// whole is the number of entries to take of about n, so that none is parted from those
+// that belong with it: fewer if that leaves any, else more. mu is held.
+func (f *feed) whole(n int) int {
+	for less := n; less > 0; less-- {
+		if !f.mu.queue[less-1].More {
+			return less
+		}
+	}
+	for n < len(f.mu.queue) && n > 0 && f.mu.queue[n-1].More {
+		n++
+	}
+	return n
 }
 
 // showed notes the last entry that the generation's queries see.

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"testing"
 
@@ -127,4 +128,41 @@ func TestBehindIsOfTheLatest(t *testing.T) {
 	add(1)
 	f.close()
 	want(0)
+}
+
+// Entries that belong together reach a worker together, however many they are.
+func TestFeedKeepsTogetherWhatBelongsTogether(t *testing.T) {
+	s := NewStream(func() []lake.Entry { return nil })
+	_, _, f := s.subscribe()
+	group := func(n int) {
+		s.Do(func() []lake.Entry {
+			out := make([]lake.Entry, n)
+			for i := range out {
+				out[i] = lake.Entry{Drop: &lake.Drop{}, More: i < n-1}
+			}
+			return out
+		})
+	}
+	group(3 * batchEntries)
+	group(10)
+	group(batchEntries - 5)
+	group(1)
+	var got []int
+	for {
+		batch, err := f.take()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(batch) == 0 {
+			break
+		}
+		if batch[len(batch)-1].More {
+			t.Errorf("a batch of %d ends within a group", len(batch))
+		}
+		got = append(got, len(batch))
+	}
+	if want := []int{3 * batchEntries, 10, batchEntries - 4}; !slices.Equal(got, want) {
+		t.Errorf("batches of %v, want %v", got, want)
+	}
+	f.close()
 }

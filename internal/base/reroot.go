@@ -1,0 +1,257 @@
+package base
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/table"
+	"github.com/google/uuid"
+
+	"tarn/internal/lake"
+	"tarn/internal/store"
+)
+
+// Root is the URI of the lake as Iceberg's metadata records it, which is not where
+// the lake is if it was moved.
+func (t *Table) Root() string { return t.root }
+
+// Reroot writes the metadata of the same table under another root, the URI of the
+// lake where it is now, and gives the table as it is then: its current snapshot
+// alone, with the same id, files, sequence numbers and counts. No data file is
+// copied; position delete files are, as they name data files by their locations.
+//
+// Nothing refers to what was written until the new MetadataKey stands in the catalog.
+func (t *Table) Reroot(ctx context.Context, root string) (*Table, error) {
+	before, err := t.content(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r := &rerooter{table: t, root: root, from: t.fs.view(ctx, t.root)}
+	r.to = namer{view: t.fs.view(ctx, root), renamed: map[string]string{}}
+	meta, err := r.metadata(ctx)
+	if err != nil {
+		return nil, lake.Step("reroot "+t.key, err)
+	}
+	next, body, err := newTable(t.fs, t.folder, t.number+1, meta)
+	if err != nil {
+		return nil, lake.Step("reroot "+t.key, err)
+	}
+	check := &committer{table: t, view: r.to.view, files: len(before.files), rows: before.rows}
+	if err := check.check(ctx, next); err != nil {
+		return nil, err
+	}
+	for _, f := range r.to.files {
+		if err := t.fs.create(ctx, f.key, f.body); err != nil {
+			return nil, err
+		}
+	}
+	return next, t.fs.create(ctx, next.key, body)
+}
+
+// rerooter makes one table's metadata anew.
+type rerooter struct {
+	table *Table
+	root  string
+	from  *view // reads what is there
+	to    namer // of what is written
+}
+
+// metadata is the table's metadata under the new root.
+func (r *rerooter) metadata(ctx context.Context) (table.Metadata, error) {
+	t := r.table
+	body, err := t.fs.read(ctx, t.key)
+	if err != nil {
+		return nil, err
+	}
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.UseNumber() // ids have 64 bits
+	var m map[string]any
+	if err := d.Decode(&m); err != nil {
+		return nil, damaged(t.key, "%w", err)
+	}
+	m["location"] = r.root + "/" + t.folder
+	m["last-updated-ms"] = max(time.Now().UnixMilli(), t.meta.LastUpdatedMillis())
+	for _, history := range []string{"metadata-log", "statistics", "partition-statistics"} {
+		delete(m, history) // of what is under the old root
+	}
+	current := t.meta.CurrentSnapshot()
+	if current != nil {
+		list, err := r.manifestList(ctx, current)
+		if err != nil {
+			return nil, err
+		}
+		is := func(entry any) bool {
+			e, ok := entry.(map[string]any)
+			return ok && fmt.Sprint(e["snapshot-id"]) == fmt.Sprint(current.SnapshotID)
+		}
+		m["snapshots"] = only(m["snapshots"], is)
+		m["snapshot-log"] = only(m["snapshot-log"], is)
+		for _, s := range m["snapshots"].([]any) {
+			s.(map[string]any)["manifest-list"] = list
+		}
+		if refs, ok := m["refs"].(map[string]any); ok {
+			for name, ref := range refs {
+				if !is(ref) {
+					delete(refs, name)
+				}
+			}
+		}
+	}
+	if body, err = json.Marshal(m); err != nil {
+		return nil, lake.Errorf(lake.CodeInternal, "encode metadata: %w", err)
+	}
+	meta, err := table.ParseMetadataBytes(body)
+	if err != nil {
+		return nil, lake.Errorf(lake.CodeInternal, "metadata under the new root: %w", err)
+	}
+	return meta, nil
+}
+
+// only gives the entries of a JSON array that are wanted.
+func only(list any, wanted func(any) bool) []any {
+	out := []any{}
+	entries, _ := list.([]any)
+	for _, e := range entries {
+		if wanted(e) {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// manifestList writes a snapshot's manifests and their list anew, and gives the
+// list's URI.
+func (r *rerooter) manifestList(ctx context.Context, s *table.Snapshot) (string, error) {
+	manifests, err := s.Manifests(r.from)
+	if err != nil {
+		return "", readFailed(s.ManifestList, err)
+	}
+	var out []iceberg.ManifestFile
+	for _, m := range manifests {
+		made, err := r.manifest(ctx, m)
+		if err != nil {
+			return "", err
+		}
+		if made != nil {
+			out = append(out, made)
+		}
+	}
+	var list bytes.Buffer
+	if err := iceberg.WriteManifestList(2, &list, s.SnapshotID, s.ParentSnapshotID, &s.SequenceNumber, 0, out); err != nil {
+		return "", lake.Errorf(lake.CodeInternal, "write the manifest list: %w", err)
+	}
+	return r.write(fmt.Sprintf("snap-%d-0-%s.avro", s.SnapshotID, uuid.NewString()), list.Bytes()), nil
+}
+
+// write stages a file of the metadata folder and gives its URI.
+func (r *rerooter) write(name string, body []byte) string {
+	key := hashedAvro(r.table.folder+"/metadata/"+name, store.HashBytes(body))
+	r.to.file(key, body)
+	return r.to.view.uri(key)
+}
+
+// manifest writes a manifest with the live entries of another, nil where there are
+// none: who added a file when stays as it was.
+func (r *rerooter) manifest(ctx context.Context, m iceberg.ManifestFile) (iceberg.ManifestFile, error) {
+	t := r.table
+	var body bytes.Buffer
+	w, err := iceberg.NewManifestWriter(2, &body, t.meta.PartitionSpec(), t.meta.CurrentSchema(), m.SnapshotID(), iceberg.WithManifestWriterContent(m.ManifestContent()))
+	if err != nil {
+		return nil, lake.Errorf(lake.CodeInternal, "write a manifest: %w", err)
+	}
+	files, rows := int32(0), int64(0)
+	for entry, err := range m.Entries(r.from, true) {
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return nil, readFailed(m.FilePath(), err)
+		}
+		df, err := r.dataFile(ctx, entry.DataFile())
+		if err != nil {
+			return nil, err
+		}
+		snapshot := entry.SnapshotID()
+		b := iceberg.NewManifestEntryBuilder(iceberg.EntryStatusEXISTING, &snapshot, df).SequenceNum(entry.SequenceNum())
+		if n := entry.FileSequenceNum(); n != nil {
+			b.FileSequenceNum(*n)
+		}
+		if err := w.Existing(b.Build()); err != nil {
+			return nil, lake.Errorf(lake.CodeInternal, "write a manifest: %w", err)
+		}
+		files, rows = files+1, rows+df.Count()
+	}
+	if files == 0 {
+		return nil, nil
+	}
+	if err := w.Close(); err != nil {
+		return nil, lake.Errorf(lake.CodeInternal, "write a manifest: %w", err)
+	}
+	uri := r.write(uuid.NewString()+"-m0.avro", body.Bytes())
+	return iceberg.NewManifestFile(m.Version(), uri, int64(body.Len()), m.PartitionSpecID(), m.SnapshotID()).
+		SequenceNum(m.SequenceNum(), m.MinSequenceNum()).Content(m.ManifestContent()).
+		AddedFiles(0).ExistingFiles(files).DeletedFiles(0).AddedRows(0).ExistingRows(rows).DeletedRows(0).
+		Partitions(m.Partitions()).KeyMetadata(m.KeyMetadata()).Build(), nil
+}
+
+// dataFile is a data file, or position delete file, as a manifest under the new
+// root has it.
+func (r *rerooter) dataFile(ctx context.Context, df iceberg.DataFile) (iceberg.DataFile, error) {
+	key, err := r.from.key(df.FilePath())
+	if err != nil {
+		return nil, err
+	}
+	size, lower, upper := df.FileSizeBytes(), df.LowerBoundValues(), df.UpperBoundValues()
+	if df.ContentType() == iceberg.EntryContentPosDeletes {
+		if key, size, err = r.deletes(ctx, key); err != nil {
+			return nil, err
+		}
+		lower, upper = r.bounds(lower), r.bounds(upper)
+	}
+	b, err := iceberg.NewDataFileBuilder(r.table.meta.PartitionSpec(), df.ContentType(), r.to.view.uri(key), df.FileFormat(),
+		df.Partition(), nil, nil, df.Count(), size)
+	if err != nil {
+		return nil, lake.Errorf(lake.CodeInternal, "%s: %w", key, err)
+	}
+	b.ColumnSizes(df.ColumnSizes()).ValueCounts(df.ValueCounts()).NullValueCounts(df.NullValueCounts()).
+		NaNValueCounts(df.NaNValueCounts()).LowerBoundValues(lower).UpperBoundValues(upper).
+		SplitOffsets(df.SplitOffsets())
+	if id := df.SortOrderID(); id != nil {
+		b.SortOrderID(*id)
+	}
+	if of := df.ReferencedDataFile(); of != nil {
+		uri, err := r.moved(*of)
+		if err != nil {
+			return nil, err
+		}
+		b.ReferencedDataFile(uri)
+	}
+	return b.Build(), nil
+}
+
+// moved is a location under the new root.
+func (r *rerooter) moved(uri string) (string, error) {
+	key, err := r.from.key(uri)
+	return r.to.view.uri(key), err
+}
+
+// bounds gives bounds with that of file_path under the new root, or without it where
+// it was cut short: unbounded is always right.
+func (r *rerooter) bounds(of map[int][]byte) map[int][]byte {
+	out := map[int][]byte{}
+	for id, b := range of {
+		if id == filePathID {
+			uri, err := r.moved(string(b))
+			if err != nil {
+				continue
+			}
+			b = []byte(uri)
+		}
+		out[id] = b
+	}
+	return out
+}

@@ -1,0 +1,260 @@
+package engine
+
+import (
+	"context"
+	"slices"
+
+	"tarn/internal/base"
+	"tarn/internal/dataset"
+	"tarn/internal/delta"
+	"tarn/internal/format"
+	"tarn/internal/lake"
+)
+
+type catalogVersion = format.Version
+
+// transition is the way from the instant that is shown to the next one, prepared so
+// that showing it cannot fail.
+type transition struct {
+	version  *catalogVersion
+	datasets []step
+	dropped  []*member
+}
+
+// step is what becomes of one dataset.
+type step struct {
+	entry  format.DatasetEntry
+	log    *followed
+	member *member      // nil: it is new
+	deltas []lake.Delta // to be shown
+
+	table   *base.Table // nil: the base is as it was
+	files   []lake.BaseFile
+	content bool     // the base changed by more than folds
+	left    []string // files that the base has no more
+}
+
+// prepare finds out what a version and the deltas up to a position are, beside what
+// is shown.
+func (f *follower) prepare(ctx context.Context, v *catalogVersion, cut int64) (t transition, err error) {
+	t.version = v
+	there := map[string]bool{}
+	for _, entry := range v.Datasets {
+		there[entry.TableUUID] = true
+		s, err := f.prepareDataset(ctx, entry, cut)
+		if err != nil {
+			return t, lake.Step("dataset "+entry.LakeName().String(), err)
+		}
+		t.datasets = append(t.datasets, s)
+	}
+	for _, m := range f.engine.members() {
+		if !there[m.ds.State().UUID] {
+			t.dropped = append(t.dropped, m)
+		}
+	}
+	return t, nil
+}
+
+func (f *follower) prepareDataset(ctx context.Context, entry format.DatasetEntry, cut int64) (s step, err error) {
+	e := f.engine
+	s.entry, s.log = entry, f.logs[entry.TableUUID]
+	e.mu.RLock()
+	s.member = e.mu.byUUID[entry.TableUUID]
+	e.mu.RUnlock()
+	var before *dataset.State
+	folded, last := int64(0), entry.TrimmedThrough
+	if s.member != nil {
+		before = s.member.ds.State()
+		folded, last = before.FoldedThrough, before.Sequence
+	}
+	if s.log.jumped {
+		last = entry.TrimmedThrough
+	}
+	if before == nil || s.log.jumped || before.Table.MetadataKey() != entry.Metadata {
+		if s.table, err = base.Load(ctx, e.shop.FS, entry.Metadata); err != nil {
+			return s, err
+		}
+		if s.files, err = e.shop.Readable(ctx, s.table); err != nil {
+			return s, err
+		}
+		folded = s.table.FoldedThrough()
+		s.content = before != nil && !s.table.OnlyFolded(before.Table)
+	}
+	if s.table != nil && before != nil {
+		s.left = without(keysOf(before.Files), keysOf(s.files))
+	}
+	s.deltas = visible(s.log.found, cut, folded)
+	if n := len(s.deltas); n > 0 {
+		last = s.deltas[n-1].Sequence
+	}
+	if last < folded {
+		key := delta.Key(entry.TableUUID, last+1)
+		err := lake.Errorf(lake.CodeDamaged, "the base contains changes up to sequence %d, the newest delta is %d", folded, last)
+		err.Step = key
+		return s, err.WithHint("restore %s from a backup", key)
+	}
+	return s, nil
+}
+
+// visible is the part of a dataset's deltas that belongs to the instant: those up to
+// a position. An empty delta at the end that no request is in takes the sequence of a
+// content commit; it is shown with the commit, or once a later delta says that there
+// will be none.
+func visible(found []lake.Delta, cut, folded int64) []lake.Delta {
+	n := 0
+	for n < len(found) && found[n].LakePosition <= cut {
+		n++
+	}
+	for n > 0 {
+		d := found[n-1]
+		if d.Rows > 0 || len(d.Requests) > 0 || d.Sequence <= folded {
+			break
+		}
+		n--
+	}
+	return found[:n:n]
+}
+
+// show makes the transition in one step of the stream, whose entries queries see all
+// at once; changed is false where nothing was to show.
+func (f *follower) show(t transition) (changed bool) {
+	e := f.engine
+	end := e.stream.Do(func() []lake.Entry {
+		var out []lake.Entry
+		for _, m := range t.dropped {
+			s := m.ds.Update(func(s *dataset.State) { s.Dropped = true })
+			out = append(out, lake.Entry{Drop: &lake.Drop{TableUUID: s.UUID}})
+		}
+		for i := range t.datasets {
+			out = append(out, f.showDataset(&t.datasets[i])...)
+		}
+		f.nameMembers(t)
+		for i := range out {
+			out[i].More = i < len(out)-1
+		}
+		changed = len(out) > 0
+		return out
+	})
+	e.shop.Catalog.Adopt(t.version)
+	for _, m := range t.dropped {
+		s := m.ds.State()
+		e.results.Forget(s.UUID)
+		if e.cache != nil {
+			e.cache.Dropped(s.UUID)
+		}
+		f.gone = append(f.gone, leftover{end: end, log: m.ds.Log, closes: true}, leftover{end: end, keys: keysOf(s.Files)})
+		delete(f.logs, s.UUID)
+	}
+	for id, one := range f.logs {
+		if t.version.Find(id) == nil { // it came and went unseen
+			one.log.Close()
+			delete(f.logs, id)
+		}
+	}
+	for _, s := range t.datasets {
+		f.leave(s, end)
+	}
+	return changed
+}
+
+// showDataset makes one dataset's state the next one and gives the entries that tell
+// of it. It is called within Stream.Do.
+func (f *follower) showDataset(s *step) []lake.Entry {
+	e := f.engine
+	if n := len(s.deltas); n > 0 {
+		s.log.shown = s.deltas[n-1].LakePosition
+	}
+	s.log.found = s.log.found[len(s.deltas):]
+	if s.member == nil || s.log.jumped {
+		state := &dataset.State{
+			Name: s.entry.LakeName(), UUID: s.entry.TableUUID, Schema: s.table.Schema(), Table: s.table, Files: s.files,
+			FoldedThrough: s.table.FoldedThrough(), TrimmedThrough: s.entry.TrimmedThrough,
+		}
+		s.member = e.newMember(dataset.New(state, s.log.log, s.deltas), false)
+		out := s.member.ds.State().Replay()
+		out[0].Publish.Content = s.log.jumped
+		if s.log.jumped {
+			e.results.Forget(state.UUID)
+		}
+		s.log.jumped = false
+		return out
+	}
+	ds := s.member.ds
+	before := ds.State()
+	var out []lake.Entry
+	if to := s.entry.LakeName(); before.Name != to {
+		ds.Update(func(n *dataset.State) { n.Name = to })
+		out = append(out, lake.Entry{Rename: &lake.Rename{TableUUID: before.UUID, To: to}})
+	}
+	if len(s.deltas) > 0 {
+		for _, d := range s.deltas {
+			ds.Append(d)
+		}
+		out = append(out, lake.Entry{Apply: &lake.Apply{TableUUID: before.UUID, Deltas: s.deltas}})
+	}
+	if s.table != nil {
+		next := ds.Update(func(n *dataset.State) {
+			n.Table, n.Files, n.Schema, n.FoldedThrough = s.table, s.files, s.table.Schema(), s.table.FoldedThrough()
+		})
+		out = append(out, next.Publish(s.content))
+	}
+	if len(s.deltas) > 0 || s.content {
+		e.results.Changed(before.UUID, ds.State().Sequence, nil)
+	}
+	return out
+}
+
+// nameMembers gives the members the names of the new instant. It is called within
+// Stream.Do.
+func (f *follower) nameMembers(t transition) {
+	e := f.engine
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	clear(e.mu.byName)
+	for _, m := range t.dropped {
+		delete(e.mu.byUUID, m.ds.State().UUID)
+	}
+	for _, s := range t.datasets {
+		e.mu.byUUID[s.entry.TableUUID] = s.member
+		e.mu.byName[s.entry.LakeName().Key()] = s.member
+	}
+}
+
+// leave notes the files that are not shown any more, and forgets trimmed deltas.
+func (f *follower) leave(s step, end int64) {
+	state := s.member.ds.State()
+	var trimmed []string
+	for _, d := range state.Deltas {
+		if d.Sequence <= s.entry.TrimmedThrough {
+			trimmed = append(trimmed, d.Key)
+		}
+	}
+	if len(trimmed) > 0 {
+		f.engine.stream.Do(func() []lake.Entry { s.member.ds.Trim(s.entry.TrimmedThrough); return nil })
+		f.gone = append(f.gone, leftover{end: end, log: s.log.log, keys: trimmed})
+	}
+	if len(s.left) > 0 {
+		f.gone = append(f.gone, leftover{end: end, keys: s.left})
+	}
+}
+
+// keysOf lists the keys of files with their delete files.
+func keysOf(files []lake.BaseFile) []string {
+	var out []string
+	for _, f := range files {
+		out = append(out, f.Key)
+		for _, d := range f.Deletes {
+			out = append(out, d.Key)
+		}
+	}
+	return out
+}
+
+// without gives the keys that are not among others.
+func without(keys, others []string) []string {
+	there := map[string]bool{}
+	for _, k := range others {
+		there[k] = true
+	}
+	return slices.DeleteFunc(keys, func(k string) bool { return there[k] })
+}
