@@ -120,7 +120,7 @@ func (a *api) serve(rt *route) http.HandlerFunc {
 			err = c.admit(rt)
 		}
 		if err == nil {
-			a.sayAsOf(w.Header(), rt)
+			c.sayAsOf(rt)
 			err = rt.handle(c)
 		}
 		if err != nil {
@@ -131,11 +131,12 @@ func (a *api) serve(rt *route) http.HandlerFunc {
 
 // sayAsOf says how old the answer of a follower may be. It is taken before the lake is
 // asked, so that the answer is at least as new.
-func (a *api) sayAsOf(h http.Header, rt *route) {
+func (c *call) sayAsOf(rt *route) {
 	if rt.tag != tagQueries && rt.tag != tagDatasets && rt.tag != tagRows {
 		return
 	}
-	if now, ok := a.door.Following(); ok {
+	if now, ok := c.door.Following(); ok {
+		h := c.w.Header()
 		h.Set(headerAsOf, now.AsOf.Format(time.RFC3339Nano))
 		h.Set(headerStaleness, strconv.FormatInt(now.Staleness().Milliseconds(), 10))
 	}

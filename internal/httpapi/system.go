@@ -53,8 +53,11 @@ func (a *api) ready(c *call) error {
 		return err
 	}
 	out := statusAnswer{Status: "ready"}
-	if now, ok := a.door.Following(); ok {
+	if now, ok := c.door.Following(); ok {
 		out.Following = following(now)
+		if a.access != nil { // as above
+			out.Following.Problem = ""
+		}
 	}
 	return c.reply(http.StatusOK, out)
 }
