@@ -232,13 +232,16 @@ func TestI2FollowerSeesInstants(t *testing.T) {
 
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
+	var all []chan struct{} // turns that each of them has until the next look
 	background := func(step func(i int) error) {
+		turns := make(chan struct{}, 20)
+		all = append(all, turns)
 		wg.Go(func() {
 			for i := 1; ; i++ {
 				select {
 				case <-stop:
 					return
-				default:
+				case <-turns:
 				}
 				if err := step(i); err != nil {
 					t.Error(err)
@@ -316,6 +319,15 @@ func TestI2FollowerSeesInstants(t *testing.T) {
 	}
 	looks, last := 0, [8]int64{}
 	for (looks < enough || last[0] < 5 || last[7] < 1) && !t.Failed() {
+		for _, turns := range all {
+			for more := true; more; {
+				select {
+				case turns <- struct{}{}:
+				default:
+					more = false
+				}
+			}
+		}
 		got, err := f.tryRows(sum)
 		if err != nil {
 			t.Fatal(err)

@@ -128,13 +128,18 @@ func (s *Serving) tryBegin(ctx context.Context, sess *session, p plan) (_ *readi
 			return nil, err
 		}
 	}
-	uuids := make([]string, len(p.datasets))
+	// All are looked up before any is waited for: otherwise, while entries keep coming,
+	// each would be waited for anew, and the first have moved on once the last is there.
+	uuids, last := make([]string, len(p.datasets)), make([]int64, len(p.datasets))
 	for i, name := range p.datasets {
 		uuid, d, ok := s.ear.find(name)
 		if !ok {
 			return nil, lake.Errorf(lake.CodeDatasetNotFound, "dataset %s does not exist", name)
 		}
-		g, err := s.ear.waitShown(ctx, uuid, d.last)
+		uuids[i], last[i] = uuid, d.last
+	}
+	for i, uuid := range uuids {
+		g, err := s.ear.waitShown(ctx, uuid, last[i])
 		if err != nil {
 			return nil, err
 		}
@@ -144,7 +149,6 @@ func (s *Serving) tryBegin(ctx context.Context, sess *session, p plan) (_ *readi
 		if err := g.check(); err != nil {
 			return nil, err
 		}
-		uuids[i] = uuid
 		r.guards = append(r.guards, g)
 	}
 	_, r.number = s.ear.positions()
