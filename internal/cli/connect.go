@@ -9,7 +9,6 @@ import (
 	"tarn/internal/engine"
 	"tarn/internal/httpapi"
 	"tarn/internal/lake"
-	"tarn/internal/store"
 )
 
 // clientFlags say which lake a command works on: that of a server, or one on
@@ -41,19 +40,20 @@ func (f *clientFlags) withLake(ctx context.Context, p *Program, must lakeMust, w
 	if f.Server != "" {
 		return atServer(f.Server, work)
 	}
-	holder, held, err := store.ReadHolder(f.Data)
+	holder, held, err := f.holder()
 	switch {
 	case err != nil:
 		return lake.Step("look who has the lake "+f.Data, err)
 	case held && holder.URL != "":
 		return atServer(holder.URL, work)
-	case must == lakeExists:
-		if err := f.exists(); err != nil {
-			return err
-		}
 	}
 	o := f.options(p, logger(p.Stderr, f.LogLevel))
 	o.Brief = true
+	if must == lakeExists {
+		if err := f.exists(ctx, o); err != nil {
+			return err
+		}
+	}
 	opened, err := engine.Open(ctx, o)
 	if err != nil {
 		return err

@@ -19,6 +19,9 @@ import (
 
 // Change commits the changes of one request, all or none.
 func (e *Engine) Change(ctx context.Context, r ChangeRequest) (ChangeResult, error) {
+	if err := e.mayWrite(); err != nil {
+		return ChangeResult{}, err
+	}
 	m, err := e.member(r.Dataset)
 	if err != nil {
 		return ChangeResult{}, err
@@ -58,6 +61,7 @@ func (e *Engine) Change(ctx context.Context, r ChangeRequest) (ChangeResult, err
 	}
 	ack, err := m.committer.Submit(ctx, q)
 	if err != nil {
+		e.notice(err)
 		return ChangeResult{}, lake.Step("change "+s.Name.String(), err)
 	}
 	e.metrics.changed(s.Name, q.Rows)

@@ -11,6 +11,9 @@ import (
 
 // Compact starts a job that folds what is pending: of one dataset, or of all.
 func (e *Engine) Compact(_ context.Context, r CompactRequest) (*Job, error) {
+	if err := e.mayWrite(); err != nil {
+		return nil, err
+	}
 	if r.Dataset == nil {
 		if len(r.PrimaryKey) > 0 {
 			return nil, lake.Errorf(lake.CodeInvalidRequest, "primary_key needs a dataset").WithHint("name the dataset whose duplicates are to go")
@@ -160,6 +163,9 @@ func (e *Engine) runPolicy() {
 }
 
 func (e *Engine) compactIfDue(m *member) {
+	if e.mayWrite() != nil {
+		return
+	}
 	s := m.ds.State()
 	if len(s.Pending()) == 0 || s.Dropped || time.Now().Before(m.policy.next) {
 		return

@@ -91,6 +91,9 @@ func describeState(s *dataset.State) Description {
 
 // Create makes an empty dataset.
 func (e *Engine) Create(ctx context.Context, r CreateRequest) (Description, error) {
+	if err := e.mayWrite(); err != nil {
+		return Description{}, err
+	}
 	schema := r.Schema
 	if err := schema.Check(); err != nil {
 		return Description{}, err
@@ -120,6 +123,7 @@ func (e *Engine) Create(ctx context.Context, r CreateRequest) (Description, erro
 		},
 	})
 	if err != nil {
+		e.notice(err)
 		return Description{}, lake.Step("create "+r.Dataset.String(), err)
 	}
 	return describeState(e.register(made.State).ds.State()), nil
@@ -160,6 +164,9 @@ func (e *Engine) register(s *dataset.State) *member {
 // Rename gives a dataset another name; its read point stays. The description is of
 // a read point shortly before.
 func (e *Engine) Rename(ctx context.Context, name, to lake.Name, idem Idempotency) (Description, error) {
+	if err := e.mayWrite(); err != nil {
+		return Description{}, err
+	}
 	var before storedDescription
 	req, done, err := e.begin(ctx, idem, to.Key(), &before)
 	if err != nil || done {
@@ -200,6 +207,7 @@ func (e *Engine) Rename(ctx context.Context, name, to lake.Name, idem Idempotenc
 		return nil
 	})
 	if err != nil {
+		e.notice(err)
 		return Description{}, lake.Step("rename "+name.String(), err)
 	}
 	return answer, nil
@@ -207,6 +215,9 @@ func (e *Engine) Rename(ctx context.Context, name, to lake.Name, idem Idempotenc
 
 // Drop takes a dataset away. Its files go once nobody reads or retains them.
 func (e *Engine) Drop(ctx context.Context, name lake.Name, idem Idempotency) error {
+	if err := e.mayWrite(); err != nil {
+		return err
+	}
 	req, done, err := e.begin(ctx, idem, "", nil)
 	if err != nil || done {
 		return err
@@ -241,6 +252,7 @@ func (e *Engine) Drop(ctx context.Context, name lake.Name, idem Idempotency) err
 		e.cache.Dropped(m.ds.State().UUID)
 		e.results.Forget(m.ds.State().UUID)
 	}
+	e.notice(err)
 	return lake.Step("drop "+name.String(), err)
 }
 

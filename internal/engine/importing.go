@@ -22,6 +22,9 @@ import (
 
 // Import reads the files, then starts the job that brings them in.
 func (e *Engine) Import(ctx context.Context, r ImportRequest) (*Job, error) {
+	if err := e.mayWrite(); err != nil {
+		return nil, err
+	}
 	if r.Mode == "" {
 		r.Mode = ImportCreate
 	}

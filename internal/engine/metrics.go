@@ -61,6 +61,9 @@ func newMetrics(e *Engine, reg *prometheus.Registry) *metrics {
 	gauge("tarn_queries_running", "Queries that run or wait.", func() float64 { return float64(len(e.queries.List())) })
 	gauge("tarn_worker_restarts", "Workers after the first.", func() float64 { return float64(e.worker.Stats().Restarts) })
 	reg.MustRegister(newCacheMetrics(e.cache, e.results))
+	if e.remote != nil {
+		e.remoteMetrics(reg)
+	}
 	return m
 }
 

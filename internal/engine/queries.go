@@ -17,6 +17,17 @@ import (
 
 // Query runs a read. The answer streams; close it always.
 func (e *Engine) Query(ctx context.Context, r QueryRequest) (*Answer, error) {
+	if err := e.mayRead(); err != nil {
+		return nil, err
+	}
+	a, err := e.query(ctx, r)
+	if err == nil {
+		a.Outage = e.outage()
+	}
+	return a, err
+}
+
+func (e *Engine) query(ctx context.Context, r QueryRequest) (*Answer, error) {
 	if !e.results.Enabled() {
 		return e.answer(ctx, r)
 	}
@@ -47,14 +58,14 @@ func (e *Engine) answer(ctx context.Context, r QueryRequest) (*Answer, error) {
 // touched, or copied) is published again and the query repeated once.
 func (e *Engine) run(ctx context.Context, q worker.QueryRequest, timeout time.Duration) (*Answer, error) {
 	began := time.Now()
-	res, err := e.queries.Run(ctx, q, timeout)
+	res, err := e.runHere(ctx, q, timeout)
 	if lake.CodeOf(err) == lake.CodeDamaged {
 		mended := false
 		for _, m := range e.members() {
 			mended = e.reverify(ctx, m) || mended
 		}
 		if mended {
-			res, err = e.queries.Run(ctx, q, timeout)
+			res, err = e.runHere(ctx, q, timeout)
 		}
 	}
 	e.metrics.queried(time.Since(began), err)
@@ -70,6 +81,9 @@ func (e *Engine) run(ctx context.Context, q worker.QueryRequest, timeout time.Du
 // last verified, and publishes them if they are whole: then it is true. Files that
 // are as they were cost a stat each.
 func (e *Engine) reverify(ctx context.Context, m *member) (mended bool) {
+	if e.remote != nil {
+		return e.remote.recheck(m)
+	}
 	s := m.ds.State()
 	files, err := e.shop.Readable(ctx, s.Table)
 	if err != nil {
@@ -101,6 +115,9 @@ func sameIdentities(a, b []lake.BaseFile) bool {
 
 // Get gives the rows of keys; absent ones are left out.
 func (e *Engine) Get(ctx context.Context, r GetRequest) (*Answer, error) {
+	if err := e.mayRead(); err != nil {
+		return nil, err
+	}
 	m, err := e.keyed(r.Dataset)
 	if err != nil {
 		return nil, err
@@ -128,7 +145,7 @@ func (e *Engine) get(ctx context.Context, m *member, id string, in rows.Format, 
 		return nil, lake.Step("get from "+s.Name.String(), err)
 	}
 	e.used(a.Head)
-	a.ETag = e.etagAt(m, a.Head)
+	a.ETag, a.Outage = e.etagAt(m, a.Head), e.outage()
 	return a, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"tarn/internal/base"
 	"tarn/internal/lake"
 	"tarn/internal/store"
+	"tarn/internal/store/bucket"
 	"tarn/internal/upkeep"
 )
 
@@ -15,13 +16,28 @@ import (
 func (e *Engine) Verify(ctx context.Context, progress func(JobProgress)) (VerifyReport, error) {
 	e.tidying.Lock()
 	defer e.tidying.Unlock()
-	return verify(ctx, e.store, progress)
+	s := e.store
+	if e.remote != nil {
+		s = e.remote.bucket // what is on this machine proves nothing
+	}
+	return verify(ctx, s, progress)
 }
 
 // VerifyLake is Verify of a lake that nobody has open, under its lock: nothing is
 // recovered, cleared or written, so that all that is wrong is found and not only
 // what an opening stumbles over.
-func VerifyLake(ctx context.Context, dir string, progress func(JobProgress)) (_ VerifyReport, err error) {
+//
+// A lake in a bucket has no lock: it is read beside a server that may be writing it.
+func VerifyLake(ctx context.Context, o Options, progress func(JobProgress)) (_ VerifyReport, err error) {
+	if bucket.IsURL(o.Data) {
+		b, err := openBucket(ctx, o)
+		if err != nil {
+			return VerifyReport{}, lake.Step("verify", err)
+		}
+		defer func() { err = errors.Join(err, b.Close()) }()
+		return verify(ctx, b, progress)
+	}
+	dir := o.Data
 	s, err := store.OpenLocal(dir, store.LocalOptions{SkipProbe: true})
 	if err != nil {
 		return VerifyReport{}, lake.Step("verify", err)

@@ -22,6 +22,7 @@ func headerDocs() map[string]string {
 		headerReadPoints: "JSON: by dataset the read point that was read (in JSON answers: read_points)",
 		headerServedFrom: "JSON: by dataset image or parquet (in JSON answers: served_from)",
 		headerResults:    "hit: the same was asked before and nothing has changed since, so the answer of then was given; absent otherwise",
+		headerStore:      "unreachable: the lake's bucket does not answer, so this may be older than fence_check_interval; absent otherwise",
 	}
 }
 

@@ -59,7 +59,7 @@ func streamed() []answer {
 			{media: rows.MediaCSV, doc: "RFC 4180 with a header"},
 			{media: rows.MediaArrow, doc: "an Arrow IPC stream"},
 		},
-		headers: []string{headerQueryID, headerReadPoints, headerServedFrom, headerResults},
+		headers: []string{headerQueryID, headerReadPoints, headerServedFrom, headerResults, headerStore},
 	}}
 }
 

@@ -26,6 +26,7 @@ const (
 	headerReadPoints = "Tarn-Read-Points"
 	headerServedFrom = "Tarn-Served-From"
 	headerResults    = "Tarn-Result-Cache"
+	headerStore      = "Tarn-Store"
 	trailerRowCount  = "Tarn-Row-Count"
 	trailerElapsed   = "Tarn-Elapsed-Ms"
 )
@@ -109,6 +110,9 @@ func (c *call) setAnswerHeaders(ans *engine.Answer, out rows.OutFormat, media st
 	}
 	if ans.Again {
 		h.Set(headerResults, "hit")
+	}
+	if ans.Outage {
+		h.Set(headerStore, "unreachable")
 	}
 	h.Set("Content-Type", media)
 	h.Set("Trailer", trailerRowCount+", "+trailerElapsed)

@@ -13,6 +13,7 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go/logging"
 	"gocloud.dev/blob"
 	_ "gocloud.dev/blob/azureblob" // azblob://
 	_ "gocloud.dev/blob/gcsblob"   // gs://
@@ -133,6 +134,8 @@ func (b *Bucket) openS3(ctx context.Context, o Options) error {
 		}
 		s.UsePathStyle = o.PathStyle
 		s.Retryer = aws.NopRetryer{}
+		s.DisableLogOutputChecksumValidationSkipped = true
+		s.Logger = logging.Nop{} // what goes wrong comes as an error
 	})
 	b.bucket, err = s3blob.OpenBucket(ctx, b.s3, b.place.Bucket, &s3blob.Options{RequestChecksumCalculation: cfg.RequestChecksumCalculation})
 	return err

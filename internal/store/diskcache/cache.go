@@ -166,3 +166,13 @@ func diskFailed(where string, err error) error {
 	return lake.Errorf(lake.CodeUnavailable, "disk cache: %s: %w", where, err).
 		WithHint("look at the state folder, its disk and its permissions")
 }
+
+// Size is the bytes of a file that is here, 0 of one that is not.
+func (c *Cache) Size(key string) int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e := c.mu.entries[key]; e != nil {
+		return e.size
+	}
+	return 0
+}

@@ -14,10 +14,35 @@ type Store struct {
 	cache *Cache
 }
 
-var _ store.Store = (*Store)(nil)
+var _ store.Elsewhere = (*Store)(nil)
 
 // NewStore puts a cache before the store that it was made over.
 func NewStore(c *Cache) *Store { return &Store{c.source, c} }
+
+// Path implements store.Elsewhere.
+func (s *Store) Path(key string) string { return s.cache.Path(key) }
+
+// Get implements store.Store: of the objects whose files are kept, from the file
+// where it is here, and it is kept where it was not. Whoever gets it checks it.
+func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
+	if s.cache.o.Keep == nil || !s.cache.o.Keep(key) {
+		return s.Store.Get(ctx, key)
+	}
+	if s.cache.Has([]string{key}) {
+		if path, release, err := s.Local(ctx, key); err == nil {
+			body, err := os.ReadFile(path)
+			release()
+			if err == nil {
+				return body, nil
+			}
+		}
+	}
+	body, err := s.Store.Get(ctx, key)
+	if err == nil {
+		s.cache.keep(key, int64(len(body)), func(path string) error { return writeFile(path, body) })
+	}
+	return body, err
+}
 
 // Cache is the store's cache.
 func (s *Store) Cache() *Cache { return s.cache }
