@@ -113,48 +113,6 @@ func (l *Log) Unsettled() (sequence int64, ok bool) {
 	return l.mu.unsettled.sequence, true
 }
 
-// Seal is Create, and Settle where the outcome of an earlier call is unknown, of a log that a former server may still be writing: a delta that is
-// there already fences nobody, and is ErrExists; see Found.
-func (l *Log) Seal(ctx context.Context, sequence int64, body []byte, uuid string) error {
-	var err error
-	if _, open := l.Unsettled(); open {
-		err = l.Settle(ctx)
-	} else {
-		err = l.Create(ctx, sequence, body, uuid)
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.mu.fenced != nil {
-		l.mu.fenced = nil
-		return lake.Errorf(store.CodeExists, "%s exists already", l.Key(sequence))
-	}
-	return err
-}
-
-// Found takes the delta in that a former server put under the next sequence before
-// it was sealed, verified whole, with its path, and says whose epoch it is of.
-func (l *Log) Found(ctx context.Context, sequence int64) (d lake.Delta, epoch int64, err error) {
-	info, err := l.store.Stat(ctx, l.Key(sequence))
-	if err != nil {
-		return d, 0, err
-	}
-	h, err := l.header(ctx, info)
-	if err != nil {
-		return d, 0, err
-	}
-	if h.First != l.Last()+1 {
-		return d, 0, missing(l.table, l.Last()+1, h.Lake(info.Key, info.Size))
-	}
-	d = h.Lake(info.Key, info.Size)
-	if d.Path, err = l.Local(ctx, d.Key); err != nil {
-		return d, 0, err
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.mu.last = sequence
-	return d, h.Epoch, nil
-}
-
 func (l *Log) try(ctx context.Context, a *attempt) error {
 	l.mu.Lock()
 	last, unsettled, fenced := l.mu.last, l.mu.unsettled, l.mu.fenced

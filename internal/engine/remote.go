@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"tarn/internal/base"
 	"tarn/internal/delta"
@@ -25,6 +26,8 @@ type remote struct {
 	disk   *diskcache.Cache
 	here   residency
 	fence  fence
+
+	sealedIn time.Duration
 }
 
 // health is what a bucket says of its last calls.

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -10,14 +11,12 @@ import (
 
 	"tarn/internal/format"
 	"tarn/internal/lake"
-	"tarn/internal/store"
 )
 
 // seal ends every dataset's log for a former server that may still be writing, as
 // nobody can tell from a bucket whether it is: an empty delta of the new epoch takes
-// the next sequence of each. Where the former one was faster its delta is taken in
-// and the sequence after it is tried; so all that it acknowledged is there, and its
-// next put to any log fails on ours.
+// the next sequence of each, after all that the former one acknowledged, and its next
+// put to any log fails on ours.
 func (e *Engine) seal(ctx context.Context) error {
 	began := time.Now()
 	g, gctx := errgroup.WithContext(ctx)
@@ -30,70 +29,108 @@ func (e *Engine) seal(ctx context.Context) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
+	e.remote.sealedIn = time.Since(began)
 	e.remote.fence.checked.Store(began.UnixNano())
-	e.log.Info("the lake is ours", "epoch", e.shared.Epoch, "datasets", len(e.mu.byUUID), "sealed_in_ms", time.Since(began).Milliseconds())
+	e.log.Info("the lake is ours", "epoch", e.shared.Epoch, "datasets", len(e.mu.byUUID), "sealed_in_ms", e.remote.sealedIn.Milliseconds())
 	return nil
 }
 
-func (e *Engine) sealOne(ctx context.Context, m *member) error {
-	for {
-		s := m.ds.State()
-		position, at := e.shared.Clock.Next()
-		h := format.DeltaHeader{
-			TableUUID: s.UUID, First: s.Sequence + 1, Sequence: s.Sequence + 1, SchemaID: s.Schema.ID,
-			UUID: uuid.NewString(), Epoch: e.shared.Epoch, LakePosition: position, Time: at,
-		}
-		encoder, err := format.NewDeltaEncoder(s.Schema)
-		if err != nil {
-			return err
-		}
-		body, err := encoder.Encode(h, nil)
-		if err != nil {
-			return err
-		}
-		err = m.ds.Log.Seal(ctx, h.Sequence, body, h.UUID)
-		for pause := 20 * time.Millisecond; errors.Is(err, lake.ErrUnknownOutcome) && pause < 5*time.Second; pause *= 2 {
-			select {
-			case <-time.After(pause):
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-			err = m.ds.Log.Seal(ctx, h.Sequence, body, h.UUID)
-		}
-		switch {
-		case err == nil:
-			d := h.Lake(m.ds.Log.Key(h.Sequence), int64(len(body)))
-			if d.Path, err = m.ds.Log.Local(ctx, d.Key); err != nil {
-				return err
-			}
-			e.take(m, d)
-			return nil
-		case !errors.Is(err, store.ErrExists):
-			return err
-		}
-		if err := e.takeFound(ctx, m, h.Sequence); err != nil {
-			return err
-		}
+// SealedIn is how long the sealing of all logs took as the lake was opened; 0 for a
+// lake on this machine, which has a lock.
+func (e *Engine) SealedIn() time.Duration {
+	if e.remote == nil {
+		return 0
 	}
+	return e.remote.sealedIn
 }
 
-// takeFound takes in the delta that another server put where our seal was to go.
-func (e *Engine) takeFound(ctx context.Context, m *member, sequence int64) error {
-	d, epoch, err := m.ds.Log.Found(ctx, sequence)
+// ahead is how many sequences beyond the newest of a log that is being written its
+// barrier is put: more than a writer can take in the time of one call.
+const ahead = 32
+
+// sealOne seals a log. Mostly nobody writes it, and the next sequence is free. Where
+// somebody does, he is as fast as we are, and the race for the next one could go on
+// for good: then a barrier is put so far ahead that he cannot be past it, and all
+// sequences before it are filled up, at once. He stops at the first that is ours.
+func (e *Engine) sealOne(ctx context.Context, m *member) error {
+	encoder, err := format.NewDeltaEncoder(m.ds.State().Schema)
 	if err != nil {
 		return err
 	}
-	if epoch >= e.shared.Epoch {
-		return lake.Errorf(lake.CodeFenced, "%s is of epoch %d, and ours is %d: another server took the lake over", d.Key, epoch, e.shared.Epoch)
+	s := sealer{e: e, m: m, encoder: encoder}
+	ours, err := s.put(ctx, m.ds.State().Sequence+1)
+	for far := int64(ahead); err == nil && !ours; far *= 2 {
+		var newest int64
+		if newest, err = m.ds.Log.Newest(ctx); err != nil {
+			break
+		}
+		if ours, err = s.put(ctx, newest+far); ours {
+			err = s.fill(ctx, newest+1, newest+far-1)
+		}
 	}
-	e.shared.Clock.Observe(d.LakePosition, d.Time)
-	e.take(m, d)
+	if err != nil {
+		return err
+	}
+	deltas, epoch, err := m.ds.Log.Extend(ctx)
+	if err != nil {
+		return err
+	}
+	if epoch > e.shared.Epoch {
+		return lake.Errorf(lake.CodeFenced, "its newest delta is of epoch %d, and ours is %d: another server took the lake over", epoch, e.shared.Epoch)
+	}
+	e.stream.Do(func() []lake.Entry {
+		for _, d := range deltas {
+			e.shared.Clock.Observe(d.LakePosition, d.Time)
+			m.ds.Append(d)
+		}
+		return nil // no worker is there yet: its replay will have them
+	})
 	return nil
 }
 
-func (e *Engine) take(m *member, d lake.Delta) {
-	e.stream.Do(func() []lake.Entry {
-		m.ds.Append(d)
-		return nil // no worker is there yet: its replay will have it
-	})
+// sealer puts empty deltas of our epoch into one log.
+type sealer struct {
+	e       *Engine
+	m       *member
+	mu      sync.Mutex // of encoder
+	encoder *format.DeltaEncoder
+}
+
+// put puts one under a sequence until its outcome is known.
+func (s *sealer) put(ctx context.Context, sequence int64) (ours bool, err error) {
+	state := s.m.ds.State()
+	position, at := s.e.shared.Clock.Next()
+	h := format.DeltaHeader{
+		TableUUID: state.UUID, First: sequence, Sequence: sequence, SchemaID: state.Schema.ID,
+		UUID: uuid.NewString(), Epoch: s.e.shared.Epoch, LakePosition: position, Time: at,
+	}
+	s.mu.Lock()
+	body, err := s.encoder.Encode(h, nil)
+	s.mu.Unlock()
+	if err != nil {
+		return false, err
+	}
+	for pause := 20 * time.Millisecond; ; pause *= 2 {
+		ours, err = s.m.ds.Log.Put(ctx, sequence, body, h.UUID)
+		if !errors.Is(err, lake.ErrUnknownOutcome) || pause > 5*time.Second {
+			return ours, err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+	}
+}
+
+// fill takes what is free of some sequences, all at once.
+func (s *sealer) fill(ctx context.Context, from, through int64) error {
+	g, gctx := errgroup.WithContext(ctx)
+	for sequence := from; sequence <= through; sequence++ {
+		g.Go(func() error {
+			_, err := s.put(gctx, sequence)
+			return err
+		})
+	}
+	return g.Wait()
 }

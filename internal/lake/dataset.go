@@ -47,6 +47,10 @@ type BaseFile struct {
 // reads it asks for it first. Path is then where it will be.
 const NotLocal = "not local"
 
+// CodeNotLocal is the code of a read that met such files, with the table uuids of
+// their datasets as its message. It is between worker and server: no client sees it.
+const CodeNotLocal Code = "files_not_local"
+
 // Live is how many rows a reader finds in the file.
 func (f BaseFile) Live() int64 { return f.Rows - f.Dead }
 

@@ -50,7 +50,6 @@ const (
 	CodeDamaged            Code = "damaged"                // a durable file is not what was written
 	CodeUnsupported        Code = "unsupported"            // a feature, type or format this build does not know
 	CodeWorkerDied         Code = "worker_died"            // the worker died under the query, also on its retry
-	CodeNotLocal           Code = "files_not_local"        // between worker and server: the query's files are not on this machine
 	CodeInternal           Code = "internal"               // a defect of tarn
 )
 
