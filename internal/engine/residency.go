@@ -73,14 +73,14 @@ func (r *residency) acquire(ctx context.Context, uuid string) (release func(), e
 	one.users++
 	one.used = time.Now()
 	r.mu.Unlock()
-	release = sync.OnceFunc(func() {
+	leave := sync.OnceFunc(func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		one.users--
 	})
 	defer func() {
 		if err != nil {
-			release()
+			leave()
 		}
 	}()
 	select {
@@ -99,7 +99,7 @@ func (r *residency) acquire(ctx context.Context, uuid string) (release func(), e
 			return nil, lake.Step("bring the files of "+m.ds.State().Name.String()+" to this machine", err)
 		}
 		if shown {
-			return release, nil
+			return leave, nil
 		}
 	}
 }
