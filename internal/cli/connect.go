@@ -9,6 +9,7 @@ import (
 	"tarn/internal/engine"
 	"tarn/internal/httpapi"
 	"tarn/internal/lake"
+	"tarn/internal/store/bucket"
 )
 
 // clientFlags say which lake a command works on: that of a server, or one on
@@ -57,6 +58,9 @@ func (f *clientFlags) withLake(ctx context.Context, p *Program, must lakeMust, w
 	opened, err := engine.Open(ctx, o)
 	if err != nil {
 		return err
+	}
+	if bucket.IsURL(f.Data) {
+		o.Log.Warn("the command opened the bucket itself: a server elsewhere that has it open answers nothing more; --server talks to one instead", "lake", f.Data)
 	}
 	c, end := client.NewInMemory(httpapi.New(opened, httpapi.Options{Version: p.Version}))
 	err = work(lakeDoor{c, f.Data})

@@ -33,6 +33,9 @@ func (e *Engine) runHere(ctx context.Context, q worker.QueryRequest, timeout tim
 		}
 	}()
 	for try := 0; lake.CodeOf(err) == lake.CodeNotLocal && try < hereTries; try++ {
+		if err := e.fitTogether(tablesIn(err)); err != nil {
+			return nil, err
+		}
 		for _, table := range tablesIn(err) {
 			release, err := e.remote.here.acquire(bringing, table)
 			if err != nil {
@@ -54,6 +57,23 @@ func (e *Engine) runHere(ctx context.Context, q worker.QueryRequest, timeout tim
 		err = lake.Errorf(lake.CodeNotReady, "the files of its datasets changed faster than they could be brought to this machine").WithHint("try again")
 	}
 	return res, err
+}
+
+// fitTogether refuses datasets whose files can never be on this machine at once.
+func (e *Engine) fitTogether(tables []string) error {
+	var bytes int64
+	for _, table := range tables {
+		if m := e.memberByUUID(table); m != nil {
+			for _, n := range needsOf(m.ds.State().Files) {
+				bytes += n.Size
+			}
+		}
+	}
+	if bytes <= e.set.DiskCacheBytes {
+		return nil
+	}
+	return lake.Errorf(lake.CodeOutOfDisk, "its datasets have %d bytes of files, and disk_cache_bytes is %d", bytes, e.set.DiskCacheBytes).
+		WithHint("raise disk_cache_bytes above it, or ask for fewer datasets at once")
 }
 
 // tablesIn reads the table uuids of a CodeNotLocal.

@@ -30,7 +30,11 @@ func (e *Engine) seal(ctx context.Context) error {
 		return err
 	}
 	e.remote.sealedIn = time.Since(began)
-	e.remote.fence.checked.Store(began.UnixNano())
+	looked := time.Now()
+	if err := e.shop.Catalog.Overtaken(ctx); err != nil { // by one that opened it meanwhile
+		return err
+	}
+	e.remote.fence.checked.Store(looked.UnixNano())
 	e.log.Info("the lake is ours", "epoch", e.shared.Epoch, "datasets", len(e.mu.byUUID), "sealed_in_ms", e.remote.sealedIn.Milliseconds())
 	return nil
 }

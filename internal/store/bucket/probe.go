@@ -58,7 +58,7 @@ func (b *Bucket) dishonoured(parts bool, what string) error {
 		how = "conditional puts of many parts"
 	}
 	return lake.Errorf(lake.CodeUnsupported, "the bucket %s does not honour %s (If-None-Match: *): %s", b.Root(), how, what).
-		WithHint("a lake there could lose what it acknowledged; use a store that does: AWS S3, Google Cloud Storage, Azure, MinIO, Ceph, R2 and versitygw in their versions since 2025")
+		WithHint("a lake there could lose what it acknowledged; use a store that does, as AWS S3, Google Cloud Storage, Azure and versitygw do; a newer version of this one may")
 }
 
 // multipart puts a body as an upload of one part, which is completed only if the
