@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -33,10 +35,11 @@ func (e *Engine) runHere(ctx context.Context, q worker.QueryRequest, timeout tim
 		}
 	}()
 	for try := 0; lake.CodeOf(err) == lake.CodeNotLocal && try < hereTries; try++ {
-		if err := e.fitTogether(tablesIn(err)); err != nil {
+		absent := tablesIn(err)
+		if err := e.fitTogether(append(slices.Collect(maps.Keys(mine)), absent...)); err != nil {
 			return nil, err
 		}
-		for _, table := range tablesIn(err) {
+		for _, table := range absent {
 			release, err := e.remote.here.acquire(bringing, table)
 			if err != nil {
 				return nil, err
@@ -62,7 +65,8 @@ func (e *Engine) runHere(ctx context.Context, q worker.QueryRequest, timeout tim
 // fitTogether refuses datasets whose files can never be on this machine at once.
 func (e *Engine) fitTogether(tables []string) error {
 	var bytes int64
-	for _, table := range tables {
+	slices.Sort(tables)
+	for _, table := range slices.Compact(tables) {
 		if m := e.memberByUUID(table); m != nil {
 			for _, n := range needsOf(m.ds.State().Files) {
 				bytes += n.Size
