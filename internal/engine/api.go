@@ -361,5 +361,7 @@ type Door interface {
 	Verify(ctx context.Context, progress func(JobProgress)) (VerifyReport, error)
 	// Ready is nil when every way works; else the reason (CodeNotReady).
 	Ready() error
+	// Outage says whether answers may be old, as the lake's bucket does not answer.
+	Outage() bool
 	Settings() Settings
 }

@@ -57,9 +57,9 @@ func (e *Engine) mayRead() error {
 	return nil
 }
 
-// outage says whether an answer may be staler than fence_check_interval, as the
+// Outage says whether an answer may be staler than fence_check_interval, as the
 // bucket does not say whether another server took the lake over.
-func (e *Engine) outage() bool {
+func (e *Engine) Outage() bool {
 	return e.remote != nil && (e.remote.down() || e.unchecked() > e.set.FenceCheckInterval)
 }
 

@@ -22,7 +22,7 @@ func (e *Engine) Query(ctx context.Context, r QueryRequest) (*Answer, error) {
 	}
 	a, err := e.query(ctx, r)
 	if err == nil {
-		a.Outage = e.outage()
+		a.Outage = e.Outage()
 	}
 	return a, err
 }
@@ -145,7 +145,7 @@ func (e *Engine) get(ctx context.Context, m *member, id string, in rows.Format, 
 		return nil, lake.Step("get from "+s.Name.String(), err)
 	}
 	e.used(a.Head)
-	a.ETag, a.Outage = e.etagAt(m, a.Head), e.outage()
+	a.ETag, a.Outage = e.etagAt(m, a.Head), e.Outage()
 	return a, nil
 }
 

@@ -196,7 +196,7 @@ func (e *Engine) diskStats() *CacheDisk {
 	s := e.remote.disk.Stats()
 	return &CacheDisk{
 		BudgetBytes: s.BudgetBytes, UsedBytes: s.UsedBytes, HeldBytes: s.HeldBytes, Files: s.Files, Hits: s.Hits, Misses: s.Misses,
-		FilledBytes: s.FilledBytes, Evictions: s.Evictions, Refilled: s.Refilled, StoreDown: e.outage(),
+		FilledBytes: s.FilledBytes, Evictions: s.Evictions, Refilled: s.Refilled, StoreDown: e.Outage(),
 	}
 }
 

@@ -2,6 +2,7 @@ package bucket
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -72,6 +73,10 @@ func Open(ctx context.Context, p Place, o Options) (*Bucket, error) {
 		}
 		b.bucket, err = blob.OpenBucket(ctx, p.Scheme+"://"+p.Bucket)
 		b.end = func() {}
+	}
+	var known *lake.Error
+	if errors.As(err, &known) {
+		return nil, err
 	}
 	if err != nil {
 		return nil, lake.Errorf(lake.CodeUnavailable, "open the bucket %s: %w", p.Root(), err).
