@@ -2,6 +2,7 @@ package bucket_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -35,6 +36,26 @@ func TestContractOnS3(t *testing.T) {
 		n++
 		return open(t, s.URL, name, string(rune('a'+n))+"/lake")
 	})
+}
+
+func TestContractOnGCS(t *testing.T) {
+	name := s3test.StartGCS(t)
+	n := 0
+	open := func(t *testing.T) *bucket.Bucket {
+		n++
+		p := bucket.Place{Scheme: bucket.SchemeGCS, Bucket: name, Prefix: fmt.Sprintf("%d/lake", n)}
+		b, err := bucket.Open(t.Context(), p, bucket.Options{Scratch: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	storetest.Run(t, func(t *testing.T) store.Store { return open(t) })
+	b := open(t)
+	defer b.Close()
+	if err := b.Probe(t.Context()); err != nil {
+		t.Error(err)
+	}
 }
 
 func open(t *testing.T, endpoint, name, prefix string) *bucket.Bucket {

@@ -8,10 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"runtime"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -40,7 +37,7 @@ func Start(t testing.TB) *Server {
 	if testing.Short() {
 		t.Skip("a real S3 server is started by tests that are not short")
 	}
-	program, err := build()
+	program, err := build("versitygw", "versitygw")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,11 +74,19 @@ func start(t testing.TB, program string) (*Server, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
+	if err := await(t, cmd, s.URL, &log); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// await waits until a started server answers, and lets it end with the test.
+func await(t testing.TB, cmd *exec.Cmd, url string, log *bytes.Buffer) error {
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	deadline := time.After(30 * time.Second)
 	for {
-		resp, err := http.Get(s.URL)
+		resp, err := http.Get(url)
 		if err == nil {
 			resp.Body.Close()
 			http.DefaultClient.CloseIdleConnections()
@@ -89,11 +94,11 @@ func start(t testing.TB, program string) (*Server, error) {
 		}
 		select {
 		case err := <-ended:
-			return nil, fmt.Errorf("versitygw ended: %v: %s", err, log.String())
+			return fmt.Errorf("%s ended: %v: %s", cmd.Path, err, log.String())
 		case <-deadline:
 			cmd.Process.Kill()
 			<-ended
-			return nil, fmt.Errorf("versitygw does not answer: %w: %s", err, log.String())
+			return fmt.Errorf("%s does not answer: %w: %s", cmd.Path, err, log.String())
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
@@ -101,7 +106,7 @@ func start(t testing.TB, program string) (*Server, error) {
 		cmd.Process.Kill()
 		<-ended
 	})
-	return s, nil
+	return nil
 }
 
 func freePort() (int, error) {
@@ -112,25 +117,6 @@ func freePort() (int, error) {
 	defer l.Close()
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
-
-// build gives the server's program.
-var build = sync.OnceValues(func() (string, error) {
-	_, here, _, _ := runtime.Caller(0)
-	cmd := exec.Command("go", "tool", "-n", "versitygw")
-	cmd.Dir = filepath.Join(filepath.Dir(here), "versitygw")
-	cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off")
-	out, err := cmd.Output()
-	if err != nil {
-		var exit *exec.ExitError
-		text := ""
-		if e, ok := err.(*exec.ExitError); ok {
-			exit = e
-			text = string(exit.Stderr)
-		}
-		return "", fmt.Errorf("build versitygw: %w: %s", err, text)
-	}
-	return strings.TrimSpace(string(out)), nil
-})
 
 // NewBucket makes an empty bucket and gives its name.
 func (s *Server) NewBucket(t testing.TB) string {
