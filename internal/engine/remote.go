@@ -206,6 +206,7 @@ func (e *Engine) leaveFolded(ctx context.Context) error {
 	if e.remote == nil {
 		return nil
 	}
+	e.remote.here.forgetDropped()
 	folded := map[*member]int64{}
 	for _, m := range e.members() {
 		folded[m] = m.ds.State().FoldedThrough

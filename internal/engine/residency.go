@@ -285,6 +285,28 @@ func (r *residency) victims() []string {
 	return out
 }
 
+// forgetDropped lets go of what is held for datasets that are gone.
+func (r *residency) forgetDropped() {
+	for _, uuid := range r.victims() {
+		if r.e.memberByUUID(uuid) != nil {
+			continue
+		}
+		one := r.of(uuid)
+		select {
+		case one.turn <- struct{}{}:
+			r.retire(r.hide(one, uuid))
+			<-one.turn
+		default: // the next round
+			continue
+		}
+		r.mu.Lock()
+		if one.users == 0 {
+			delete(r.mu.byUUID, uuid)
+		}
+		r.mu.Unlock()
+	}
+}
+
 // touch notes a use.
 func (r *residency) touch(uuid string) {
 	r.mu.Lock()

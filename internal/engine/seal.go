@@ -64,6 +64,10 @@ func (e *Engine) sealOne(ctx context.Context, m *member) error {
 	s := sealer{e: e, m: m, encoder: encoder}
 	ours, err := s.put(ctx, m.ds.State().Sequence+1)
 	for far := int64(ahead); err == nil && !ours; far *= 2 {
+		// A newer server than this one must not find our barrier in its way.
+		if err = e.shop.Catalog.Overtaken(ctx); err != nil {
+			break
+		}
 		var newest int64
 		if newest, err = m.ds.Log.Newest(ctx); err != nil {
 			break
