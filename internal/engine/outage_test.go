@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -196,6 +197,23 @@ func TestDiskCacheSmallerThanTheLake(t *testing.T) {
 	_, err := o.tryRows("select count(*) from d0, d1, d2, d3 where d0.n = 0 and d1.n = 0 and d2.n = 0 and d3.n = 0")
 	if lake.CodeOf(err) != lake.CodeOutOfDisk || !strings.Contains(err.Error()+lake.HintOf(err), "disk_cache_bytes") {
 		t.Errorf("all at once: %v", err)
+	}
+	// Many at once, so that what one reads is what another wants gone.
+	var wg sync.WaitGroup
+	for g := range 6 {
+		wg.Go(func() {
+			for i := range 6 {
+				d := (g + i*5) % datasets
+				got, err := o.tryRows(fmt.Sprintf("select count(*), count(distinct v) from d%d", d))
+				if err != nil || got[0] != fmt.Sprintf("[%d,%d]", count, count) {
+					t.Errorf("d%d: %v, %v", d, got, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if st := o.diskStats(); st.UsedBytes > st.BudgetBytes {
+		t.Errorf("%+v", st)
 	}
 	// Somebody spoils what is on the disk: it is fetched anew, not served.
 	for _, f := range filesUnder(t, filepath.Join(state, "disk-cache")) {

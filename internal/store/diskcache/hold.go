@@ -91,12 +91,13 @@ func (c *Cache) claim(ctx context.Context, needs []Need) ([]*entry, error) {
 	case <-ctx.Done():
 		return nil, lake.Step("wait for room in the disk cache", ctx.Err())
 	}
+	late := time.Now().Add(roomPatience)
 	for {
-		entries, missing, freed := c.tryClaim(needs)
-		if missing == 0 {
+		entries, short, freed := c.tryClaim(needs)
+		if short == 0 {
 			return entries, nil
 		}
-		if err := c.wait(ctx, missing, freed); err != nil {
+		if err := c.wait(ctx, short, freed, late); err != nil {
 			return nil, err
 		}
 	}
@@ -154,29 +155,32 @@ func (c *Cache) tryClaim(needs []Need) (entries []*entry, short int64, freed <-c
 	return entries, 0, nil
 }
 
-// roomPatience is how long a hold waits for files that others hold, where nobody
-// can be asked for them.
-const roomPatience = 30 * time.Second
+// roomPatience is how long a hold waits for room that nobody can give now, and
+// roomLook how often it asks again: those who are asked know of users that come and
+// go without a release here.
+const (
+	roomPatience = 30 * time.Second
+	roomLook     = 50 * time.Millisecond
+)
 
-// wait waits until some bytes may be free.
-func (c *Cache) wait(ctx context.Context, short int64, freed <-chan struct{}) error {
-	if c.o.MakeRoom != nil {
-		if err := c.o.MakeRoom(ctx, short); err == nil {
-			return nil
-		} else if ctx.Err() != nil {
-			return lake.Step("wait for room in the disk cache", ctx.Err())
-		}
+// wait waits until some bytes may be free, or it is too late.
+func (c *Cache) wait(ctx context.Context, short int64, freed <-chan struct{}, late time.Time) error {
+	if c.o.MakeRoom != nil && c.o.MakeRoom(ctx, short) == nil {
+		return nil
 	}
-	late := time.NewTimer(roomPatience)
-	defer late.Stop()
+	if time.Now().After(late) {
+		return lake.Errorf(lake.CodeOutOfDisk, "the disk cache is full of files that are being read: %d bytes more than disk_cache_bytes (%d) are needed", short, c.o.BudgetBytes).
+			WithHint("try again when running queries have ended, or raise disk_cache_bytes")
+	}
+	again := time.NewTimer(roomLook)
+	defer again.Stop()
 	select {
 	case <-freed:
 		return nil
+	case <-again.C:
+		return nil
 	case <-ctx.Done():
 		return lake.Step("wait for room in the disk cache", ctx.Err())
-	case <-late.C:
-		return lake.Errorf(lake.CodeOutOfDisk, "the disk cache is full of files that are being read: %d bytes more than disk_cache_bytes (%d) are needed", short, c.o.BudgetBytes).
-			WithHint("try again when running queries have ended, or raise disk_cache_bytes")
 	}
 }
 
