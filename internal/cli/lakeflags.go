@@ -70,7 +70,7 @@ func (f *lakeFlags) noLake() error {
 func (f *lakeFlags) holder() (h store.Holder, held bool, err error) {
 	dir := f.Data
 	if bucket.IsURL(f.Data) {
-		if dir = f.State; dir == "" {
+		if dir = f.State; dir == "" || !engine.StateIsOf(dir, f.Data) {
 			return h, false, nil
 		}
 	}

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"fmt"
 	"testing"
 
 	"tarn/internal/engine"
@@ -50,6 +51,37 @@ func TestBucketIsAWholeLake(t *testing.T) {
 	o.want("select * from log order by n", `[1,"a"]`, `[2,"b"]`)
 	o.change("people", engine.OpUpsert, `{"id":9,"name":"Zoe"}`)
 	o.want("select count(*) from people", `[3]`)
+	o.verifyClean()
+	o.close()
+}
+
+// A bucket that was restored from a backup goes on from there, also on the machine
+// whose disk cache has files of the time after it.
+func TestRestoredBucketIsNotMixedWithWhatCameAfter(t *testing.T) {
+	s, backup, state := memoryBucket(t), memoryBucket(t), t.TempDir()
+	o := openLake(t, "", inMemory(s, state))
+	o.create("t", schema(t, []string{"id"}, "id BIGINT", "v VARCHAR"))
+	o.change("t", engine.OpUpsert, `{"id":1,"v":"before"}`)
+	for info, err := range s.List(t.Context(), "", "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := s.Get(t.Context(), info.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := backup.Create(t.Context(), info.Key, body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 5 {
+		o.change("t", engine.OpUpsert, fmt.Sprintf(`{"id":%d,"v":"after"}`, i))
+	}
+	o.close()
+	o = openLake(t, "", inMemory(backup, state))
+	o.want("select * from t", `[1,"before"]`)
+	o.change("t", engine.OpUpsert, `{"id":2,"v":"again"}`)
+	o.want("select * from t order by id", `[1,"before"]`, `[2,"again"]`)
 	o.verifyClean()
 	o.close()
 }

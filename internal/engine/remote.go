@@ -39,6 +39,15 @@ type health interface {
 // diskCacheName is the disk cache's folder in the state folder.
 const diskCacheName = "disk-cache"
 
+// lakeNote is the file of a state folder that says which bucket it was used for last.
+const lakeNote = "lake"
+
+// StateIsOf says whether a state folder was last used for the lake in a bucket.
+func StateIsOf(state, data string) bool {
+	noted, err := os.ReadFile(filepath.Join(state, lakeNote))
+	return err == nil && strings.TrimRight(string(noted), "/") == strings.TrimRight(data, "/")
+}
+
 // openRemote opens the bucket, probes it, and puts the disk cache before it.
 func (e *Engine) openRemote(ctx context.Context) error {
 	if e.opts.State == "" {
@@ -52,6 +61,9 @@ func (e *Engine) openRemote(ctx context.Context) error {
 	e.opts.State = state
 	if err := e.openScratch(); err != nil {
 		return err
+	}
+	if err := os.WriteFile(filepath.Join(state, lakeNote), []byte(e.opts.Data), 0o644); err != nil {
+		return lake.Errorf(lake.CodeUnavailable, "note the lake in the state folder: %w", err)
 	}
 	r := &remote{bucket: e.opts.Store}
 	if r.bucket == nil {
@@ -141,7 +153,8 @@ func (e *Engine) openDisk(r *remote) (err error) {
 	e.set.MaxPendingBytes = min(e.set.MaxPendingBytes, budget/4)
 	r.disk, err = diskcache.New(r.bucket, diskcache.Options{
 		Dir: dir, BudgetBytes: budget, Check: checkFile, MakeRoom: r.here.makeRoom, Log: e.log,
-		Keep: func(key string) bool { return strings.HasSuffix(key, ".parquet") },
+		Keep:  func(key string) bool { return strings.HasSuffix(key, ".parquet") },
+		Reuse: func(key string) bool { _, hashed := base.HashInName(key); return hashed },
 	})
 	return err
 }

@@ -21,6 +21,10 @@ type Options struct {
 	Check func(ctx context.Context, key, path string) error
 	// Keep says which objects are kept as they are created. nil: none.
 	Keep func(key string) bool
+	// Reuse says of which objects files of an earlier server can be used: those whose
+	// key is bound to their bytes. Of the others another lake, or this one restored
+	// from a backup, may have one with the same key. nil: of none.
+	Reuse func(key string) bool
 	// MakeRoom is asked to release files with so many bytes, where those that nobody
 	// holds are not enough: nil once some may have been, an error where none can be.
 	// It may wait for readers. nil: there is nobody to ask.

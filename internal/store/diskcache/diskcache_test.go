@@ -210,8 +210,12 @@ func checked(_ context.Context, key, path string) error {
 
 func TestFilesOfAnEarlierServerAreCheckedAtFirstUse(t *testing.T) {
 	source := remote(t)
-	o := diskcache.Options{Dir: t.TempDir(), BudgetBytes: 1 << 20, Check: checked}
+	o := diskcache.Options{Dir: t.TempDir(), BudgetBytes: 1 << 20, Check: checked, Reuse: func(key string) bool { return key != "f/other" }}
 	s := newStore(t, source, o)
+	put(t, source, "f/other", 1000)
+	_, release, err := s.Local(t.Context(), "f/other")
+	must(t, err)
+	release()
 	bodies := map[string][]byte{}
 	for _, key := range []string{"f/whole", "f/flipped", "f/cut", "f/gone"} {
 		bodies[key] = put(t, source, key, 1000)
@@ -278,6 +282,22 @@ func TestWrittenFilesAreKeptWithoutAFetch(t *testing.T) {
 	}
 	if st := s.Cache().Stats(); st.Kept != 2 || st.Files != 2 {
 		t.Errorf("%+v", st)
+	}
+}
+
+// A key that is created is not what a file of that name held before.
+func TestCreatedObjectReplacesAFileOfItsName(t *testing.T) {
+	source := remote(t)
+	s := newStore(t, source, diskcache.Options{Dir: t.TempDir(), BudgetBytes: 1 << 20, Keep: parquet})
+	for _, body := range []string{"of one time", "of another time"} {
+		must(t, s.Create(t.Context(), "deltas/1.parquet", []byte(body)))
+		path, release, err := s.Local(t.Context(), "deltas/1.parquet")
+		must(t, err)
+		if got, err := os.ReadFile(path); err != nil || string(got) != body {
+			t.Errorf("%q, %v", got, err)
+		}
+		release()
+		must(t, source.Delete(t.Context(), "deltas/1.parquet")) // by somebody else
 	}
 }
 

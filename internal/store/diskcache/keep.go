@@ -20,8 +20,11 @@ func (c *Cache) keep(key string, size int64, make func(path string) error) {
 	err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), make(temp))
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	// The rename is under the lock: a file that is here already stays the one that
-	// its readers know.
+	// The rename is under the lock, so that file and entry are one. What is here under
+	// the key of an object that was only now created is not that object.
+	if before := c.mu.entries[key]; err == nil && before != nil && before.here() {
+		c.drop(before)
+	}
 	if err == nil && c.mu.entries[key] == nil {
 		if err = os.Rename(temp, path); err == nil {
 			e := &entry{key: key, size: size, path: path, done: closed, checked: true}

@@ -11,8 +11,8 @@ import (
 	"tarn/internal/store"
 )
 
-// scan finds the files of an earlier server, the oldest first. What is no object's
-// file goes.
+// scan finds the files of an earlier server, the oldest first. What cannot be used
+// again goes.
 func (c *Cache) scan() error {
 	type found struct {
 		e  *entry
@@ -35,7 +35,7 @@ func (c *Cache) scan() error {
 			return err
 		}
 		key := filepath.ToSlash(rel)
-		if !fi.Mode().IsRegular() || store.CheckKey(key) != nil {
+		if !fi.Mode().IsRegular() || store.CheckKey(key) != nil || c.o.Reuse == nil || !c.o.Reuse(key) {
 			return os.Remove(path)
 		}
 		done := make(chan struct{})

@@ -38,7 +38,7 @@ func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
 		}
 	}
 	body, err := s.Store.Get(ctx, key)
-	if err == nil {
+	if err == nil && !s.cache.Has([]string{key}) {
 		s.cache.keep(key, int64(len(body)), func(path string) error { return writeFile(path, body) })
 	}
 	return body, err
