@@ -98,7 +98,7 @@ func (c closed) instant(s store.Store) (at backup.Instant) {
 	}
 	at.Sequences = map[string]int64{}
 	for _, d := range at.Version.Datasets {
-		log, _, err := delta.Open(c.Context(), s, d.TableUUID, d.TrimmedThrough)
+		log, _, err := delta.Open(c.Context(), s, d.TableUUID, d.TrimmedThrough, 0)
 		if err != nil {
 			c.Fatal(err)
 		}

@@ -97,7 +97,7 @@ func (t *Table) readContent(ctx context.Context, v *view) (*content, error) {
 				continue
 			}
 			f := &c.files[i].base
-			f.Deletes = append(f.Deletes, lake.DeleteFile{Key: d.key})
+			f.Deletes = append(f.Deletes, lake.DeleteFile{Key: d.key, Bytes: d.ice.FileSizeBytes()})
 			if _, ours := HashInName(d.key); ours { // which is of one data file
 				f.Dead += d.ice.Count()
 			}

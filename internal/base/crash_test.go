@@ -107,7 +107,7 @@ func openLake(ctx context.Context, s store.Store) (*crashLake, error) {
 		if l.tables[d.Name], err = base.Load(ctx, l.fs, d.Metadata); err != nil {
 			return nil, err
 		}
-		if l.logs[d.Name], _, err = delta.Open(ctx, s, d.TableUUID, d.TrimmedThrough); err != nil {
+		if l.logs[d.Name], _, err = delta.Open(ctx, s, d.TableUUID, d.TrimmedThrough, 0); err != nil {
 			return nil, err
 		}
 	}
@@ -230,7 +230,7 @@ func (h *history) create(name string, rows ...int64) func(context.Context, *cras
 		if err != nil {
 			return err
 		}
-		l.logs[name], _, err = delta.Open(ctx, l.store, id, 0)
+		l.logs[name], _, err = delta.Open(ctx, l.store, id, 0, 0)
 		return err
 	}
 }

@@ -1,6 +1,7 @@
 package base
 
 import (
+	"context"
 	"fmt"
 	"path"
 	"regexp"
@@ -90,4 +91,18 @@ func checkHash(key, hash string) error {
 		return damaged(key, "the hash of its bytes is %s, not the one in its name", hash)
 	}
 	return nil
+}
+
+// CheckFile reads the file at path whole and holds it against the hash in the
+// object's name: lake.CodeDamaged, naming the key, where it differs. Of a foreign
+// file nothing can be said.
+func CheckFile(ctx context.Context, key, path string) error {
+	if _, ok := HashInName(key); !ok {
+		return nil
+	}
+	hash, _, err := store.HashFile(ctx, path)
+	if err != nil {
+		return err
+	}
+	return checkHash(key, hash)
 }

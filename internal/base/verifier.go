@@ -20,8 +20,12 @@ import (
 // identity, so that a base file is read whole before its first use and again
 // when it is not the file that it was. The memory is a file of JSON lines among
 // the node's own state; losing it costs reading again, nothing else.
+//
+// In a store whose objects are elsewhere it gives paths alone: files come when they
+// are asked for, are verified on arrival, and go again; see lake.NotLocal.
 type Verifier struct {
 	store  store.Store
+	place  func(key string) string // where the objects are elsewhere
 	flight singleflight.Group
 
 	mu struct {
@@ -47,6 +51,9 @@ func newLine(key, identity string) verifierLine {
 // doubled are left out and the file is written anew.
 func OpenVerifier(s store.Store, path string) (*Verifier, error) {
 	v := &Verifier{store: s}
+	if e, ok := s.(store.Elsewhere); ok {
+		v.place = e.Path
+	}
 	v.mu.known, v.mu.held, v.mu.path = map[string]string{}, map[string]func(){}, map[string]string{}
 	if err := v.load(path); err != nil {
 		return nil, lake.Errorf(lake.CodeUnavailable, "open the list of verified files: %w", err)
@@ -119,6 +126,9 @@ func (v *Verifier) Files(ctx context.Context, files []lake.BaseFile) ([]lake.Bas
 // whole unless it has the identity that it had when that was done last; at most
 // one reading of a file runs at a time. lake.CodeDamaged names the key.
 func (v *Verifier) Verify(ctx context.Context, key string) (path, identity string, err error) {
+	if v.place != nil {
+		return v.place(key), lake.NotLocal, nil
+	}
 	path, err = v.local(ctx, key)
 	if err != nil {
 		return "", "", err
@@ -188,6 +198,9 @@ func (v *Verifier) gone(key string, err error) error {
 
 // written notes a file that was just taken in: its hash was found while writing.
 func (v *Verifier) written(ctx context.Context, key string) error {
+	if v.place != nil {
+		return nil
+	}
 	path, err := v.local(ctx, key)
 	if err != nil {
 		return err

@@ -18,6 +18,9 @@ import (
 type Options struct {
 	Now  func() time.Time // the clock of Version.Time; time.Now if nil
 	Root string           // URI of the lake; the store's own if empty
+	// TakeOver is for a lake without a lock: a server that has it open may commit
+	// meanwhile, and one that opens it too goes first.
+	TakeOver bool
 }
 
 // Catalog is an open lake's catalog. Its current version is replaced by Commit
@@ -54,6 +57,19 @@ func Open(ctx context.Context, s store.Store, o Options) (*Catalog, error) {
 	if o.Root == "" {
 		o.Root = s.Root()
 	}
+	for try := 0; ; try++ {
+		c, err := open(ctx, s, o)
+		if err == nil || !o.TakeOver || try >= takeOverTries || !errors.Is(err, lake.ErrFenced) {
+			return c, err
+		}
+	}
+}
+
+// takeOverTries is how many commits of others may come in between an opening's look
+// at the newest version and its own.
+const takeOverTries = 50
+
+func open(ctx context.Context, s store.Store, o Options) (*Catalog, error) {
 	c := &Catalog{store: s, opts: o, turn: make(chan struct{}, 1)}
 	newest, before := int64(0), int64(0)
 	for n, err := range c.Versions(ctx) {
@@ -124,6 +140,34 @@ func unclaimed(ctx context.Context, s store.Store) error {
 		}
 	}
 	return nil
+}
+
+// Overtaken looks for a version of another server after the current one: nil where
+// there is none, lake.CodeFenced where there is, for good.
+func (c *Catalog) Overtaken(ctx context.Context) error {
+	current := c.Current()
+	for info, err := range c.store.List(ctx, prefix, Key(current.Number)) {
+		if err != nil {
+			return err
+		}
+		n, ok := Number(info.Key)
+		if !ok {
+			continue
+		}
+		v, err := c.Read(ctx, n)
+		if err != nil {
+			return err
+		}
+		if v.Epoch > current.Epoch {
+			return overtaken(info.Key)
+		}
+	}
+	return nil
+}
+
+func overtaken(key string) error {
+	return lake.Errorf(lake.CodeFenced, "%s was written by another server: the lake was taken over", key).
+		WithHint("stop this server; let one server at a time write a lake")
 }
 
 // Current is the newest version. It must not be changed.
@@ -237,8 +281,7 @@ func (c *Catalog) create(ctx context.Context, a *attempt, again bool) error {
 		return nil
 	case errors.Is(err, store.ErrExists):
 		c.unsettled = nil
-		c.fenced = lake.Errorf(lake.CodeFenced, "%s was written by another server: the lake was taken over", key).
-			WithHint("stop this server; let one server at a time write a lake")
+		c.fenced = overtaken(key)
 		return c.fenced
 	case again || errors.Is(err, lake.ErrUnknownOutcome):
 		c.unsettled = a

@@ -24,6 +24,16 @@ func NewClock(now func() time.Time, position int64, last time.Time) *Clock {
 	return c
 }
 
+// Observe moves the clock on to what a delta of another has.
+func (c *Clock) Observe(position int64, at time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mu.position = max(c.mu.position, position)
+	if at.After(c.mu.last) {
+		c.mu.last = at
+	}
+}
+
 // Next takes the next position and time.
 func (c *Clock) Next() (position int64, at time.Time) {
 	c.mu.Lock()

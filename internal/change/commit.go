@@ -208,7 +208,7 @@ func (c *Committer) settle(ctx context.Context, d lake.Delta, taken []*waiting, 
 		if !isUnknown(err) && !errors.Is(err, lake.ErrUnavailable) && ctx.Err() == nil {
 			return d, err // it is known now: not created
 		}
-		if ctx.Err() != nil || time.Now().After(deadline) {
+		if ctx.Err() != nil || time.Now().After(deadline) || c.shared.Refusing != nil && c.shared.Refusing() {
 			for _, w := range taken {
 				w.answer(Acknowledged{}, lake.Errorf(lake.CodeUnknownOutcome, "%s: whether the change went in is not known: %v", w.Name, cause).
 					WithHint("send it again with the same Idempotency-Key"))

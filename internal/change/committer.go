@@ -33,6 +33,9 @@ type Shared struct {
 	// Settling says whether an outcome of the catalog is unknown now, for which
 	// exclusive steps may be waiting.
 	Settling func() bool
+	// Refusing says whether the store refuses calls for now: then nobody waits for an
+	// outcome that cannot be known soon. nil: it never does.
+	Refusing func() bool
 }
 
 // Rows is told which rows of a dataset changed. Both are called by the committers;

@@ -154,6 +154,15 @@ func writeCache(w io.Writer, s engine.CacheStats, width int) error {
 	if r := s.Results; err == nil && r.BudgetBytes > 0 {
 		_, err = fmt.Fprintf(w, "answers given again: %s, %s kept in %s of %s\n", count(r.Hits), count(int64(r.Entries)), bytesShown(r.UsedBytes), bytesShown(r.BudgetBytes))
 	}
+	if d := s.Disk; err == nil && d != nil {
+		down := ""
+		if d.StoreDown {
+			down = "; the bucket does not answer"
+		}
+		_, err = fmt.Fprintf(w, "disk cache: %s of %s used by %s files, %s held; %s hits, %s misses, %s fetched, %s evictions%s\n",
+			bytesShown(d.UsedBytes), bytesShown(d.BudgetBytes), count(int64(d.Files)), bytesShown(d.HeldBytes),
+			count(d.Hits), count(d.Misses), bytesShown(d.FilledBytes), count(d.Evictions), down)
+	}
 	writeEntries(w, s.Datasets, width)
 	return err
 }

@@ -9,7 +9,7 @@ import (
 	"tarn/internal/engine"
 	"tarn/internal/httpapi"
 	"tarn/internal/lake"
-	"tarn/internal/store"
+	"tarn/internal/store/bucket"
 )
 
 // clientFlags say which lake a command works on: that of a server, or one on
@@ -43,22 +43,26 @@ func (f *clientFlags) withLake(ctx context.Context, p *Program, must lakeMust, w
 	if f.Server != "" {
 		return f.atServer(f.Server, work)
 	}
-	holder, held, err := store.ReadHolder(f.Data)
+	holder, held, err := f.holder()
 	switch {
 	case err != nil:
 		return lake.Step("look who has the lake "+f.Data, err)
 	case held && holder.URL != "":
 		return f.atServer(holder.URL, work)
-	case must == lakeExists:
-		if err := f.exists(); err != nil {
-			return err
-		}
 	}
 	o := f.options(p, logger(p.Stderr, f.LogLevel))
 	o.Brief = true
+	if must == lakeExists {
+		if err := f.exists(ctx, o); err != nil {
+			return err
+		}
+	}
 	opened, err := engine.Open(ctx, o)
 	if err != nil {
 		return err
+	}
+	if bucket.IsURL(f.Data) {
+		o.Log.Warn("the command opened the bucket itself: a server elsewhere that has it open answers nothing more; --server talks to one instead", "lake", f.Data)
 	}
 	c, end := client.NewInMemory(httpapi.New(opened, httpapi.Options{Version: p.Version}))
 	err = work(lakeDoor{c, f.Data})

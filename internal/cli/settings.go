@@ -51,8 +51,12 @@ type settings struct {
 	IdempotencyRetention *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"How long an Idempotency-Key is remembered."`
 	UpkeepInterval       *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"How often what nobody can reach is cleared away."`
 
-	FollowInterval *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"With --read-only: how often it is looked for what is new."`
-	MaxStaleness   *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"With --read-only: how old an answer may be; beyond it 503."`
+	FollowInterval     *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"With --read-only: how often it is looked for what is new."`
+	MaxStaleness       *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"With --read-only: how old an answer may be; beyond it 503."`
+	DiskCacheBytes     *size          `group:"settings" setting:"" placeholder:"SIZE" help:"Of a lake in a bucket: files of it on this machine's disk; 0 is most of what the disk of --state has free, at most 100GB."`
+	StoreTimeout       *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"Time limit of one call to the bucket, and a second more for each MiB."`
+	FenceCheckInterval *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"The longest time without a look whether another server took the bucket over."`
+	OutageReadLimit    *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"How long a bucket that does not answer is read from memory and disk."`
 }
 
 // over gives the defaults with the settings that were given put over them.

@@ -8,7 +8,7 @@ import (
 	"tarn/internal/backup"
 	"tarn/internal/engine"
 	"tarn/internal/lake"
-	"tarn/internal/store"
+	"tarn/internal/store/bucket"
 )
 
 type verifyCommand struct {
@@ -24,17 +24,18 @@ func (*verifyCommand) Help() string {
 // Run looks at the files themselves: verifying is no part of the HTTP of a server,
 // and opening a lake would stop at the first damage.
 func (c *verifyCommand) Run(ctx context.Context, p *Program) error {
-	if holder, held, err := store.ReadHolder(c.Data); err == nil && held {
+	if holder, held, err := c.holder(); err == nil && held && !bucket.IsURL(c.Data) {
 		return lake.Errorf(lake.CodeLocked, "the lake %s is held by process %d", c.Data, holder.PID).
 			WithHint("stop it first (kill -TERM %d drains a server), or verify a copy of the folder", holder.PID)
 	}
+	o := c.options(p, logger(p.Stderr, c.LogLevel))
 	if !backup.Is(c.Data) {
-		if err := c.exists(); err != nil {
+		if err := c.exists(ctx, o); err != nil {
 			return err
 		}
 	}
 	bar := newProgress(p.Stderr, "verify")
-	report, err := engine.VerifyLake(ctx, c.Data, func(j engine.JobProgress) { bar.show(j.Step, j.Done, j.Total, count) })
+	report, err := engine.VerifyLake(ctx, o, func(j engine.JobProgress) { bar.show(j.Step, j.Done, j.Total, count) })
 	bar.done()
 	if err != nil {
 		return err

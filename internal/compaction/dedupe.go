@@ -66,8 +66,13 @@ type deduper struct {
 }
 
 func (d *deduper) round(ctx context.Context, s *dataset.State) error {
+	files, leave, err := d.c.Shop.Bring(ctx, s.Files)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	res, err := d.c.Shop.Run(ctx, d.pad, job.Spec{Kind: job.KindDedupe, TargetFileBytes: d.c.target(s), Dedupe: &job.Dedupe{
-		Schema: s.Schema, Base: s.Files, Deltas: s.Pending(), Columns: d.columns,
+		Schema: s.Schema, Base: files, Deltas: s.Pending(), Columns: d.columns,
 	}}, d.progress)
 	d.result = res
 	return err

@@ -116,6 +116,12 @@ func (c *Compactor) Fold(ctx context.Context, progress func(job.Progress)) (Outc
 		return out, lake.Step(step, err)
 	}
 	failpoint.Hit("compaction.planned")
+	here, leave, err := c.Shop.Bring(ctx, spec.Fold.Base)
+	if err != nil {
+		return out, lake.Step(step, err)
+	}
+	defer leave()
+	spec.Fold.Base = here
 	res, err := c.Shop.Run(ctx, pad, spec, progress)
 	if err != nil {
 		return out, lake.Step(step, err)

@@ -30,7 +30,7 @@ func (l *Log) Next(ctx context.Context) ([]lake.Delta, error) {
 		if _, _, ok := ParseKey(info.Key); !ok {
 			continue
 		}
-		d, err := l.verify(ctx, info.Key)
+		d, err := l.verify(ctx, info)
 		if err != nil {
 			return nil, err
 		}

@@ -51,6 +51,23 @@ func (l *Log) forget(key string) {
 	}
 }
 
+// Leave releases the paths of the deltas up to a sequence, which are folded and
+// which nobody reads any more. They stay in the log.
+func (l *Log) Leave(through int64) {
+	l.mu.Lock()
+	var gone []localFile
+	for key, f := range l.mu.paths {
+		if _, sequence, ok := ParseKey(key); ok && sequence <= through {
+			gone = append(gone, f)
+			delete(l.mu.paths, key)
+		}
+	}
+	l.mu.Unlock()
+	for _, f := range gone {
+		f.release()
+	}
+}
+
 // Close releases the paths that Local, Path and Open gave. It may be called
 // twice.
 func (l *Log) Close() {

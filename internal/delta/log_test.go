@@ -57,7 +57,7 @@ func put(t *testing.T, l *delta.Log, sequence int64) error {
 
 func filled(t *testing.T, s store.Store, n int64) *delta.Log {
 	t.Helper()
-	l, _, err := delta.Open(t.Context(), s, table, 0)
+	l, _, err := delta.Open(t.Context(), s, table, 0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +72,7 @@ func filled(t *testing.T, s store.Store, n int64) *delta.Log {
 
 func reopen(t *testing.T, s store.Store, after int64) (*delta.Log, string, error) {
 	t.Helper()
-	l, deltas, err := delta.Open(t.Context(), s, table, after)
+	l, deltas, err := delta.Open(t.Context(), s, table, after, 0)
 	if err != nil {
 		return nil, "", err
 	}

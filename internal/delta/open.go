@@ -1,6 +1,7 @@
 package delta
 
 import (
+	"bytes"
 	"context"
 	"slices"
 
@@ -16,13 +17,14 @@ import (
 const verifiers = 4
 
 // Open opens the log of a table and gives its deltas after `after`, the
-// trimmed-through that the catalog records, in order, each verified whole, with
-// its path on this machine. What lies at or below `after` is not looked at.
+// trimmed-through that the catalog records, in order, each verified whole. Those
+// after `folded` have their path on this machine: nobody reads the others. What
+// lies at or below `after` is not looked at.
 //
 // lake.CodeDamaged, naming the key: a delta that is not as it was written, that
 // belongs to another table or sequence, or one that is missing between after and
 // the newest. That the newest is missing cannot be seen.
-func Open(ctx context.Context, s store.Store, tableUUID string, after int64) (*Log, []lake.Delta, error) {
+func Open(ctx context.Context, s store.Store, tableUUID string, after, folded int64) (*Log, []lake.Delta, error) {
 	var found []store.Info
 	for info, err := range s.List(ctx, Prefix(tableUUID), Key(tableUUID, after)) {
 		if err != nil {
@@ -38,7 +40,7 @@ func Open(ctx context.Context, s store.Store, tableUUID string, after int64) (*L
 	g.SetLimit(verifiers)
 	for i, info := range found {
 		g.Go(func() (err error) {
-			deltas[i], err = l.verify(gctx, info.Key)
+			deltas[i], err = l.verify(gctx, info)
 			return err
 		})
 	}
@@ -53,6 +55,9 @@ func Open(ctx context.Context, s store.Store, tableUUID string, after int64) (*L
 	}
 	for i := range deltas {
 		var err error
+		if deltas[i].Sequence <= folded {
+			continue
+		}
 		if deltas[i].Path, err = l.Local(ctx, deltas[i].Key); err != nil {
 			l.Close()
 			return nil, nil, lake.Step("open the delta log", err)
@@ -62,25 +67,48 @@ func Open(ctx context.Context, s store.Store, tableUUID string, after int64) (*L
 }
 
 // verify reads a delta whole and holds it against its name.
-func (l *Log) verify(ctx context.Context, key string) (d lake.Delta, err error) {
+func (l *Log) verify(ctx context.Context, info store.Info) (lake.Delta, error) {
+	h, err := l.header(ctx, info)
+	if err != nil {
+		return lake.Delta{}, err
+	}
+	return h.Lake(info.Key, info.Size), nil
+}
+
+// smallDelta is up to which size a delta is read by one call.
+const smallDelta = 1 << 20
+
+// header reads a delta whole and gives its footer, which has to be of its name.
+func (l *Log) header(ctx context.Context, info store.Info) (h format.DeltaHeader, err error) {
+	key := info.Key
 	if err := ctx.Err(); err != nil {
-		return lake.Delta{}, err
+		return h, err
 	}
-	o, err := l.store.Open(ctx, key)
-	if err != nil {
-		return lake.Delta{}, err
-	}
-	defer o.Close()
-	h, err := format.ReadDeltaHeader(key, o, o.Size())
-	if err != nil {
-		return lake.Delta{}, err
+	if info.Size <= smallDelta {
+		body, err := l.store.Get(ctx, key)
+		if err != nil {
+			return h, err
+		}
+		h, err = format.ReadDeltaHeader(key, bytes.NewReader(body), int64(len(body)))
+		if err != nil {
+			return h, err
+		}
+	} else {
+		o, err := l.store.Open(ctx, key)
+		if err != nil {
+			return h, err
+		}
+		defer o.Close()
+		if h, err = format.ReadDeltaHeader(key, o, o.Size()); err != nil {
+			return h, err
+		}
 	}
 	if _, sequence, _ := ParseKey(key); h.TableUUID != l.table || h.Sequence != sequence {
 		e := lake.Errorf(lake.CodeDamaged, "it holds delta %d of table %s", h.Sequence, h.TableUUID)
 		e.Step = key
-		return lake.Delta{}, e.WithHint("the file was renamed or copied over; restore it from a backup")
+		return h, e.WithHint("the file was renamed or copied over; restore it from a backup")
 	}
-	return h.Lake(key, o.Size()), nil
+	return h, nil
 }
 
 func missing(tableUUID string, sequence int64, next lake.Delta) error {

@@ -237,6 +237,7 @@ type Answer struct {
 	Head        rows.Head
 	ETag        string        // of a read of one dataset, else ""
 	Deadline    time.Time     // covers sending: a client that takes longer is cut
+	Outage      bool          // the bucket does not answer: whether another server took the lake over is not known
 	Again       bool          // it was given before at the same read points, and no worker was asked
 	Body        io.ReadCloser // a read error of type *lake.Error after the first byte ends the answer
 	Tail        func() rows.Tail
@@ -303,6 +304,22 @@ type CacheStats struct {
 	Evictions   int64        `json:"evictions"`
 	Datasets    []CacheEntry `json:"datasets"`
 	Results     CacheResults `json:"results" doc:"answers that are kept to be given again"`
+	Disk        *CacheDisk   `json:"disk,omitempty" doc:"files of the lake's bucket on this machine's disk; absent where the lake is on this machine"`
+}
+
+// CacheDisk is how the disk cache before a bucket stands.
+type CacheDisk struct {
+	BudgetBytes int64 `json:"budget_bytes"`
+	UsedBytes   int64 `json:"used_bytes"`
+	HeldBytes   int64 `json:"held_bytes" doc:"of them, files that queries may be reading, and pending changes"`
+	Files       int   `json:"files"`
+	Hits        int64 `json:"hits" doc:"files that were asked for and were here, since the server started"`
+	Misses      int64 `json:"misses" doc:"and were fetched"`
+	FilledBytes int64 `json:"filled_bytes" doc:"fetched since the server started"`
+	Evictions   int64 `json:"evictions" doc:"files that left for others"`
+	Refilled    int64 `json:"refilled" doc:"files that were not as they should be, and were fetched anew"`
+	// StoreDown says that the bucket does not answer.
+	StoreDown bool `json:"store_down" doc:"the bucket does not answer: what is here is served, marked"`
 }
 
 // CacheResults is how the answers stand that are kept to be given again.
@@ -364,5 +381,7 @@ type Door interface {
 	Following() (now Following, ok bool)
 	// Ready is nil when every way works; else the reason (CodeNotReady, CodeBehind).
 	Ready() error
+	// Outage says whether answers may be old, as the lake's bucket does not answer.
+	Outage() bool
 	Settings() Settings
 }

@@ -12,6 +12,7 @@ import (
 	"tarn/internal/catalog"
 	"tarn/internal/job"
 	"tarn/internal/lake"
+	"tarn/internal/store/bucket"
 )
 
 // BackupRequest asks for a copy of the lake as it is now in a folder of the server's
@@ -63,6 +64,9 @@ func (e *Engine) checkBackupPath(path string) error {
 		return nil
 	}
 	for _, dir := range []string{e.opts.Data, e.opts.State} {
+		if bucket.IsURL(dir) {
+			continue
+		}
 		if within(dir, path) || within(path, dir) {
 			return lake.Errorf(lake.CodeInvalidRequest, "the folder %s and the lake's %s lie within one another", path, dir).
 				WithHint("back up to another folder, best on another disk")
@@ -195,7 +199,7 @@ func Restore(ctx context.Context, r RestoreRequest, progress func(JobProgress)) 
 	if err := restoreFiles(ctx, from, dir, r, progress); err != nil {
 		return RestoreResult{}, err
 	}
-	report, err := VerifyLake(ctx, dir, progress)
+	report, err := VerifyLake(ctx, Options{Data: dir}, progress)
 	if err != nil {
 		return RestoreResult{}, err
 	}

@@ -105,7 +105,7 @@ func (o *opened) mustContent() string {
 // verifiedBackup says that verify finds a backup folder whole.
 func verifiedBackup(t testing.TB, dir string, backups int) {
 	t.Helper()
-	r, err := engine.VerifyLake(context.Background(), dir, nil)
+	r, err := engine.VerifyLake(context.Background(), engine.Options{Data: dir}, nil)
 	if err != nil || len(r.Findings) > 0 || r.Backups != backups {
 		t.Fatalf("verify the backups: %+v, %v", r, err)
 	}
@@ -376,7 +376,7 @@ func TestI7DamagedBackup(t *testing.T) {
 			}
 			lakeKey := strings.TrimPrefix(key, "files/")
 			manifest := strings.HasPrefix(key, "backups/")
-			r, err := engine.VerifyLake(context.Background(), hurt, nil)
+			r, err := engine.VerifyLake(context.Background(), engine.Options{Data: hurt}, nil)
 			if err != nil {
 				t.Fatalf("seed %d: %s %s: %v", seed, what, key, err)
 			}

@@ -13,7 +13,7 @@ import (
 func (e *Engine) openCache() (err error) {
 	images, _ := e.set.cacheShares()
 	e.cache, err = cache.New(cache.Options{
-		BudgetBytes: images, Worker: e.worker, Datasets: e.cachable,
+		BudgetBytes: images, Worker: e.imageWorker(), Datasets: e.cachable,
 		PinsPath: filepath.Join(e.opts.State, "pins.json"), Log: e.log,
 	})
 	return err
@@ -35,6 +35,9 @@ func (e *Engine) cachable() []cache.Dataset {
 // used tells the policy which datasets an answer named, and where it came from.
 func (e *Engine) used(head rows.Head) {
 	for name, at := range head.ReadPoints {
+		if e.remote != nil {
+			e.remote.here.touch(at.TableUUID)
+		}
 		e.cache.Used(at.TableUUID, head.ServedFrom[name] == lake.ServedFromImage)
 	}
 }
@@ -89,7 +92,7 @@ func (e *Engine) CacheStats(ctx context.Context) (CacheStats, error) {
 	return CacheStats{
 		BudgetBytes: s.BudgetBytes + r.BudgetBytes, UsedBytes: s.UsedBytes + r.UsedBytes,
 		Hits: s.Hits, Misses: s.Misses, Loads: s.Loads, Evictions: s.Evictions,
-		Datasets: cacheEntries(s.Datasets), Results: CacheResults(r),
+		Datasets: cacheEntries(s.Datasets), Results: CacheResults(r), Disk: e.diskStats(),
 	}, nil
 }
 

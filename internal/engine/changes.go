@@ -20,7 +20,7 @@ import (
 // Change commits the changes of one request, all or none.
 func (e *Engine) Change(ctx context.Context, r ChangeRequest) (ChangeResult, error) {
 	e.asked.now()
-	if err := e.writable(); err != nil {
+	if err := e.mayWrite(); err != nil {
 		return ChangeResult{}, err
 	}
 	m, err := e.member(r.Dataset)
@@ -62,6 +62,7 @@ func (e *Engine) Change(ctx context.Context, r ChangeRequest) (ChangeResult, err
 	}
 	ack, err := m.committer.Submit(ctx, q)
 	if err != nil {
+		e.notice(err)
 		return ChangeResult{}, lake.Step("change "+s.Name.String(), err)
 	}
 	e.metrics.changed(s.Name, q.Rows)

@@ -18,6 +18,9 @@ func (e *Engine) Ready() error {
 	if e.draining.Load() {
 		return lake.Errorf(lake.CodeNotReady, "the server is shutting down")
 	}
+	if err := e.fencedOff(); err != nil {
+		return err
+	}
 	if h := e.worker.Health(); !h.Ready {
 		return lake.Errorf(lake.CodeNotReady, "the worker is not ready: %s", h.Reason)
 	}
@@ -57,6 +60,9 @@ func (e *Engine) close(ctx context.Context) error {
 	}
 	if e.scratchDir != "" {
 		errs = append(errs, os.RemoveAll(e.scratchDir))
+	}
+	if e.remote != nil {
+		e.remote.disk.Close()
 	}
 	if e.store != nil && e.opts.Store == nil {
 		errs = append(errs, e.store.Close())

@@ -11,7 +11,7 @@ import (
 
 // Compact starts a job that folds what is pending: of one dataset, or of all.
 func (e *Engine) Compact(_ context.Context, r CompactRequest) (*Job, error) {
-	if err := e.writable(); err != nil {
+	if err := e.mayWrite(); err != nil {
 		return nil, err
 	}
 	if r.Dataset == nil {
@@ -163,6 +163,9 @@ func (e *Engine) runPolicy() {
 }
 
 func (e *Engine) compactIfDue(m *member) {
+	if e.mayWrite() != nil {
+		return
+	}
 	s := m.ds.State()
 	if len(s.Pending()) == 0 || s.Dropped || time.Now().Before(m.policy.next) {
 		return

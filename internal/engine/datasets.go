@@ -20,7 +20,7 @@ import (
 
 // List describes the datasets of a set, by name; nil is all.
 func (e *Engine) List(ctx context.Context, visible *lake.NameSet) ([]Description, error) {
-	if err := e.fresh(); err != nil {
+	if err := e.mayRead(); err != nil {
 		return nil, err
 	}
 	out := []Description{}
@@ -45,7 +45,7 @@ func (e *Engine) List(ctx context.Context, visible *lake.NameSet) ([]Description
 
 // Describe says what is known of a dataset.
 func (e *Engine) Describe(ctx context.Context, name lake.Name) (Description, error) {
-	if err := e.fresh(); err != nil {
+	if err := e.mayRead(); err != nil {
 		return Description{}, err
 	}
 	m, err := e.member(name)
@@ -102,7 +102,7 @@ func describeState(s *dataset.State) Description {
 
 // Create makes an empty dataset.
 func (e *Engine) Create(ctx context.Context, r CreateRequest) (Description, error) {
-	if err := e.writable(); err != nil {
+	if err := e.mayWrite(); err != nil {
 		return Description{}, err
 	}
 	schema := r.Schema
@@ -134,6 +134,7 @@ func (e *Engine) Create(ctx context.Context, r CreateRequest) (Description, erro
 		},
 	})
 	if err != nil {
+		e.notice(err)
 		return Description{}, lake.Step("create "+r.Dataset.String(), err)
 	}
 	return describeState(e.register(made.State).ds.State()), nil
@@ -175,7 +176,7 @@ func (e *Engine) register(s *dataset.State) *member {
 // Rename gives a dataset another name; its read point stays. The description is of
 // a read point shortly before.
 func (e *Engine) Rename(ctx context.Context, name, to lake.Name, idem Idempotency) (Description, error) {
-	if err := e.writable(); err != nil {
+	if err := e.mayWrite(); err != nil {
 		return Description{}, err
 	}
 	var before storedDescription
@@ -219,6 +220,7 @@ func (e *Engine) Rename(ctx context.Context, name, to lake.Name, idem Idempotenc
 		return nil
 	})
 	if err != nil {
+		e.notice(err)
 		return Description{}, lake.Step("rename "+name.String(), err)
 	}
 	failpoint.Hit("rename.published")
@@ -227,7 +229,7 @@ func (e *Engine) Rename(ctx context.Context, name, to lake.Name, idem Idempotenc
 
 // Drop takes a dataset away. Its files go once nobody reads or retains them.
 func (e *Engine) Drop(ctx context.Context, name lake.Name, idem Idempotency) error {
-	if err := e.writable(); err != nil {
+	if err := e.mayWrite(); err != nil {
 		return err
 	}
 	req, done, err := e.begin(ctx, idem, "", nil)
@@ -266,12 +268,13 @@ func (e *Engine) Drop(ctx context.Context, name lake.Name, idem Idempotency) err
 		e.cache.Dropped(m.ds.State().UUID)
 		e.results.Forget(m.ds.State().UUID)
 	}
+	e.notice(err)
 	return lake.Step("drop "+name.String(), err)
 }
 
 // Deltas lists the deltas of a dataset that are still kept.
 func (e *Engine) Deltas(_ context.Context, name lake.Name) ([]DeltaInfo, error) {
-	if err := e.fresh(); err != nil {
+	if err := e.mayRead(); err != nil {
 		return nil, err
 	}
 	m, err := e.member(name)

@@ -289,7 +289,7 @@ func TestCatalogVersionFromTheFuture(t *testing.T) {
 			if after := allFiles(t, hurt); after != before && what != "with no base that it has" {
 				t.Errorf("there was\n%s\nand there is\n%s", before, after)
 			}
-			r, err := engine.VerifyLake(context.Background(), hurt, nil)
+			r, err := engine.VerifyLake(context.Background(), engine.Options{Data: hurt}, nil)
 			if err != nil || !strings.Contains(fmt.Sprint(r.Findings), key) {
 				t.Errorf("verify: %v, %v", r.Findings, err)
 			}

@@ -234,7 +234,7 @@ func (w *bench) try(c change, follow bool) (where string, err error) {
 		return slices.IndexFunc(levels, func(kinds []string) bool { return slices.Contains(kinds, w.kindOf[key]) })
 	}
 	mixed := slices.ContainsFunc(keys, func(k string) bool { return level(k) != level(keys[0]) })
-	r, err := engine.VerifyLake(ctx, w.dir, nil)
+	r, err := engine.VerifyLake(ctx, engine.Options{Data: w.dir}, nil)
 	if err != nil {
 		return "", fmt.Errorf("verify: %w", err)
 	}

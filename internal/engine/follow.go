@@ -11,6 +11,7 @@ import (
 	"tarn/internal/lake"
 	"tarn/internal/results"
 	"tarn/internal/store"
+	"tarn/internal/store/bucket"
 	"tarn/internal/worker"
 )
 
@@ -97,6 +98,10 @@ func (e *Engine) openReadOnly() error {
 	if e.opts.Store != nil { // of a test
 		e.store = readOnlyStore{e.opts.Store}
 		return nil
+	}
+	if bucket.IsURL(e.opts.Data) {
+		return lake.Errorf(lake.CodeUnsupported, "a lake in a bucket cannot be followed").
+			WithHint("follow a lake on a disk, or ask the server that writes the bucket")
 	}
 	dir, err := filepath.Abs(e.opts.Data)
 	if err != nil {

@@ -22,7 +22,7 @@ import (
 
 // Import reads the files, then starts the job that brings them in.
 func (e *Engine) Import(ctx context.Context, r ImportRequest) (*Job, error) {
-	if err := e.writable(); err != nil {
+	if err := e.mayWrite(); err != nil {
 		return nil, err
 	}
 	if r.Mode == "" {

@@ -64,6 +64,7 @@ func (e *Engine) startJob(kind, name string, run func(ctx context.Context, progr
 				i.State, i.Progress = JobRunning, JobProgress{Step: p.Step, Done: p.Done, Total: p.Total}
 			})
 		})
+		e.notice(err)
 		state := JobDone
 		switch {
 		case err != nil && ctx.Err() != nil && lake.CodeOf(err) == lake.CodeCancelled:

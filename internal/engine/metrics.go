@@ -67,6 +67,9 @@ func newMetrics(e *Engine, reg *prometheus.Registry) *metrics {
 		})
 	}
 	reg.MustRegister(newCacheMetrics(e.cache, e.results), newWorkerMetrics(e.worker))
+	if e.remote != nil {
+		e.remoteMetrics(reg)
+	}
 	return m
 }
 

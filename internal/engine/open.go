@@ -29,6 +29,7 @@ import (
 	"tarn/internal/query"
 	"tarn/internal/results"
 	"tarn/internal/store"
+	"tarn/internal/store/bucket"
 	"tarn/internal/upkeep"
 	"tarn/internal/worker"
 	"tarn/internal/workshop"
@@ -36,8 +37,9 @@ import (
 
 // Options say which lake to open and with what.
 type Options struct {
-	Data     string   // the lake's folder; made if absent
-	State    string   // this node's own folder; "" is <Data>/state
+	Data     string   // the lake's folder, made if absent; or a bucket: s3://…, gs://…, azblob://…
+	State    string   // this node's own folder; "" is <Data>/state. Needed for a bucket
+	Bucket   Bucket   // how to reach a bucket
 	URL      string   // where this server answers, for the lock file; may be set later by SetURL
 	Settings Settings // zero fields are defaults of a machine with MemoryBytes
 	// MemoryBytes is what this machine, or its cgroup, has.
@@ -55,11 +57,21 @@ type Options struct {
 	Log      *slog.Logger
 	Registry *prometheus.Registry // nil: metrics of its own, unseen
 
-	// Store replaces the local one, in tests; the lake's lock is then skipped.
-	Store store.Store
+	// Store replaces the local one, in tests; the lake's lock is then skipped. Shared
+	// says that other machines reach it too, as they do a bucket.
+	Store  store.Store
+	Shared bool
 	// Now is the clock of deltas, catalog versions and retention; nil is time.Now. In
 	// tests it jumps.
 	Now func() time.Time
+}
+
+// Bucket is how to reach the bucket that Data names. Credentials come from where
+// the provider's own tools have them.
+type Bucket struct {
+	Endpoint  string // of an S3 store that is not AWS
+	Region    string
+	PathStyle bool
 }
 
 // Engine is an opened lake.
@@ -69,6 +81,8 @@ type Engine struct {
 	log   *slog.Logger
 	store store.Store
 	lock  *store.LockFile
+
+	remote *remote // nil: the lake is on this machine
 
 	stateLock  *store.LockFile
 	scratchDir string
@@ -168,6 +182,9 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	}
 	e.stream = worker.NewStream(e.replay)
 	e.shared.Stream = e.stream
+	if e.remote != nil {
+		e.shared.Refusing = e.remote.refusing
+	}
 	e.collector = &upkeep.Collector{
 		Store: e.store, Catalog: e.shop.Catalog, FS: e.shop.FS, InUse: e.shop.TablesInUse, Readers: e.readersGone,
 		Forget: e.shop.Verifier.Forget, Log: e.log,
@@ -176,7 +193,12 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 		return nil, err
 	}
 	failpoint.Hit("open.deltas-recovered")
-	if _, err := e.collector.CollectAtOpen(ctx); err != nil {
+	if e.remote != nil {
+		e.collector.StillOurs = e.shop.Catalog.Overtaken
+		if err := e.seal(ctx); err != nil {
+			return nil, err
+		}
+	} else if _, err := e.collector.CollectAtOpen(ctx); err != nil { // in a bucket the first upkeep does
 		return nil, err
 	}
 	failpoint.Hit("open.collected")
@@ -190,6 +212,9 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	e.metrics = newMetrics(e, o.Registry)
 	for _, m := range e.mu.byUUID {
 		m.start(e)
+	}
+	if e.remote != nil {
+		e.going.Go(e.watchEpoch)
 	}
 	e.going.Go(e.runUpkeep)
 	e.going.Go(e.runPolicy)
@@ -205,6 +230,8 @@ func (e *Engine) openStore(ctx context.Context) error {
 		if err := e.openReadOnly(); err != nil {
 			return err
 		}
+	case bucket.IsURL(e.opts.Data) || e.opts.Shared:
+		return e.openRemote(ctx)
 	case e.opts.Store != nil:
 		e.store = e.opts.Store
 	default:
@@ -243,7 +270,7 @@ func (e *Engine) openShop(ctx context.Context) error {
 	cat := catalog.Follow(e.store)
 	if !e.opts.ReadOnly {
 		var err error
-		if cat, err = catalog.Open(ctx, e.store, catalog.Options{Now: e.opts.Now}); err != nil {
+		if cat, err = catalog.Open(ctx, e.store, catalog.Options{Now: e.opts.Now, TakeOver: e.remote != nil}); err != nil {
 			return err
 		}
 	}
@@ -261,6 +288,9 @@ func (e *Engine) openShop(ctx context.Context) error {
 	} else {
 		e.shop.Runner = job.Inside{Threads: e.jobThreads}
 	}
+	if e.remote != nil {
+		e.shop.BringFiles = e.bringFiles
+	}
 	e.shop.Init()
 	e.importer = &imports.Importer{Shop: e.shop, TargetFileBytes: e.set.TargetFileBytes, MaxRowBytes: e.set.MaxRowBytes}
 	return nil
@@ -269,7 +299,7 @@ func (e *Engine) openShop(ctx context.Context) error {
 // lakeDirs are the folders whose durable files worker and jobs may read.
 func (e *Engine) lakeDirs() []string {
 	dirs := []string{e.opts.State}
-	if e.opts.Data != "" {
+	if e.opts.Data != "" && e.remote == nil {
 		dirs = append(dirs, e.opts.Data)
 	}
 	return dirs
@@ -286,7 +316,7 @@ func (e *Engine) openDatasets(ctx context.Context) (lastDelta, error) {
 	var mu sync.Mutex
 	var last lastDelta
 	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(8)
+	g.SetLimit(e.openLimit())
 	for _, entry := range e.shop.Catalog.Current().Datasets {
 		g.Go(func() error {
 			ds, err := e.openDataset(gctx, entry)
@@ -317,7 +347,7 @@ func (e *Engine) openDataset(ctx context.Context, entry format.DatasetEntry) (*d
 	if err != nil {
 		return nil, err
 	}
-	log, deltas, err := delta.Open(ctx, e.store, entry.TableUUID, entry.TrimmedThrough)
+	log, deltas, err := delta.Open(ctx, e.store, entry.TableUUID, entry.TrimmedThrough, table.FoldedThrough())
 	if err != nil {
 		return nil, err
 	}
@@ -337,13 +367,27 @@ func (e *Engine) openDataset(ctx context.Context, entry format.DatasetEntry) (*d
 // recoverDeltas deletes the deltas at or below trimmed-through that a crash, or a
 // delayed put, left behind.
 func (e *Engine) recoverDeltas(ctx context.Context) error {
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(e.openLimit())
 	for _, m := range e.mu.byUUID {
-		s := m.ds.State()
-		if err := m.ds.Log.Trim(ctx, s.TrimmedThrough); err != nil {
-			return err
-		}
+		g.Go(func() error {
+			s := m.ds.State()
+			if s.TrimmedThrough == 0 {
+				return nil
+			}
+			return m.ds.Log.Trim(gctx, s.TrimmedThrough)
+		})
 	}
-	return nil
+	return g.Wait()
+}
+
+// openLimit is how many datasets are opened at a time: those on a disk wait for it,
+// those in a bucket for answers that come from far.
+func (e *Engine) openLimit() int {
+	if e.remote != nil {
+		return 64
+	}
+	return 8
 }
 
 func (e *Engine) startWorker(ctx context.Context) error {

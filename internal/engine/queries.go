@@ -18,9 +18,17 @@ import (
 // Query runs a read. The answer streams; close it always.
 func (e *Engine) Query(ctx context.Context, r QueryRequest) (*Answer, error) {
 	e.asked.now()
-	if err := e.fresh(); err != nil {
+	if err := e.mayRead(); err != nil {
 		return nil, err
 	}
+	a, err := e.query(ctx, r)
+	if err == nil {
+		a.Outage = e.Outage()
+	}
+	return a, err
+}
+
+func (e *Engine) query(ctx context.Context, r QueryRequest) (*Answer, error) {
 	if !e.results.Enabled() {
 		return e.answer(ctx, r)
 	}
@@ -51,13 +59,13 @@ func (e *Engine) answer(ctx context.Context, r QueryRequest) (*Answer, error) {
 // touched, or copied) is published again and the query repeated once.
 func (e *Engine) run(ctx context.Context, q worker.QueryRequest, timeout time.Duration) (*Answer, error) {
 	began := time.Now()
-	res, err := e.queries.Run(ctx, q, timeout)
+	res, err := e.runHere(ctx, q, timeout)
 	if lake.CodeOf(err) == lake.CodeDamaged && e.follower != nil {
 		// The writer may have collected what is not shown there any more.
 		if changed, behind := e.follower.catchUp(ctx); behind != nil {
 			err = lake.Errorf(lake.CodeBehind, "a file is gone, and the lake could not be followed: %w", behind).WithHint("try again in a moment")
 		} else if changed {
-			res, err = e.queries.Run(ctx, q, timeout)
+			res, err = e.runHere(ctx, q, timeout)
 		}
 	}
 	if lake.CodeOf(err) == lake.CodeDamaged {
@@ -66,7 +74,7 @@ func (e *Engine) run(ctx context.Context, q worker.QueryRequest, timeout time.Du
 			mended = e.reverify(ctx, m) || mended
 		}
 		if mended {
-			res, err = e.queries.Run(ctx, q, timeout)
+			res, err = e.runHere(ctx, q, timeout)
 		}
 	}
 	e.metrics.queried(time.Since(began), err)
@@ -82,6 +90,9 @@ func (e *Engine) run(ctx context.Context, q worker.QueryRequest, timeout time.Du
 // last verified, and publishes them if they are whole: then it is true. Files that
 // are as they were cost a stat each.
 func (e *Engine) reverify(ctx context.Context, m *member) (mended bool) {
+	if e.remote != nil {
+		return e.remote.recheck(m)
+	}
 	s := m.ds.State()
 	files, err := e.shop.Readable(ctx, s.Table)
 	if err != nil {
@@ -113,7 +124,7 @@ func sameIdentities(a, b []lake.BaseFile) bool {
 
 // Get gives the rows of keys; absent ones are left out.
 func (e *Engine) Get(ctx context.Context, r GetRequest) (*Answer, error) {
-	if err := e.fresh(); err != nil {
+	if err := e.mayRead(); err != nil {
 		return nil, err
 	}
 	m, err := e.keyed(r.Dataset)
@@ -143,7 +154,7 @@ func (e *Engine) get(ctx context.Context, m *member, id, owner string, in rows.F
 		return nil, lake.Step("get from "+s.Name.String(), err)
 	}
 	e.used(a.Head)
-	a.ETag = e.etagAt(m, a.Head)
+	a.ETag, a.Outage = e.etagAt(m, a.Head), e.Outage()
 	return a, nil
 }
 

@@ -27,7 +27,7 @@ type RerootResult struct {
 // anew, under the place where it is now, so that other readers find its files here
 // and not where it was.
 func (e *Engine) Reroot(context.Context) (*Job, error) {
-	if err := e.writable(); err != nil {
+	if err := e.mayWrite(); err != nil {
 		return nil, err
 	}
 	return e.startJob("reroot", "", func(ctx context.Context, progress func(job.Progress)) (any, error) {

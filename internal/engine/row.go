@@ -17,7 +17,7 @@ import (
 // was read from: one that is kept, or the worker's, which is kept from then on.
 func (e *Engine) Row(ctx context.Context, name lake.Name, key string) ([]byte, string, error) {
 	e.asked.now()
-	if err := e.fresh(); err != nil {
+	if err := e.mayRead(); err != nil {
 		return nil, "", err
 	}
 	m, err := e.keyed(name)

@@ -6,6 +6,7 @@ import (
 
 	"tarn/internal/change"
 	"tarn/internal/compaction"
+	"tarn/internal/store/bucket"
 )
 
 // Settings are the limits and policies of an opened lake. Sizes are bytes. The
@@ -56,6 +57,15 @@ type Settings struct {
 
 	FollowInterval time.Duration // how often a follower looks for what is new
 	MaxStaleness   time.Duration // beyond it a follower answers nothing: CodeBehind
+	// For a lake in a bucket.
+	DiskCacheBytes int64         // files of the bucket on this machine's disk; 0: most of what the disk has free
+	StoreTimeout   time.Duration // of one call to the bucket; a second more for each MiB
+	// FenceCheckInterval is the longest time without a look whether another server
+	// took the lake over: reads are never staler, while the bucket answers.
+	FenceCheckInterval time.Duration
+	// OutageReadLimit is how long reads go on, marked, that need no call to a bucket
+	// that does not answer.
+	OutageReadLimit time.Duration
 }
 
 const (
@@ -90,6 +100,7 @@ func Defaults(memoryBytes int64) Settings {
 		SnapshotRetention: time.Hour, DeltaRetention: 24 * time.Hour, IdempotencyRetention: 24 * time.Hour,
 		UpkeepInterval: time.Minute,
 		FollowInterval: time.Second, MaxStaleness: time.Minute,
+		StoreTimeout: bucket.DefaultTimeout, FenceCheckInterval: 5 * time.Second, OutageReadLimit: 24 * time.Hour,
 	}
 }
 

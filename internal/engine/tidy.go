@@ -20,7 +20,11 @@ func (e *Engine) runUpkeep() {
 			return
 		case <-tick.C:
 		}
+		if e.mayWrite() != nil {
+			continue // fenced for good, or the bucket does not answer
+		}
 		if err := e.Tidy(e.ctx); err != nil && e.ctx.Err() == nil {
+			e.notice(err)
 			e.log.Warn("upkeep failed; it is tried again", "err", err)
 		}
 	}
@@ -50,6 +54,9 @@ func (e *Engine) Tidy(ctx context.Context) error {
 	}
 	got, err := e.collector.Collect(ctx)
 	if err != nil {
+		return err
+	}
+	if err := e.leaveFolded(ctx); err != nil {
 		return err
 	}
 	if retired > 0 || trimmed > 0 || got.Objects > 0 {

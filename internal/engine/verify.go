@@ -10,6 +10,7 @@ import (
 	"tarn/internal/format"
 	"tarn/internal/lake"
 	"tarn/internal/store"
+	"tarn/internal/store/bucket"
 	"tarn/internal/upkeep"
 )
 
@@ -17,7 +18,11 @@ import (
 func (e *Engine) Verify(ctx context.Context, progress func(JobProgress)) (VerifyReport, error) {
 	e.tidying.Lock()
 	defer e.tidying.Unlock()
-	return verify(ctx, e.store, progress)
+	s := e.store
+	if e.remote != nil {
+		s = e.remote.bucket // what is on this machine proves nothing
+	}
+	return verify(ctx, s, progress)
 }
 
 // VerifyLake is Verify of a lake that nobody has open, under its lock: nothing is
@@ -25,8 +30,18 @@ func (e *Engine) Verify(ctx context.Context, progress func(JobProgress)) (Verify
 // what an opening stumbles over.
 //
 // A backup folder is verified too: every file of every backup in it, and the newest
-// one as the lake that it is.
-func VerifyLake(ctx context.Context, dir string, progress func(JobProgress)) (_ VerifyReport, err error) {
+// one as the lake that it is. A lake in a bucket has no lock: it is read beside a
+// server that may be writing it.
+func VerifyLake(ctx context.Context, o Options, progress func(JobProgress)) (_ VerifyReport, err error) {
+	if bucket.IsURL(o.Data) {
+		b, err := openBucket(ctx, o)
+		if err != nil {
+			return VerifyReport{}, lake.Step("verify", err)
+		}
+		defer func() { err = errors.Join(err, b.Close()) }()
+		return verify(ctx, b, progress)
+	}
+	dir := o.Data
 	if backup.Is(dir) {
 		return verifyBackups(ctx, dir, progress)
 	}

@@ -342,5 +342,8 @@ func (d *Door) Ready() error { return d.door.Ready() }
 // Following implements engine.Door.
 func (d *Door) Following() (engine.Following, bool) { return d.door.Following() }
 
+// Outage implements engine.Door.
+func (d *Door) Outage() bool { return d.door.Outage() }
+
 // Settings implements engine.Door.
 func (d *Door) Settings() engine.Settings { return d.door.Settings() }

@@ -92,6 +92,9 @@ func (a *api) getRow(c *call) error {
 		return err
 	}
 	c.setETag(etag)
+	if a.door.Outage() {
+		c.w.Header().Set(headerStore, "unreachable")
+	}
 	c.w.Header().Set("Content-Type", rows.MediaJSON)
 	_, _ = c.w.Write(append(slices.Clip(row), '\n')) // a client that is gone needs no answer
 	return nil

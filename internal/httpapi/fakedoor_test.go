@@ -24,6 +24,7 @@ type door struct {
 
 	settings  engine.Settings
 	notReady  error
+	outage    bool
 	following engine.Following                        // with a bound: this door follows
 	body      func(ctx context.Context) io.ReadCloser // of the next answers, instead of the usual one
 	deadline  time.Time                               // of answers
@@ -284,7 +285,8 @@ func firstQuery() string { return "q-1" }
 func (d *door) answer(ctx context.Context, text string, f rows.OutFormat) *engine.Answer {
 	snapshot := "42"
 	ans := &engine.Answer{
-		ID: "q-1", ContentType: f.ContentType(), Deadline: d.deadline,
+		Outage: d.outage,
+		ID:     "q-1", ContentType: f.ContentType(), Deadline: d.deadline,
 		Head: rows.Head{
 			ReadPoints: map[string]lake.Place{"ts": {ReadPoint: lake.ReadPoint{TableUUID: tableUUID, Sequence: 7}, Snapshot: &snapshot}},
 			ServedFrom: map[string]string{"ts": lake.ServedFromParquet},
@@ -397,5 +399,7 @@ func (d *door) CacheStats(context.Context) (engine.CacheStats, error) {
 	}, nil
 }
 
-func (d *door) Ready() error              { return d.notReady }
+func (d *door) Ready() error { return d.notReady }
+func (d *door) Outage() bool { return d.outage }
+
 func (d *door) Settings() engine.Settings { return d.settings }

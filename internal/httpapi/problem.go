@@ -145,7 +145,7 @@ func (a *api) writeProblem(w http.ResponseWriter, x *exchange, err error) {
 	p.RequestID, p.QueryID, p.JobID = x.requestID, x.queryID, x.jobID
 	x.err = err
 	h := w.Header()
-	for _, name := range []string{"Etag", "Trailer", "Content-Length", "Tarn-Read-Points", "Tarn-Served-From", "Tarn-Result-Cache"} {
+	for _, name := range []string{"Etag", "Trailer", "Content-Length", "Tarn-Read-Points", "Tarn-Served-From", "Tarn-Result-Cache", "Tarn-Store"} {
 		h.Del(name)
 	}
 	h.Set("Content-Type", mediaProblem)

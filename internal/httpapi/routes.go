@@ -61,7 +61,7 @@ func streamed() []answer {
 			{media: rows.MediaCSV, doc: "RFC 4180 with a header"},
 			{media: rows.MediaArrow, doc: "an Arrow IPC stream"},
 		},
-		headers: []string{headerQueryID, headerReadPoints, headerServedFrom, headerResults, headerAsOf, headerStaleness},
+		headers: []string{headerQueryID, headerReadPoints, headerServedFrom, headerResults, headerStore, headerAsOf, headerStaleness},
 	}}
 }
 
@@ -202,7 +202,7 @@ func (a *api) rowRoutes() []*route {
 		method: http.MethodGet, path: "/datasets/{name}/rows/{key}", also: "/datasets/{name}/rows/{$}", id: "get-row", tag: tagRows, needs: reads(ofPath),
 		summary: "Get one row", handle: a.getRow,
 		doc:     "The key of several columns is parted by commas, then each part is percent-decoded.",
-		answers: []answer{{status: http.StatusOK, doc: "the row by column name", content: jsonOf(map[string]any{}), headers: []string{"ETag"}}},
+		answers: []answer{{status: http.StatusOK, doc: "the row by column name", content: jsonOf(map[string]any{}), headers: []string{"ETag", headerStore}}},
 		errors:  queryErrors(lake.CodeRowNotFound, lake.CodeNoPrimaryKey, lake.CodeRowsInvalid),
 	}}
 }

@@ -28,6 +28,7 @@ const (
 	headerResults    = "Tarn-Result-Cache"
 	headerAsOf       = "Tarn-As-Of"
 	headerStaleness  = "Tarn-Staleness-Ms"
+	headerStore      = "Tarn-Store"
 	trailerRowCount  = "Tarn-Row-Count"
 	trailerElapsed   = "Tarn-Elapsed-Ms"
 )
@@ -111,6 +112,9 @@ func (c *call) setAnswerHeaders(ans *engine.Answer, out rows.OutFormat, media st
 	}
 	if ans.Again {
 		h.Set(headerResults, "hit")
+	}
+	if ans.Outage {
+		h.Set(headerStore, "unreachable")
 	}
 	h.Set("Content-Type", media)
 	h.Set("Trailer", trailerRowCount+", "+trailerElapsed)

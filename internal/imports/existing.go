@@ -143,6 +143,11 @@ func (a *appender) round(ctx context.Context, s *dataset.State) error {
 	}
 	var err error
 	a.rewrite = fold.Base
+	var leave func()
+	if fold.Base, leave, err = a.i.Shop.Bring(ctx, fold.Base); err != nil {
+		return err
+	}
+	defer leave()
 	a.result, err = a.i.Shop.Run(ctx, a.pad, job.Spec{Kind: job.KindFold, TargetFileBytes: a.i.target(s, a.r), Fold: fold}, a.r.Progress)
 	return err
 }

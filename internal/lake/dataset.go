@@ -38,18 +38,27 @@ type BaseFile struct {
 	Dead int64 `json:"dead,omitempty"`
 	// Identity is fileid.Of(Path) when the file was last verified. A reader that
 	// finds another one must not read on.
-	Identity string `json:"identity,omitempty"`
+	Identity string `json:"identity,omitempty"` // or NotLocal
 	// Foreign files were written by others and carry no hash in their name.
 	Foreign bool `json:"foreign,omitempty"`
 }
+
+// NotLocal is the Identity of a file that may not be on this machine: whoever
+// reads it asks for it first. Path is then where it will be.
+const NotLocal = "not local"
+
+// CodeNotLocal is the code of a read that met such files, with the table uuids of
+// their datasets as its message. It is between worker and server: no client sees it.
+const CodeNotLocal Code = "files_not_local"
 
 // Live is how many rows a reader finds in the file.
 func (f BaseFile) Live() int64 { return f.Rows - f.Dead }
 
 // DeleteFile is an Iceberg v2 position delete file.
 type DeleteFile struct {
-	Key  string `json:"key"`
-	Path string `json:"path,omitempty"`
+	Key   string `json:"key"`
+	Path  string `json:"path,omitempty"`
+	Bytes int64  `json:"bytes,omitempty"`
 }
 
 // Delta names one delta of a dataset and what its footer says of it.

@@ -11,6 +11,9 @@ import (
 type guard struct {
 	version int64 // as in lake._tarn.datasets.files
 	files   []guardedFile
+	// absent says that files may not be on this machine: the view shows nothing, and
+	// no query gets past the check.
+	absent bool
 }
 
 type guardedFile struct{ kind, key, path, identity string }
@@ -18,7 +21,10 @@ type guardedFile struct{ kind, key, path, identity string }
 // newGuard lists the files of a view. Files whose identity nobody recorded get
 // the one that they have now.
 func newGuard(version int64, v coldView) (*guard, error) {
-	g := &guard{version: version}
+	g := &guard{version: version, absent: v.absent()}
+	if g.absent {
+		return g, nil
+	}
 	add := func(f guardedFile) error {
 		if f.identity == "" {
 			id, err := fileid.Of(f.path)
@@ -49,8 +55,12 @@ func newGuard(version int64, v coldView) (*guard, error) {
 }
 
 // check fails with CodeDamaged, naming the key, when a file is gone or is not
-// the one that was verified.
+// the one that was verified, and with CodeNotLocal where files have to be brought
+// first.
 func (g *guard) check() error {
+	if g.absent {
+		return lake.Errorf(lake.CodeNotLocal, "files of the dataset are not on this machine")
+	}
 	for _, f := range g.files {
 		id, err := fileid.Of(f.path)
 		if err != nil {

@@ -228,6 +228,11 @@ func (p *publisher) placeNext(ctx context.Context) {
 		return
 	}
 	d := p.toPlace[i]
+	if d.shown.guard != nil && d.shown.guard.absent { // the next query asks again
+		d.tail.places.work = nil
+		p.toPlace = slices.Delete(p.toPlace, i, i+1)
+		return
+	}
 	done, err := p.placeStep(ctx, d)
 	d.placeTook += time.Since(now)
 	switch {

@@ -28,7 +28,9 @@ type Request struct {
 // The end of ctx ends every wait and the query itself. Errors: those of the
 // gate and of the SQL, CodeDatasetNotFound, CodeNotReady while a dataset is
 // behind or the wait for See outlasts ctx, CodeDamaged naming a file that is
-// not the one that was verified, CodeDeadline, CodeCancelled.
+// not the one that was verified, CodeNotLocal with the table uuids of the datasets
+// whose files have to be brought to this machine first, CodeDeadline,
+// CodeCancelled.
 func (s *Serving) Query(ctx context.Context, req Request) (*Answer, error) {
 	if err := s.ear.waitHeard(ctx, req.See); err != nil {
 		return nil, err
@@ -131,6 +133,7 @@ func (s *Serving) tryBegin(ctx context.Context, sess *session, p plan) (_ *readi
 	// All are looked up before any is waited for: otherwise, while entries keep coming,
 	// each would be waited for anew, and the first have moved on once the last is there.
 	uuids, last := make([]string, len(p.datasets)), make([]int64, len(p.datasets))
+	var absent []string
 	for i, name := range p.datasets {
 		uuid, d, ok := s.ear.find(name)
 		if !ok {
@@ -146,10 +149,15 @@ func (s *Serving) tryBegin(ctx context.Context, sess *session, p plan) (_ *readi
 		if g == nil {
 			return nil, nil
 		}
-		if err := g.check(); err != nil {
+		if err := g.check(); lake.CodeOf(err) == lake.CodeNotLocal {
+			absent = append(absent, uuid)
+		} else if err != nil {
 			return nil, err
 		}
 		r.guards = append(r.guards, g)
+	}
+	if len(absent) > 0 { // all of them, so that they are brought together
+		return nil, lake.Errorf(lake.CodeNotLocal, "%s", strings.Join(absent, " "))
 	}
 	_, r.number = s.ear.positions()
 	r.ticket = s.readers.enter(r.number)

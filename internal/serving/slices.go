@@ -75,7 +75,7 @@ func guardOf(all *guard, files ...lake.BaseFile) *guard {
 			paths[d.Path] = true
 		}
 	}
-	g := &guard{}
+	g := &guard{absent: all.absent}
 	for _, f := range all.files {
 		if paths[f.path] {
 			g.files = append(g.files, f)

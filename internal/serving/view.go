@@ -2,6 +2,7 @@ package serving
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"tarn/internal/duck"
@@ -44,6 +45,9 @@ type coldView struct {
 //	the tail's upserts                        UNION ALL
 //	each large delta's upserts                semi-joined with the keys it is newest for
 func (v coldView) sql(mask func(files []int) (*shownMask, error)) (text string, masks []*shownMask, err error) {
+	if v.absent() {
+		return v.empty(), nil, nil
+	}
 	var parts, alone []string
 	var plain, placed, touched []int
 	for i, f := range v.files {
@@ -95,6 +99,12 @@ func (v coldView) sql(mask func(files []int) (*shownMask, error)) (text string, 
 		return v.empty(), nil, nil
 	}
 	return strings.Join(parts, "\nUNION ALL "), masks, nil
+}
+
+// absent says whether a file may not be on this machine. The view is then empty,
+// as DuckDB looks into files when a view is made; the guard lets no query see it.
+func (v coldView) absent() bool {
+	return slices.ContainsFunc(v.files, func(f lake.BaseFile) bool { return f.Identity == lake.NotLocal })
 }
 
 func (v coldView) read(files []int) string {

@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
+	"time"
 
 	"tarn/internal/lake"
 )
@@ -49,7 +51,10 @@ func CreateFromSettled(ctx context.Context, s Store, key, path string, same func
 func settle(ctx context.Context, key string, create func() error, ours func() (bool, error)) error {
 	open := false // an earlier try may have gone in
 	var last error
-	for range settleTries {
+	for try := range settleTries {
+		if err := settlePause(ctx, try); err != nil {
+			break
+		}
 		err := create()
 		switch {
 		case err == nil:
@@ -79,6 +84,23 @@ func settle(ctx context.Context, key string, create func() error, ours func() (b
 		return last
 	}
 	return unknown(key, "settle", last)
+}
+
+// settlePause waits between two tries, longer each time, half of it by chance: a
+// store that is overwhelmed is not helped by those who come back together.
+func settlePause(ctx context.Context, try int) error {
+	if try < 2 { // mostly the answer alone was lost
+		return nil
+	}
+	p := 20 * time.Millisecond << (try - 2)
+	timer := time.NewTimer(p/2 + rand.N(p/2+1))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // unknown says that key may or may not have been created.

@@ -65,6 +65,14 @@ type Store interface {
 	Close() error
 }
 
+// Elsewhere is a Store whose objects are not on this machine: Local brings them,
+// to a path that is known before, and they may leave again once they are released.
+type Elsewhere interface {
+	Store
+	// Path is where Local will put the file of an object.
+	Path(key string) string
+}
+
 // Info describes an object.
 type Info struct {
 	Key     string

@@ -26,6 +26,10 @@ type Collector struct {
 	// Readers waits until every query that began before has ended and the worker
 	// has heard everything so far.
 	Readers func(context.Context) error
+	// StillOurs is asked between listing and deleting, where another server may take
+	// the lake over: what was listed while it was ours is none of the other's. nil:
+	// nobody can.
+	StillOurs func(context.Context) error
 	// Forget is told of each object that is about to go; it lets go of its path.
 	Forget func(key string)
 	Log    *slog.Logger
@@ -85,6 +89,11 @@ func (c *Collector) collect(ctx context.Context, tablesInUse func() map[string]b
 	}
 	if len(garbage) == 0 {
 		return Collected{}, nil
+	}
+	if c.StillOurs != nil {
+		if err := c.StillOurs(ctx); err != nil {
+			return Collected{}, lake.Step("collect", err)
+		}
 	}
 	if err := readersGone(ctx); err != nil {
 		return Collected{}, lake.Step("collect: wait for readers", err)

@@ -191,7 +191,7 @@ func (v *Verifier) table(ctx context.Context, e format.DatasetEntry) error {
 // current checks the counts of a dataset's current base, and its delta log.
 func (v *Verifier) current(ctx context.Context, e format.DatasetEntry) error {
 	name := e.LakeName().String()
-	log, deltas, err := delta.Open(ctx, v.Store, e.TableUUID, e.TrimmedThrough)
+	log, deltas, err := delta.Open(ctx, v.Store, e.TableUUID, e.TrimmedThrough, 0)
 	if err != nil {
 		if err := v.found(ctx, name, err); err != nil {
 			return err

@@ -41,6 +41,9 @@ type Workshop struct {
 	Scratch  string   // folder for scratch folders, this node's own
 	LakeDirs []string // that jobs may read
 	Limits   Limits
+	// BringFiles brings base files to this machine and keeps them until release,
+	// with the path and identity to read them by. nil: they are there.
+	BringFiles func(ctx context.Context, files []lake.BaseFile) (here []lake.BaseFile, release func(), err error)
 	// KeepSnapshots is how long a snapshot stays in a table's metadata.
 	KeepSnapshots time.Duration
 	Log           *slog.Logger
@@ -231,6 +234,14 @@ func (w *Workshop) Readable(ctx context.Context, t *base.Table) ([]lake.BaseFile
 		return nil, err
 	}
 	return w.Verifier.Files(ctx, files)
+}
+
+// Bring gives base files as a job can read them, until release.
+func (w *Workshop) Bring(ctx context.Context, files []lake.BaseFile) (here []lake.BaseFile, release func(), err error) {
+	if w.BringFiles == nil || len(files) == 0 {
+		return files, func() {}, nil
+	}
+	return w.BringFiles(ctx, files)
 }
 
 // NextOrdinal is the arrival ordinal after those of files.

@@ -1,0 +1,10 @@
+// Package s3test starts a real S3 server (versitygw, over a folder) for tests, a
+// stand-in for Google Cloud Storage (fake-gcs-server), and proxies before the first
+// that lose, cut and invent answers.
+//
+// The servers come from the Go modules in the folders versitygw and fakegcs, which are
+// of their own so that their many dependencies are not tarn's; `go tool` builds them
+// once and keeps them in Go's build cache.
+//
+// Only tests import it.
+package s3test
