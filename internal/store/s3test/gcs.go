@@ -28,6 +28,7 @@ func StartGCS(t testing.TB) (bucket string) {
 	var log bytes.Buffer
 	cmd := exec.Command(program, "-scheme", "http", "-host", "127.0.0.1", "-port", fmt.Sprint(port), "-backend", "memory", "-public-host", host)
 	cmd.Stdout, cmd.Stderr = &log, &log
+	endWithUs(cmd)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -71,6 +71,7 @@ func start(t testing.TB, program string) (*Server, error) {
 	cmd := exec.Command(program, "--quiet", "--keep-alive", "--port", strings.TrimPrefix(s.URL, "http://"), "--access", AccessKey, "--secret", SecretKey,
 		"--region", Region, "posix", "--sidecar", t.TempDir(), s.Dir)
 	cmd.Stdout, cmd.Stderr = &log, &log
+	endWithUs(cmd)
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
