@@ -572,8 +572,12 @@ func TestModel(t *testing.T) {
 		target := rapid.SampledFrom([]int64{0, 1, 2000}).Draw(rt, "target_file_bytes") // small: many base files
 		share := rapid.SampledFrom([]float64{0, 0.3, 1}).Draw(rt, "compact_dead_share")
 		h := &history{t: rt, dir: dir, all: map[string]*modelled{}}
+		inBucket := func(*engine.Options) {}
+		if rapid.IntRange(0, 3).Draw(rt, "in a bucket") == 0 { // where each restart is a take-over
+			inBucket = inMemory(memoryBucket(t), dir)
+		}
 		h.open = func() *opened {
-			return openLake(t, dir, func(o *engine.Options) {
+			return openLake(t, dir, inBucket, func(o *engine.Options) {
 				o.Settings.CacheBytes, o.Settings.ResultCacheBytes = budget, answers
 				o.Settings.SpoolBytes, o.Settings.LargeDeltaBytes, o.Settings.TargetFileBytes = spool, large, target
 				o.Settings.CompactDeadShare = share

@@ -139,8 +139,12 @@ func linearHistory(t *testing.T, seed uint64) int {
 	datasets := []string{"a", "b"}
 	r := &recorder{began: time.Now()}
 	var values atomic.Int64
+	inBucket := func(*engine.Options) {}
+	if random.IntN(3) == 0 {
+		inBucket = inMemory(memoryBucket(t), dir)
+	}
 	for life := range linearLives {
-		o := openLake(t, dir, func(o *engine.Options) { linearShape(random, o) })
+		o := openLake(t, dir, func(o *engine.Options) { linearShape(random, o) }, inBucket)
 		if life == 0 {
 			for _, d := range datasets {
 				o.create(d, schema(t, []string{"id"}, "id BIGINT", "v BIGINT"))

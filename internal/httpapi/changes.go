@@ -92,7 +92,7 @@ func (a *api) getRow(c *call) error {
 		return err
 	}
 	c.setETag(etag)
-	if a.door.Outage() {
+	if c.door.Outage() {
 		c.w.Header().Set(headerStore, "unreachable")
 	}
 	c.w.Header().Set("Content-Type", rows.MediaJSON)

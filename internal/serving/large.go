@@ -14,7 +14,7 @@ import (
 )
 
 // addLarge verifies a large delta and takes its keys in.
-func (t *tail) addLarge(ctx context.Context, c *duck.Conn, uuid string, files []lake.BaseFile, d lake.Delta) error {
+func (t *tail) addLarge(ctx context.Context, c *duck.Conn, uuid string, d lake.Delta) error {
 	l := largeDelta{delta: d}
 	identity, err := fileid.Of(d.Path)
 	if err != nil {
@@ -64,7 +64,7 @@ func (t *tail) addLarge(ctx context.Context, c *duck.Conn, uuid string, files []
 	if !t.schema.Keyed() {
 		return nil
 	}
-	t.touch(files, l.low, l.high)
+	t.touch(l.low, l.high)
 	if t.table != "" {
 		if err := t.deleteOlder(ctx, c, t.table, t.keyTable, d.Sequence); err != nil {
 			return err

@@ -185,11 +185,11 @@ func (t *tail) placed(files []lake.BaseFile) {
 	t.touched = newTouchedSet(len(files))
 	t.news = slices.DeleteFunc(t.news, func(k newKey) bool { return k.since <= w.through })
 	for _, k := range t.news {
-		t.touch(files, []byte(k.first), []byte(k.first))
+		t.touch([]byte(k.first), []byte(k.first))
 	}
 	for _, d := range t.large {
 		if d.delta.Sequence > w.through {
-			t.touch(files, d.low, d.high)
+			t.touch(d.low, d.high)
 		}
 	}
 }

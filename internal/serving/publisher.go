@@ -410,7 +410,7 @@ func (p *publisher) steps(ctx context.Context, d *dataset) error {
 		if len(small) == 0 {
 			return nil
 		}
-		err := d.tail.add(ctx, p.conn, d.uuid, d.files, small)
+		err := d.tail.add(ctx, p.conn, d.uuid, small)
 		release()
 		return err
 	}
@@ -432,7 +432,7 @@ func (p *publisher) steps(ctx context.Context, d *dataset) error {
 			if err := flush(); err != nil {
 				return err
 			}
-			if err := d.tail.addLarge(ctx, p.conn, d.uuid, d.files, *s.delta); err != nil {
+			if err := d.tail.addLarge(ctx, p.conn, d.uuid, *s.delta); err != nil {
 				return err
 			}
 		default:

@@ -106,18 +106,18 @@ func (t *tail) setFiles(files []lake.BaseFile) {
 	t.deletes = slices.ContainsFunc(files, func(f lake.BaseFile) bool { return len(f.Deletes) > 0 })
 	for _, k := range t.known {
 		t.news = append(t.news, newKey{k.sequence, k.first})
-		t.touch(files, []byte(k.first), []byte(k.first))
+		t.touch([]byte(k.first), []byte(k.first))
 	}
 	for _, d := range t.large {
 		if t.schema.Keyed() {
-			t.touch(files, d.low, d.high)
+			t.touch(d.low, d.high)
 		}
 	}
 }
 
-func (t *tail) touch(files []lake.BaseFile, low, high []byte) {
+func (t *tail) touch(low, high []byte) {
 	if !t.touched.all() {
-		t.index.span(files, low, high, t.touched.add)
+		t.index.span(low, high, t.touched.add)
 	}
 }
 
@@ -163,7 +163,7 @@ func (t *tail) newTable(ctx context.Context, c *duck.Conn, kind, uuid string, co
 // add brings loaded deltas, in ascending order, into the table: append all rows,
 // then take away what a later row of the same key replaces. That delete only
 // runs when a key is known or comes twice.
-func (t *tail) add(ctx context.Context, c *duck.Conn, uuid string, files []lake.BaseFile, deltas []loaded) error {
+func (t *tail) add(ctx context.Context, c *duck.Conn, uuid string, deltas []loaded) error {
 	var batches []arrow.RecordBatch
 	defer func() {
 		for _, b := range batches {
@@ -185,7 +185,7 @@ func (t *tail) add(ctx context.Context, c *duck.Conn, uuid string, files []lake.
 			}
 			for row := range n {
 				key = t.key.Append(key[:0], ch.Rows, row)
-				replaces = t.know(key, ch.Rows, row, d.sequence, files) || replaces
+				replaces = t.know(key, ch.Rows, row, d.sequence) || replaces
 			}
 		}
 	}
@@ -217,7 +217,7 @@ func (t *tail) add(ctx context.Context, c *duck.Conn, uuid string, files []lake.
 }
 
 // know notes a key's change and says whether an older one is in the table.
-func (t *tail) know(key []byte, rec arrow.RecordBatch, row int, sequence int64, files []lake.BaseFile) bool {
+func (t *tail) know(key []byte, rec arrow.RecordBatch, row int, sequence int64) bool {
 	if k, ok := t.known[string(key)]; ok {
 		k.sequence = sequence
 		t.known[string(key)] = k
@@ -233,7 +233,7 @@ func (t *tail) know(key []byte, rec arrow.RecordBatch, row int, sequence int64, 
 	}
 	t.known[owned] = k
 	t.news = append(t.news, newKey{sequence, k.first})
-	t.touch(files, first, first)
+	t.touch(first, first)
 	return false
 }
 

@@ -13,6 +13,7 @@ import (
 type fileIndex struct {
 	order []int    // positions in the dataset's files, by lower bound
 	lower [][]byte // of order[i]; nil is unbounded
+	upper [][]byte // likewise
 	reach []reach  // the highest upper bound of order[0..i]
 }
 
@@ -22,7 +23,7 @@ type reach struct {
 }
 
 func newFileIndex(files []lake.BaseFile) fileIndex {
-	x := fileIndex{order: make([]int, len(files)), lower: make([][]byte, len(files)), reach: make([]reach, len(files))}
+	x := fileIndex{order: make([]int, len(files)), lower: make([][]byte, len(files)), upper: make([][]byte, len(files)), reach: make([]reach, len(files))}
 	for i := range files {
 		x.order[i] = i
 	}
@@ -32,8 +33,8 @@ func newFileIndex(files []lake.BaseFile) fileIndex {
 	})
 	var top reach
 	for i, f := range x.order {
-		x.lower[i] = files[f].Lower
 		up := files[f].Upper
+		x.lower[i], x.upper[i] = files[f].Lower, up
 		if up == nil {
 			top = reach{unbounded: true}
 		} else if !top.unbounded && (i == 0 || bytes.Compare(up, top.upper) > 0) {
@@ -46,7 +47,7 @@ func newFileIndex(files []lake.BaseFile) fileIndex {
 
 // span calls fn with the position of every file whose range meets [low, high];
 // more than those are possible where ranges overlap each other.
-func (x fileIndex) span(files []lake.BaseFile, low, high []byte, fn func(file int)) {
+func (x fileIndex) span(low, high []byte, fn func(file int)) {
 	end := sort.Search(len(x.order), func(i int) bool {
 		return x.lower[i] != nil && bytes.Compare(x.lower[i], high) > 0
 	})
@@ -54,7 +55,7 @@ func (x fileIndex) span(files []lake.BaseFile, low, high []byte, fn func(file in
 		if r := x.reach[i]; !r.unbounded && bytes.Compare(r.upper, low) < 0 {
 			return
 		}
-		if up := files[x.order[i]].Upper; up == nil || bytes.Compare(up, low) >= 0 {
+		if up := x.upper[i]; up == nil || bytes.Compare(up, low) >= 0 {
 			fn(x.order[i])
 		}
 	}
