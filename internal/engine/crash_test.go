@@ -131,7 +131,7 @@ func TestCrash(t *testing.T) {
 	if testing.Short() {
 		rounds = 2
 	}
-	for round := range seedsFrom(t, "TARN_CRASH_ROUNDS", rounds) {
+	for round := range numberFrom(t, "TARN_CRASH_ROUNDS", rounds) {
 		killedUnderLoad(t, dir, time.Duration(50+random.IntN(500))*time.Millisecond, acked)
 		o := openLake(t, dir)
 		cold, total := o.evictedRows(), 0

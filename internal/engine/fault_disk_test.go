@@ -94,7 +94,7 @@ func TestI8BrokenDisk(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 7))
 	heard := map[lake.Code]int{}
 	errnos := []syscall.Errno{syscall.ENOSPC, syscall.EIO, syscall.EROFS, syscall.EMFILE}
-	times := seedsFrom(t, "TARN_DISK_FAULTS", usual)
+	times := numberFrom(t, "TARN_DISK_FAULTS", usual)
 	for n := range times {
 		b := &brokenDisk{errno: errnos[n%len(errnos)]}
 		run(b, func(o *opened, i int) error {

@@ -195,13 +195,7 @@ func TestI1I4I6Failpoints(t *testing.T) {
 	if testing.Short() {
 		t.Skip("half a minute")
 	}
-	each := 1
-	if text := os.Getenv("TARN_FAILPOINTS"); text != "" {
-		var err error
-		if each, err = strconv.Atoi(text); err != nil {
-			t.Fatal(err)
-		}
-	}
+	each := numberFrom(t, "TARN_FAILPOINTS", 1)
 	steps, err := failpointSteps()
 	if err != nil {
 		t.Fatal(err)

@@ -17,19 +17,6 @@ import (
 	"tarn/internal/walls"
 )
 
-// attackTime is how long TestMemoryAttack lasts; TARN_ATTACK asks for another time.
-func attackTime(t *testing.T) time.Duration {
-	text := os.Getenv("TARN_ATTACK")
-	if text == "" {
-		return 10 * time.Second
-	}
-	d, err := time.ParseDuration(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d
-}
-
 // bombs are queries that ask for everything. n makes each a text of its own, which no
 // earlier death has made suspect and no kept answer answers.
 var bombs = map[string]func(n int) string{
@@ -190,7 +177,7 @@ func TestMemoryAttack(t *testing.T) {
 		}
 	})
 	var own, largest int64
-	for deadline := time.Now().Add(attackTime(t)); time.Now().Before(deadline) && !t.Failed(); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(timeFrom(t, "TARN_ATTACK", 10*time.Second)); time.Now().Before(deadline) && !t.Failed(); time.Sleep(50 * time.Millisecond) {
 		own = max(own, residentOf(t, os.Getpid()))
 		for _, pid := range children(t, asWorker) {
 			largest = max(largest, residentOf(t, pid))

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -24,17 +23,11 @@ import (
 // what fits into a test run. A hundred thousand take a quarter of an hour on two cores
 // that have nothing else to do, with TMPDIR in memory.
 func mutationCount(t *testing.T) int {
-	if s := os.Getenv("TARN_TEST_MUTATIONS"); s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil {
-			t.Fatalf("TARN_TEST_MUTATIONS: %v", err)
-		}
-		return n
-	}
+	usual := 400
 	if testing.Short() {
-		return 150
+		usual = 150
 	}
-	return 400
+	return numberFrom(t, "TARN_TEST_MUTATIONS", usual)
 }
 
 // pristine is a lake with every kind of durable file, each of which some retained

@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -48,24 +47,11 @@ func onDisk(t testing.TB, dir string, fs vfs.FS) (*opened, error) {
 	return &opened{e, t}, nil
 }
 
-// powerCuts is about how many crashes TestI1I4PowerLoss checks; TARN_POWER_CUTS
-// asks for another number.
-func powerCuts(t *testing.T) int {
-	text := os.Getenv("TARN_POWER_CUTS")
-	if text == "" {
-		return 90
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
-
 // TestI1I4PowerLoss cuts the power at the writes of a scripted history, keeping
 // 0, 50 and 100% of what was not synced: every acknowledged step is there, the
 // one under way is there whole or not at all, everything verifies, and the step
-// sent again with its Idempotency-Key has one effect.
+// sent again with its Idempotency-Key has one effect. About TARN_POWER_CUTS crashes are
+// checked.
 func TestI1I4PowerLoss(t *testing.T) {
 	steps := historySteps(schema(t, []string{"id"}, "id BIGINT", "name VARCHAR", "pay DECIMAL(10,2)"), schema(t, nil, "who VARCHAR", "n BIGINT"))
 	plain := openLake(t, t.TempDir(), func(o *engine.Options) {
@@ -96,7 +82,7 @@ func TestI1I4PowerLoss(t *testing.T) {
 
 	seed := rand.Uint64()
 	random := rand.New(rand.NewPCG(seed, 1))
-	checked, most := 0, powerCuts(t)
+	checked, most := 0, numberFrom(t, "TARN_POWER_CUTS", 90)
 	storetest.CutPower(t, script, func(after vfs.FS, acknowledged []int) error {
 		if random.IntN(writes) >= most {
 			return nil

@@ -3,7 +3,6 @@ package engine_test
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -12,19 +11,6 @@ import (
 	"tarn/internal/engine"
 	"tarn/internal/lake"
 )
-
-// soakTime is how long TestI3Soak writes; TARN_SOAK asks for another time.
-func soakTime(t *testing.T) time.Duration {
-	text := os.Getenv("TARN_SOAK")
-	if text == "" {
-		return 4 * time.Second
-	}
-	d, err := time.ParseDuration(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d
-}
 
 // TestI3Soak: 16 writers and 4 readers, while the policy compacts and upkeep
 // tidies without retention: each writer's rows are whole in every answer, and at
@@ -105,7 +91,7 @@ func TestI3Soak(t *testing.T) {
 			}
 		})
 	}
-	time.Sleep(soakTime(t))
+	time.Sleep(timeFrom(t, "TARN_SOAK", 4*time.Second))
 	close(end)
 	writing.Wait()
 	reading.Wait()

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,21 +18,6 @@ import (
 	"tarn/internal/lake"
 	"tarn/internal/rows"
 )
-
-// seedsFrom is how many histories an oracle checks: so many, or what the variable of
-// the environment says.
-func seedsFrom(t *testing.T, variable string, usual int) int {
-	t.Helper()
-	text := os.Getenv(variable)
-	if text == "" {
-		return usual
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
 
 // cell is one key of one dataset, which the checker looks at by itself.
 type cell struct {
@@ -125,7 +109,7 @@ func TestI1I2Linear(t *testing.T) {
 	first := rand.Uint64()
 	t.Logf("seed %d", first)
 	operations := 0
-	for i := range seedsFrom(t, "TARN_LINEAR_SEEDS", usual) {
+	for i := range numberFrom(t, "TARN_LINEAR_SEEDS", usual) {
 		operations += linearHistory(t, first+uint64(i))
 	}
 	t.Logf("%d operations", operations)

@@ -30,7 +30,7 @@ func TestI3SQLite(t *testing.T) {
 	first := rand.Uint64()
 	t.Logf("seed %d", first)
 	asked := 0
-	for i := range seedsFrom(t, "TARN_SQLITE_SEEDS", usual) {
+	for i := range numberFrom(t, "TARN_SQLITE_SEEDS", usual) {
 		asked += sqliteHistory(t, first+uint64(i))
 	}
 	t.Logf("%d questions", asked)

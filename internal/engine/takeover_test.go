@@ -3,7 +3,6 @@ package engine_test
 import (
 	"context"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -278,10 +277,7 @@ func TestOldServersJobsFail(t *testing.T) {
 // TestTakeOverOfManyDatasets reports how long it takes to seal them; TARN_TEST_DATASETS
 // says how many, 50 unless said.
 func TestTakeOverOfManyDatasets(t *testing.T) {
-	n, err := strconv.Atoi(os.Getenv("TARN_TEST_DATASETS"))
-	if err != nil {
-		n = 50
-	}
+	n := numberFrom(t, "TARN_TEST_DATASETS", 50)
 	s := s3test.Start(t)
 	bucket := s.NewBucket(t)
 	o := openLake(t, "", onBucket(s.URL, bucket, t.TempDir()))
