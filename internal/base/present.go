@@ -35,10 +35,8 @@ func retimed(meta table.Metadata, change func(ms int64) int64) (table.Metadata, 
 	if err != nil {
 		return nil, lake.Errorf(lake.CodeInternal, "encode metadata: %w", err)
 	}
-	var doc map[string]any
-	d := json.NewDecoder(bytes.NewReader(body))
-	d.UseNumber() // snapshot ids have more digits than a double
-	if err := d.Decode(&doc); err != nil {
+	doc, err := decodeMetadata(body)
+	if err != nil {
 		return nil, lake.Errorf(lake.CodeInternal, "read back metadata: %w", err)
 	}
 	retime := func(in any, field string) {
@@ -57,12 +55,26 @@ func retimed(meta table.Metadata, change func(ms int64) int64) (table.Metadata, 
 			retime(one, "timestamp-ms")
 		}
 	}
-	if body, err = json.Marshal(doc); err != nil {
+	return parseMetadata(doc)
+}
+
+// decodeMetadata gives metadata as the JSON object that it is, to be changed in what
+// iceberg-go has no update for.
+func decodeMetadata(body []byte) (doc map[string]any, err error) {
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.UseNumber() // ids have more digits than a double
+	return doc, d.Decode(&doc)
+}
+
+// parseMetadata gives the metadata that such an object has become.
+func parseMetadata(doc map[string]any) (table.Metadata, error) {
+	body, err := json.Marshal(doc)
+	if err != nil {
 		return nil, lake.Errorf(lake.CodeInternal, "encode metadata: %w", err)
 	}
-	out, err := table.ParseMetadataBytes(body)
+	meta, err := table.ParseMetadataBytes(body)
 	if err != nil {
 		return nil, lake.Errorf(lake.CodeInternal, "read back metadata: %w", err)
 	}
-	return out, nil
+	return meta, nil
 }

@@ -3,7 +3,6 @@ package base
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -67,10 +66,8 @@ func (r *rerooter) metadata(ctx context.Context) (table.Metadata, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := json.NewDecoder(bytes.NewReader(body))
-	d.UseNumber() // ids have 64 bits
-	var m map[string]any
-	if err := d.Decode(&m); err != nil {
+	m, err := decodeMetadata(body)
+	if err != nil {
 		return nil, damaged(t.key, "%w", err)
 	}
 	m["location"] = r.root + "/" + t.folder
@@ -101,14 +98,7 @@ func (r *rerooter) metadata(ctx context.Context) (table.Metadata, error) {
 			}
 		}
 	}
-	if body, err = json.Marshal(m); err != nil {
-		return nil, lake.Errorf(lake.CodeInternal, "encode metadata: %w", err)
-	}
-	meta, err := table.ParseMetadataBytes(body)
-	if err != nil {
-		return nil, lake.Errorf(lake.CodeInternal, "metadata under the new root: %w", err)
-	}
-	return meta, nil
+	return parseMetadata(m)
 }
 
 // only gives the entries of a JSON array that are wanted.
