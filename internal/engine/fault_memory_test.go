@@ -239,13 +239,14 @@ func drained(o *opened, sql string) error {
 	return err
 }
 
-// settledRows asks until the worker is there again.
+// settledRows asks until the worker is there again, and what the last attackers held
+// of its memory is free.
 func settledRows(t testing.TB, o *opened, sql string) []string {
 	t.Helper()
 	for {
 		got, err := o.tryRows(sql)
 		switch lake.CodeOf(err) {
-		case lake.CodeNotReady, lake.CodeDeadline, lake.CodeWorkerDied:
+		case lake.CodeNotReady, lake.CodeDeadline, lake.CodeWorkerDied, lake.CodeOutOfMemory:
 			continue
 		}
 		if err != nil {
