@@ -200,8 +200,9 @@ func group(files []lake.BaseFile, touched map[string]bool, targetBytes int64) []
 		if f.Lower == nil || f.Upper == nil {
 			endless = true
 		}
+		switched := touched[f.Key] == kept
 		full := touched[f.Key] && size > 0 && size+f.Bytes > targetBytes+targetBytes/2
-		if (touched[f.Key] == kept || full) && !endless && bytes.Compare(f.Lower, reach) > 0 {
+		if (switched || full) && !endless && bytes.Compare(f.Lower, reach) > 0 {
 			groups = append(groups, job.Group{From: f.Lower})
 			last, size = &groups[len(groups)-1], 0
 		}

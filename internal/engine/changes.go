@@ -19,7 +19,7 @@ import (
 
 // Change commits the changes of one request, all or none.
 func (e *Engine) Change(ctx context.Context, r ChangeRequest) (ChangeResult, error) {
-	e.asked.now()
+	e.asked.mark()
 	if err := e.mayWrite(); err != nil {
 		return ChangeResult{}, err
 	}

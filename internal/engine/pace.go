@@ -13,7 +13,7 @@ const quietAfter = time.Second
 // lastAsked is when somebody last asked or changed something.
 type lastAsked struct{ unixNano atomic.Int64 }
 
-func (l *lastAsked) now() { l.unixNano.Store(time.Now().UnixNano()) }
+func (l *lastAsked) mark() { l.unixNano.Store(time.Now().UnixNano()) }
 
 func (l *lastAsked) ago() time.Duration {
 	return time.Duration(time.Now().UnixNano() - l.unixNano.Load())

@@ -17,7 +17,7 @@ import (
 
 // Query runs a read. The answer streams; close it always.
 func (e *Engine) Query(ctx context.Context, r QueryRequest) (*Answer, error) {
-	e.asked.now()
+	e.asked.mark()
 	if err := e.mayRead(); err != nil {
 		return nil, err
 	}

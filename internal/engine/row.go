@@ -16,7 +16,7 @@ import (
 // Row gives one row by its key as a JSON object, with the ETag of the state that it
 // was read from: one that is kept, or the worker's, which is kept from then on.
 func (e *Engine) Row(ctx context.Context, name lake.Name, key string) ([]byte, string, error) {
-	e.asked.now()
+	e.asked.mark()
 	if err := e.mayRead(); err != nil {
 		return nil, "", err
 	}
