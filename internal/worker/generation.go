@@ -35,11 +35,12 @@ type generation struct {
 
 	ctx  context.Context // ends with the generation; the cause says why
 	end  context.CancelCauseFunc
-	hung chan struct{} // closed when a query does not end
+	hung chan struct{} // closed when a query, or all of it, does not end
 	once sync.Once
 	work sync.WaitGroup // feeder and exchanges
 
 	ready     atomic.Bool // it heard its replay
+	silent    atomic.Bool // it answers nothing any more
 	exchanges atomic.Int64
 	released  atomic.Int64 // as last heard
 	sent      atomic.Int64 // exchanges begun
@@ -222,8 +223,8 @@ func (g *generation) feedIt() {
 	}
 }
 
-// hang says that a query does not end; the supervisor puts another worker
-// beside this one.
+// hang says that a query, or all of the worker, does not end; the supervisor puts
+// another worker beside this one.
 func (g *generation) hang() { g.once.Do(func() { close(g.hung) }) }
 
 // post sends a message and reads its answer into out.

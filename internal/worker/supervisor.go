@@ -206,14 +206,13 @@ const (
 	pulsePatience = 10 * time.Second
 )
 
-// feel asks a generation for a sign of life until it is dead or hung.
+// feel asks a generation for a sign of life until it is dead or silent, also
+// while it is drained.
 func (s *Supervisor) feel(g *generation) {
 	answered := time.Now()
 	for {
 		select {
 		case <-g.ctx.Done():
-			return
-		case <-g.hung:
 			return
 		case <-time.After(pulseEvery):
 		}
@@ -225,6 +224,7 @@ func (s *Supervisor) feel(g *generation) {
 			answered = time.Now()
 		} else if time.Since(answered) > pulsePatience && g.alive() {
 			g.log.Error("the worker answers nothing: it is replaced", "since", answered)
+			g.silent.Store(true)
 			g.hang()
 			return
 		}
@@ -280,7 +280,7 @@ func (s *Supervisor) lost(g *generation, soon bool) {
 const drainLimit = time.Hour
 
 // drain lets a replaced generation end its queries, all but those that hang,
-// and ends it.
+// and ends it. A silent one ends none: theirs are tried on its successor.
 func (s *Supervisor) drain(g *generation) {
 	ctx, stop := context.WithTimeout(s.ctx, drainLimit)
 	defer stop()
@@ -289,7 +289,7 @@ func (s *Supervisor) drain(g *generation) {
 	}
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for g.exchanges.Load() > 0 && ctx.Err() == nil && g.alive() {
+	for g.exchanges.Load() > 0 && ctx.Err() == nil && g.alive() && !g.silent.Load() {
 		select {
 		case <-ctx.Done():
 		case <-g.ctx.Done():

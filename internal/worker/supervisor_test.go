@@ -281,23 +281,62 @@ func TestAStoppedWorkerIsReplaced(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it waits for the worker's silence: not with -short")
 	}
+	t.Parallel()
 	each(t, func(t *testing.T, o Options) {
 		if o.Command == nil {
 			t.Skip("only a process can be stopped")
 		}
 		s := start(t, o, newHistory().stream)
-		if err := syscall.Kill(s.Health().PID, syscall.SIGSTOP); err != nil {
-			t.Fatal(err)
-		}
+		stopWorker(t, s)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		if _, err := s.DropImage(ctx, "u"); ctx.Err() != nil {
-			t.Fatalf("it waited for ever: %v", err)
-		}
-		if _, _, err := ask(ctx, s, QueryRequest{SQL: "rows 3"}); err != nil {
-			t.Fatal(err)
+		_, err := s.DropImage(ctx, "u")
+		code(t, err, lake.CodeWorkerDied)
+		if _, res, err := ask(ctx, s, QueryRequest{SQL: "rows 3"}); err != nil || res.Retried {
+			t.Fatal(res, err)
 		}
 	})
+}
+
+// A query that is in a worker which answers nothing any more is answered by the
+// next, also where it has no deadline of its own.
+func TestAQueryInAStoppedWorker(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it waits for the worker's silence: not with -short")
+	}
+	t.Parallel()
+	each(t, func(t *testing.T, o Options) {
+		if o.Command == nil {
+			t.Skip("only a process can be stopped")
+		}
+		s := start(t, o, newHistory().stream)
+		stopWorker(t, s)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		_, res, err := ask(ctx, s, QueryRequest{SQL: "rows 3"})
+		if err != nil || !res.Retried {
+			t.Fatal(res, err)
+		}
+		for s.Counts().Deaths[EndHung] == 0 && ctx.Err() == nil { // it is noted once it is buried
+			time.Sleep(time.Millisecond)
+		}
+		if w := s.Counts(); w.Deaths[EndHung] != 1 || w.Restarts != 1 {
+			t.Errorf("%+v", w)
+		}
+	})
+}
+
+// stopWorker stops the current worker's process and waits until it stands.
+func stopWorker(t *testing.T, s *Supervisor) {
+	t.Helper()
+	pid := s.Health().PID
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	var st syscall.WaitStatus
+	if got, err := syscall.Wait4(pid, &st, syscall.WUNTRACED, nil); err != nil || got != pid || !st.Stopped() {
+		t.Fatal("the worker did not stop:", got, st, err)
+	}
 }
 
 // A worker that does not start is said to be the reason, and is tried until it
