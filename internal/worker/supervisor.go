@@ -200,17 +200,17 @@ func (s *Supervisor) keep(g *generation) {
 	}
 }
 
-// A worker that answers nothing for pulsePatience is hung, whoever waits for it.
+// A worker that leaves so many questions in a row unanswered is hung, whoever waits
+// for it. They are counted, not timed, as all of the machine can stand still.
 const (
-	pulseEvery    = 2 * time.Second
-	pulsePatience = 10 * time.Second
+	pulseEvery  = 2 * time.Second // also the time for the answer
+	pulseMisses = 5
 )
 
 // feel asks a generation for a sign of life until it is dead or silent, also
 // while it is drained.
 func (s *Supervisor) feel(g *generation) {
-	answered := time.Now()
-	for {
+	for missed := 0; missed < pulseMisses; {
 		select {
 		case <-g.ctx.Done():
 			return
@@ -221,13 +221,15 @@ func (s *Supervisor) feel(g *generation) {
 		err := g.call(ctx, http.MethodGet, "/running/none", nil, &m)
 		stop()
 		if err == nil {
-			answered = time.Now()
-		} else if time.Since(answered) > pulsePatience && g.alive() {
-			g.log.Error("the worker answers nothing: it is replaced", "since", answered)
-			g.silent.Store(true)
-			g.hang()
-			return
+			missed = 0
+		} else {
+			missed++
 		}
+	}
+	if g.alive() {
+		g.log.Error("the worker answers nothing: it is replaced", "unanswered", pulseMisses)
+		g.silent.Store(true)
+		g.hang()
 	}
 }
 
