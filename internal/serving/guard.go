@@ -14,6 +14,8 @@ type guard struct {
 	// absent says that files may not be on this machine: the view shows nothing, and
 	// no query gets past the check.
 	absent bool
+	// image is the table with all rows of a hot dataset, which the view selects from.
+	image string
 }
 
 type guardedFile struct{ kind, key, path, identity string }

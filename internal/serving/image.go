@@ -115,7 +115,7 @@ func (m *image) view() string {
 }
 
 // guard covers no file: an image is read without any.
-func (m *image) guard() *guard { return &guard{version: -m.number} }
+func (m *image) guard() *guard { return &guard{version: -m.number, image: m.table} }
 
 func (m *image) commit() {
 	m.counts.rows += m.change.counts.rows

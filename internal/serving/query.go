@@ -78,6 +78,12 @@ func (s *Serving) run(ctx context.Context, sess *session, p plan) (*Answer, erro
 	if err != nil {
 		return nil, err
 	}
+	return s.start(ctx, sess, r, p)
+}
+
+// start starts the statement of a plan whose transaction was begun, and ends that
+// after an error.
+func (s *Serving) start(ctx context.Context, sess *session, r *reading, p plan) (*Answer, error) {
 	sql, recoded := s.recode(p, r)
 	if !recoded {
 		sql = p.sql
