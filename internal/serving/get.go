@@ -2,6 +2,7 @@ package serving
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -48,14 +49,13 @@ func (s *Serving) Get(ctx context.Context, req GetRequest) (*Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, err := s.get(ctx, sess, d, key, req.Keys)
+	a, err := s.get(ctx, sess, uuid, d, key, req.Keys)
+	if errors.Is(err, errMoved) {
+		err = errNoDataset()
+	}
 	if err != nil {
 		s.pool.put(sess, false)
 		return nil, err
-	}
-	if a.ReadPoints[d.name.String()].TableUUID != uuid { // another has the name since
-		a.Close()
-		return nil, errNoDataset()
 	}
 	return a, nil
 }
@@ -80,19 +80,11 @@ func (s *Serving) getTarget(req GetRequest) (uuid string, d heardDataset, err er
 	return uuid, d, nil
 }
 
-func (s *Serving) get(ctx context.Context, sess *session, d heardDataset, key lake.Schema, batches []arrow.RecordBatch) (*Answer, error) {
-	p := plan{datasets: []lake.Name{d.name}}
-	if where, ok := inText(key, batches); ok {
-		r, err := s.begin(ctx, sess, p)
-		if err != nil {
-			return nil, err
-		}
-		from := viewName(d.name)
-		if image := r.guards[0].image; image != "" { // to bind the view took a fifth of a point read
-			from = internal(image)
-		}
-		p.sql = "SELECT " + coldView{schema: d.schema}.names("d") + " FROM " + from + " d WHERE " + where
-		return s.start(ctx, sess, r, p)
+func (s *Serving) get(ctx context.Context, sess *session, uuid string, d heardDataset, key lake.Schema, batches []arrow.RecordBatch) (*Answer, error) {
+	p := plan{datasets: []lake.Name{d.name}, byKey: &keyRead{uuid: uuid, columns: coldView{schema: d.schema}.names("d")}}
+	var ok bool
+	if p.byKey.where, ok = inText(key, batches); ok {
+		return s.run(ctx, sess, p)
 	}
 	// The table is made before the transaction, which only reads.
 	cols := make([]string, len(key.Columns))
@@ -108,7 +100,7 @@ func (s *Serving) get(ctx context.Context, sess *session, d heardDataset, key la
 	if err := sess.conn.Append(ctx, "temp", "main", "_tarn_keys", batches); err != nil {
 		return nil, err
 	}
-	p.sql = "SELECT d.* FROM " + viewName(d.name) + " d SEMI JOIN temp.main._tarn_keys k ON " + strings.Join(same, " AND ")
+	p.byKey.where = "EXISTS (FROM temp.main._tarn_keys k WHERE " + strings.Join(same, " AND ") + ")"
 	a, err := s.run(ctx, sess, p)
 	if err != nil {
 		return nil, err

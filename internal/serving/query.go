@@ -53,6 +53,11 @@ func (s *Serving) answer(ctx context.Context, sess *session, req Request) (*Answ
 	if req.Trusted {
 		return s.run(ctx, sess, plan{sql: req.SQL, params: req.Params, datasets: req.Datasets, whole: len(req.Datasets) == 0})
 	}
+	if p, ok := s.pointRead(req); ok {
+		if a, err := s.run(ctx, sess, p); !errors.Is(err, errMoved) {
+			return a, err
+		}
+	}
 	p, err := s.admit(ctx, sess, req)
 	if err != nil {
 		return nil, err
@@ -70,6 +75,7 @@ type plan struct {
 	// repeatable says that another run at the same read points gives the same answer.
 	repeatable bool
 	grouped    *duck.Grouped // nil: it runs as it is
+	byKey      *keyRead      // instead of sql
 }
 
 // run begins the plan's transaction and starts its statement.
@@ -78,12 +84,12 @@ func (s *Serving) run(ctx context.Context, sess *session, p plan) (*Answer, erro
 	if err != nil {
 		return nil, err
 	}
-	return s.start(ctx, sess, r, p)
-}
-
-// start starts the statement of a plan whose transaction was begun, and ends that
-// after an error.
-func (s *Serving) start(ctx context.Context, sess *session, r *reading, p plan) (*Answer, error) {
+	if p.byKey != nil {
+		if p.sql, err = p.byKey.sql(p.datasets[0], r); err != nil {
+			r.end(ctx)
+			return nil, err
+		}
+	}
 	sql, recoded := s.recode(p, r)
 	if !recoded {
 		sql = p.sql
