@@ -48,6 +48,7 @@ func (s *Serving) Get(ctx context.Context, req GetRequest) (*Answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	takesMemory(ctx)
 	a, err := s.get(ctx, sess, d, key, req.Keys)
 	if err != nil {
 		s.pool.put(sess, false)
