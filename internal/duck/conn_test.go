@@ -191,13 +191,16 @@ func TestErrorKinds(t *testing.T) {
 		{t.Context(), "FATAL Error: database has been invalidated", lake.CodeInternal, true},
 		{t.Context(), "IO Error: Could not write file: No space left on device", lake.CodeOutOfDisk, false},
 		{t.Context(), "Invalid Error: std::bad_alloc", lake.CodeOutOfMemory, false},
+		{t.Context(), "Parser Error: failed to allocate data of size 8.0 KiB (2.1 GiB/380.0 MiB used)\n\nPossible solutions:\n* Reducing (SET threads=X)", lake.CodeOutOfMemory, false},
+		{t.Context(), "Binder Error: could not allocate block of size 256.0 KiB (2.3 GiB/380.0 MiB used)", lake.CodeOutOfMemory, false},
+		{t.Context(), "Invalid Input Error: failed to pin block of size 256.0 KiB (2.3 GiB/380.0 MiB used)", lake.CodeOutOfMemory, false},
 		{t.Context(), "TransactionContext Error: Current transaction is aborted (please ROLLBACK)", lake.CodeInternal, false},
 		{t.Context(), "something else", lake.CodeInternal, false},
 		{over, "INTERRUPT Error: Interrupted!", lake.CodeCancelled, false},
 		{over, "Invalid Input Error: x", lake.CodeSQLInvalid, false},
 	} {
 		err := db.failure(x.ctx, x.message)
-		if lake.CodeOf(err) != x.code || IsFatal(err) != x.fatal || IsFatal(lake.Step("s", err)) != x.fatal || strings.Contains(err.Error(), "Stack") {
+		if lake.CodeOf(err) != x.code || IsFatal(err) != x.fatal || IsFatal(lake.Step("s", err)) != x.fatal || strings.Contains(err.Error(), "Stack") || strings.Contains(err.Error(), "SET ") {
 			t.Errorf("%s: %v (%s)", x.message, err, lake.CodeOf(err))
 		}
 	}

@@ -56,6 +56,10 @@ var codeOfText = []struct {
 	{"disabled by configuration", lake.CodeSQLRefused, ""},
 	{"std::bad_alloc", lake.CodeOutOfMemory, outOfMemoryHint},
 	{"Allocation failure", lake.CodeOutOfMemory, outOfMemoryHint},
+	// A statement that runs out of memory where DuckDB parses or binds it is of that kind.
+	{"failed to allocate data of size", lake.CodeOutOfMemory, outOfMemoryHint},
+	{"could not allocate block of size", lake.CodeOutOfMemory, outOfMemoryHint},
+	{"failed to pin block of size", lake.CodeOutOfMemory, outOfMemoryHint},
 	{"not enough memory", lake.CodeOutOfMemory, outOfMemoryHint}, // of zstd, in a spilled block
 }
 
@@ -80,7 +84,7 @@ func (db *DB) failure(ctx context.Context, message string) error {
 	}
 	for _, t := range codeOfText {
 		if strings.Contains(message, t.text) {
-			return &lake.Error{Code: t.code, Msg: message, Hint: t.hint}
+			return withoutAdvice(&lake.Error{Code: t.code, Msg: message, Hint: t.hint})
 		}
 	}
 	code, ok := codeOfKind[kind]
@@ -90,10 +94,14 @@ func (db *DB) failure(ctx context.Context, message string) error {
 	case !ok:
 		code = lake.CodeSQLInvalid
 	}
-	e := &lake.Error{Code: code, Msg: message}
-	if code == lake.CodeOutOfMemory {
-		// What follows advises settings that only the server can change.
-		e.Msg, _, _ = strings.Cut(message, "\n")
+	return withoutAdvice(&lake.Error{Code: code, Msg: message})
+}
+
+// withoutAdvice takes out of an error for want of memory what DuckDB advises, settings
+// that only the server can change, and gives a hint of ours.
+func withoutAdvice(e *lake.Error) error {
+	if e.Code == lake.CodeOutOfMemory {
+		e.Msg, _, _ = strings.Cut(e.Msg, "\n")
 		e.Hint = outOfMemoryHint
 	}
 	return e

@@ -25,8 +25,8 @@ func (e *Engine) Workers(ctx context.Context) (WorkersInfo, error) {
 type workerMetrics struct {
 	worker *worker.Supervisor
 
-	ready, failures, generation, retried, refused, deaths *prometheus.Desc
-	resident, images, dataLimit, walls                    *prometheus.Desc
+	ready, failures, generation, retried, again, refused, deaths *prometheus.Desc
+	resident, images, dataLimit, walls                           *prometheus.Desc
 }
 
 func newWorkerMetrics(w *worker.Supervisor) *workerMetrics {
@@ -39,6 +39,7 @@ func newWorkerMetrics(w *worker.Supervisor) *workerMetrics {
 		failures:   of("failures", "Starts in a row that failed or did not last; 3 are a crash loop."),
 		generation: of("generation", "Number of the newest worker, from 1."),
 		retried:    of("queries_retried_total", "Queries sent to a second worker, as the first died before it had sent anything."),
+		again:      of("queries_retried_for_memory_total", "Queries that a worker ran once more, as they had run out of memory beside others."),
 		refused:    of("queries_refused_total", "Queries refused as workers had died twice under them."),
 		deaths:     of("deaths_total", "Workers that ended unasked, by reason.", "reason"),
 		resident:   of("resident_bytes", "Memory of all living workers, as the system counts it."),
@@ -49,7 +50,7 @@ func newWorkerMetrics(w *worker.Supervisor) *workerMetrics {
 }
 
 func (m *workerMetrics) all() []*prometheus.Desc {
-	return []*prometheus.Desc{m.ready, m.failures, m.generation, m.retried, m.refused, m.deaths, m.resident, m.images, m.dataLimit, m.walls}
+	return []*prometheus.Desc{m.ready, m.failures, m.generation, m.retried, m.again, m.refused, m.deaths, m.resident, m.images, m.dataLimit, m.walls}
 }
 
 // Describe implements prometheus.Collector.
@@ -71,6 +72,7 @@ func (m *workerMetrics) Collect(out chan<- prometheus.Metric) {
 	gauge(m.ready, truth(w.Ready))
 	gauge(m.failures, float64(w.Failures))
 	counter(m.retried, w.Retried)
+	counter(m.again, w.RetriedForMemory)
 	counter(m.refused, w.Refused)
 	for _, reason := range worker.Ends() {
 		counter(m.deaths, w.Deaths[reason], reason)

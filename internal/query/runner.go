@@ -83,7 +83,7 @@ func (r *Runner) Run(ctx context.Context, q worker.QueryRequest, timeout time.Du
 		cancelTime()
 		cancelCause(nil)
 	})
-	leave, err := r.admission.enter(ctx)
+	leave, err := r.admission.enter(ctx, q.Owner)
 	if err != nil {
 		end()
 		return nil, explain(ctx, err, timeout)
@@ -129,6 +129,9 @@ func explain(ctx context.Context, err error, timeout time.Duration) error {
 		return err
 	}
 	switch cause := context.Cause(ctx); {
+	case lake.CodeOf(err) == lake.CodeOutOfMemory && cause != errCancelled:
+		// It waited for memory until its time was up: why it waited tells more.
+		return err
 	case cause == errCancelled:
 		return errCancelled
 	case cause == nil || cause == context.DeadlineExceeded:

@@ -92,10 +92,13 @@ func (c *checkpointer) run(ctx context.Context, p *publisher) {
 		c.wait = min(max(2*c.wait, checkpointRetry), checkpointSlow)
 		c.next = time.Now().Add(c.wait)
 		p.log.Debug("checkpoint put off", "again_in", c.wait, "error", err)
+		return
 	}
+	p.post()
 }
 
-// force runs a CHECKPOINT now and books what it compressed.
+// force runs a CHECKPOINT now and books what it compressed. Who calls it posts, once
+// what turned out too large is gone.
 func (c *checkpointer) force(ctx context.Context, p *publisher) error {
 	if err := p.account(ctx, true); err != nil {
 		p.broken(err)
@@ -119,7 +122,6 @@ func (c *checkpointer) force(ctx context.Context, p *publisher) error {
 	p.ledger.settle(n, p.living(), true)
 	p.closed()
 	p.lookAt = time.Now().Add(checkpointIdle)
-	p.post()
 	return nil
 }
 

@@ -25,6 +25,9 @@
 // lake._tarn.datasets: that fixes the snapshot of everything, and says at which
 // read points the answer stands.
 //
+// A query that runs out of memory beside others runs again when it has the *turn* in
+// its *lane* (docs/design/memory.md).
+//
 // The worker calls it. It never writes a durable file, never gives a sequence,
 // and keeps nothing that a replay of the stream cannot build again.
 package serving

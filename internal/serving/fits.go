@@ -60,7 +60,7 @@ func (p *publisher) fits(l *load, s slice) (wait bool, err error) {
 	if all := l.projected(); all > 0 && all-l.image.bytes() > (p.ledger.budget-p.used())*5/4 {
 		return false, p.tooLarge(l)
 	}
-	if p.readers.oldestTicket() < l.ticket && p.used()+s.rows*looseBytes(l.image.schema)+slackBytes > p.ledger.budget {
+	if p.readers.oldestTicket() < l.ticket && p.used()+looseBytes(l.image.schema, len(l.image.codes), s.rows)+slackBytes > p.ledger.budget {
 		now := time.Now()
 		if l.readersTill.IsZero() {
 			l.readersTill = now.Add(readersPatience)
@@ -79,18 +79,42 @@ func (p *publisher) fits(l *load, s slice) (wait bool, err error) {
 // readersPatience is how long a load waits for readers that are older than its table.
 const readersPatience = 10 * time.Second
 
-// looseBytes is about what a row takes before it is compressed.
-func looseBytes(s lake.Schema) int64 {
-	n := int64(0)
+// groupRows is how many rows share the blocks of a table's columns: DuckDB's row group.
+// Of each column the first rows, as many as a vector has, have a place of their size,
+// and what comes after has whole blocks.
+const (
+	groupRows  = 122880
+	vectorRows = 2048
+)
+
+// looseBytes is about what rows take before they are compressed: of each row group those
+// of the values of each column, and of which of them are null.
+func looseBytes(s lake.Schema, codes int, rows int64) int64 {
+	n := rows / groupRows * looseGroup(s, codes, groupRows)
+	if rest := rows % groupRows; rest > 0 {
+		n += looseGroup(s, codes, rest)
+	}
+	return n
+}
+
+func looseGroup(s lake.Schema, codes int, rows int64) int64 {
+	column := func(width int64) int64 {
+		n := vectorRows * (width + 1)
+		if rest := rows - vectorRows; rest > 0 {
+			n += ((rest*width+blockBytes-1)/blockBytes + 1) * blockBytes
+		}
+		return n
+	}
+	n := int64(codes) * column(1)
 	var add func(cols []lake.Column)
 	add = func(cols []lake.Column) {
 		for _, c := range cols {
+			width := int64(8)
 			switch c.Type.Kind {
 			case lake.Varchar, lake.Blob, lake.Decimal, lake.UUID:
-				n += 24
-			default:
-				n += 9
+				width = 24
 			}
+			n += column(width)
 			add(c.Type.Fields)
 		}
 	}

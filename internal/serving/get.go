@@ -49,6 +49,7 @@ func (s *Serving) Get(ctx context.Context, req GetRequest) (*Answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	takesMemory(ctx)
 	a, err := s.get(ctx, sess, uuid, d, key, req.Keys)
 	if errors.Is(err, errMoved) {
 		err = errNoDataset()

@@ -2,6 +2,7 @@ package serving
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -69,7 +70,7 @@ func newTestLake(t testing.TB, o Options) *testLake {
 func (l *testLake) open() {
 	l.t.Helper()
 	o := l.o
-	o.Duck = duck.Options{Scratch: l.t.TempDir(), Threads: 2, AllowedDirs: []string{l.dir}, Lock: true, MemoryLimitBytes: 1 << 30}
+	o.Duck = duck.Options{Scratch: l.t.TempDir(), Threads: 2, AllowedDirs: []string{l.dir}, Lock: true, MemoryLimitBytes: cmp.Or(o.Duck.MemoryLimitBytes, 1<<30)}
 	if o.Log == nil {
 		o.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}

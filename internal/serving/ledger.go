@@ -2,6 +2,7 @@ package serving
 
 import (
 	"context"
+	"math"
 	"slices"
 
 	"tarn/internal/duck"
@@ -13,7 +14,12 @@ import (
 // unsettled is all that it added since the last CHECKPOINT, which compresses it,
 // and last what it had added until then. open is the blocks among it that were
 // opened for appends: these go back whole.
-type size struct{ measured, fresh, unsettled, last, open int64 }
+// What a slice of a load adds by that account is a guess, by far: guess says so.
+type size struct {
+	measured, fresh, unsettled, last, open int64
+
+	guess bool
+}
 
 // append notes rows that were appended, and the blocks that this opened.
 func (s *size) append(rows, blocks int64) {
@@ -125,7 +131,7 @@ func (l *ledger) settle(measured int64, images []*image, compressed bool) {
 	for _, s := range sizes {
 		if weights > 0 {
 			part := int64(float64(diff) * (float64(weight(s)) / float64(weights)))
-			part = max(part, -s.measured)
+			part = min(max(part, -s.measured), s.most(compressed))
 			s.measured += part
 			rest -= part
 			if s.fresh > 0 && !compressed { // it was a guess
@@ -136,10 +142,24 @@ func (l *ledger) settle(measured int64, images []*image, compressed bool) {
 		if compressed {
 			s.unsettled, s.last, s.open = 0, s.unsettled, 0
 		}
+		s.guess = false
 	}
 	l.other.measured += rest
 	if rest > 0 && !compressed { // nobody's: what a CHECKPOINT may take back
 		l.other.unsettled += rest
+	}
+}
+
+// most is what a step can have added at most: what it says, unless that is a guess. What
+// is there beside, a transaction's own blocks for one, is nobody's and goes again.
+func (s *size) most(compressed bool) int64 {
+	switch {
+	case compressed:
+		return 0
+	case s.guess:
+		return math.MaxInt64
+	default:
+		return max(s.fresh, 0)
 	}
 }
 

@@ -53,6 +53,7 @@ const loosePatience = 2 * time.Second
 const (
 	owedPatience = 500 * time.Millisecond
 	owedLook     = 2 * time.Millisecond
+	lateLook     = 10 * time.Millisecond // for a CHECKPOINT of what was written beside
 )
 
 // deltasAtOnce is how many deltas a load takes in before the stream has its turn.
@@ -152,15 +153,16 @@ func (p *publisher) loadSlice(ctx context.Context, l *load) error {
 	}
 	// What was written beside goes first, so that what the slice's CHECKPOINT
 	// compresses is the slice.
-	if p.writtenBeside(l.image) {
-		_ = p.check.force(ctx, p)
-	}
-	if p.ledger.owed > 0 { // or what a reader gives back would be taken off the slice
+	late := p.writtenBeside(l.image) && p.check.force(ctx, p) != nil
+	if late || p.ledger.owed > 0 { // or what a reader gives back would be taken off the slice
 		if l.owedTill.IsZero() {
 			l.owedTill = time.Now().Add(owedPatience)
 		}
 		if time.Now().Before(l.owedTill) {
 			l.retryAt = time.Now().Add(owedLook)
+			if late {
+				l.retryAt = time.Now().Add(lateLook)
+			}
 			return p.account(ctx, true)
 		}
 	}
@@ -187,6 +189,7 @@ func (p *publisher) loadSlice(ctx context.Context, l *load) error {
 	n, _ := rows[0][0].(int64)
 	l.image.counts.rows += n
 	l.image.sized.fresh += max(n*64, s.bytes*2)
+	l.image.sized.guess = true
 	if err := p.note(ctx, l.image, before); err != nil {
 		return err
 	}
@@ -258,6 +261,7 @@ func (p *publisher) tighten(ctx context.Context, l *load) error {
 	if l.order != nil && l.order.kind == projectOrder {
 		l.next = len(l.slices)
 	}
+	p.post()
 	return nil
 }
 
@@ -284,6 +288,7 @@ func (p *publisher) catchUp(ctx context.Context, l *load) error {
 		if p.used() > p.ledger.budget && (p.check.force(ctx, p) != nil || p.used() > p.ledger.budget) {
 			return p.tooLarge(l)
 		}
+		p.post()
 		return nil
 	}
 	return p.show(ctx, l)

@@ -39,6 +39,7 @@ func (s *Serving) Query(ctx context.Context, req Request) (*Answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	takesMemory(ctx)
 	a, err := s.answer(ctx, sess, req)
 	if err != nil {
 		s.pool.put(sess, sound(err))
@@ -189,6 +190,7 @@ func (s *Serving) tryBegin(ctx context.Context, sess *session, p plan) (_ *readi
 // fix begins the transaction and reads where the datasets stand, which fixes
 // the snapshot. ok is false when they moved since their guards were taken.
 func (r *reading) fix(ctx context.Context, names []lake.Name, uuids []string) (ok bool, err error) {
+	takesMemory(ctx) // what came before was waiting
 	if err := r.sess.begin.Exec(ctx); err != nil {
 		return false, err
 	}

@@ -1,8 +1,10 @@
 package serving
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
+	"math"
 	"runtime"
 	"sync"
 
@@ -35,6 +37,7 @@ type Serving struct {
 	db      *duck.DB
 	ear     *ear
 	pool    *pool
+	lanes   *lanes
 	readers readers
 	gated   *gated
 	coded   codedImages
@@ -42,6 +45,8 @@ type Serving struct {
 	board   board
 	writer  *publisher
 	dirs    []string
+	// memoryBytes is DuckDB's limit.
+	memoryBytes int64
 
 	stop context.CancelFunc
 	work sync.WaitGroup
@@ -74,7 +79,7 @@ func Open(ctx context.Context, o Options) (*Serving, error) {
 		db.Close()
 		return nil, err
 	}
-	s := &Serving{log: o.Log, db: db, ear: newEar(), pool: newPool(db, o.MaxConcurrent), orders: newOrders(), gated: newGated(), dirs: o.Duck.AllowedDirs}
+	s := &Serving{log: o.Log, db: db, ear: newEar(), pool: newPool(db, o.MaxConcurrent), lanes: newLanes(o.MaxConcurrent), memoryBytes: cmp.Or(o.Duck.MemoryLimitBytes, math.MaxInt64), orders: newOrders(), gated: newGated(), dirs: o.Duck.AllowedDirs}
 	s.readers.open, s.readers.tickets = map[int64]int{}, map[int64]struct{}{}
 	p := &publisher{
 		conn: conn, ear: s.ear, log: o.Log, largeBytes: o.LargeDeltaBytes, memoryBytes: o.Duck.MemoryLimitBytes, fatal: o.Fatal,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"time"
 
 	"tarn/internal/lake"
@@ -93,7 +94,12 @@ func (s *Supervisor) send(ctx context.Context, g *generation, req QueryRequest, 
 		x.finish(false)
 		return nil, lake.Errorf(lake.CodeInternal, "two queries have the id %q", req.ID)
 	}
-	return x.ask(req)
+	req.Caller = maphash.String(s.callers, req.Owner)
+	res, err := x.ask(req)
+	if x.again {
+		s.again.Add(1)
+	}
+	return res, err
 }
 
 // Cancel ends a query by its id; its answer ends with CodeCancelled. It fails
@@ -185,7 +191,7 @@ func (s *Supervisor) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := Stats{
-		Restarts: s.mu.number - 1, Queries: s.queries.Load(), Retried: s.retried.Load(),
+		Restarts: s.mu.number - 1, Queries: s.queries.Load(), Retried: s.retried.Load(), RetriedForMemory: s.again.Load(),
 		Hung: s.hung.Load(), Running: len(s.mu.inFlight),
 	}
 	if g := s.mu.current; g != nil {

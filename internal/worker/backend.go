@@ -51,6 +51,10 @@ func (b servingBackend) Query(ctx context.Context, req QueryRequest) (answer, er
 	return servingAnswer{a}, nil
 }
 
+func (b servingBackend) Retry(ctx context.Context, caller uint64, sent func() bool, run func(context.Context) error) error {
+	return b.s.Retry(ctx, caller, sent, run)
+}
+
 func (b servingBackend) ask(ctx context.Context, req QueryRequest) (*serving.Answer, error) {
 	if req.Get != nil {
 		return b.get(ctx, req)

@@ -35,6 +35,7 @@ type exchange struct {
 	ctx    context.Context // of the HTTP request
 	cut    context.CancelFunc
 	given  atomic.Bool // given up and cut
+	again  bool        // the worker ran the query twice, for want of memory
 	done   func(byWorker bool)
 
 	stop  func() bool // of the watch over caller
@@ -92,6 +93,7 @@ func (x *exchange) ask(req QueryRequest) (*Result, error) {
 		x.finish(false)
 		return nil, err
 	}
+	x.again = resp.Header.Get(againHeader) != ""
 	if resp.StatusCode != http.StatusOK {
 		err := readError(resp)
 		resp.Body.Close()

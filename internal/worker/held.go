@@ -13,6 +13,8 @@ type held struct {
 	w    http.ResponseWriter
 	head headMessage
 	sent bool
+	// again says that the query was run a second time, as it had run out of memory.
+	again bool
 }
 
 func (h *held) Write(p []byte) (int, error) {
@@ -23,6 +25,7 @@ func (h *held) Write(p []byte) (int, error) {
 func (h *held) begin() {
 	if !h.sent {
 		h.sent = true
+		h.mark()
 		h.w.Header().Set("Trailer", endTrailer)
 		h.w.Header().Set(headHeader, encodeHeader(h.head))
 		h.w.WriteHeader(http.StatusOK)
@@ -33,11 +36,19 @@ func (h *held) begin() {
 // where nothing had gone out before the error.
 func (h *held) end(end endMessage) {
 	if end.Error != nil && !h.sent {
+		h.mark()
 		writeError(h.w, end.Error)
 		return
 	}
 	h.begin()
 	h.w.Header().Set(endTrailer, encodeHeader(end))
+}
+
+// mark says in a header whether the query was run again.
+func (h *held) mark() {
+	if h.again {
+		h.w.Header().Set(againHeader, "memory")
+	}
 }
 
 func writeError(w http.ResponseWriter, e *wireError) {

@@ -56,16 +56,19 @@ type Life struct {
 // Workers is what happened to workers since Start, with those that live and the
 // last that died.
 type Workers struct {
-	Ready       bool             `json:"ready"`
-	Reason      string           `json:"reason,omitempty"`     // why not
-	Failures    int              `json:"failures,omitempty"`   // starts in a row that failed or did not last
-	NextStart   *time.Time       `json:"next_start,omitempty"` // while starts are held back after failures
-	Restarts    int64            `json:"restarts"`             // generations after the first
-	Queries     int64            `json:"queries"`              // asked for
-	Retried     int64            `json:"retried"`              // sent to a second worker, as the first died before it had sent anything
-	Refused     int64            `json:"refused"`              // as a worker had died twice under them
-	Deaths      map[string]int64 `json:"deaths"`               // by reason
-	Generations []Life           `json:"generations"`          // newest first
+	Ready     bool       `json:"ready"`
+	Reason    string     `json:"reason,omitempty"`     // why not
+	Failures  int        `json:"failures,omitempty"`   // starts in a row that failed or did not last
+	NextStart *time.Time `json:"next_start,omitempty"` // while starts are held back after failures
+	Restarts  int64      `json:"restarts"`             // generations after the first
+	Queries   int64      `json:"queries"`              // asked for
+	Retried   int64      `json:"retried"`              // sent to a second worker, as the first died before it had sent anything
+	// RetriedForMemory are queries that a worker ran once more, as they had run out of
+	// memory beside others.
+	RetriedForMemory int64            `json:"retried_for_memory"`
+	Refused          int64            `json:"refused"`     // as a worker had died twice under them
+	Deaths           map[string]int64 `json:"deaths"`      // by reason
+	Generations      []Life           `json:"generations"` // newest first
 }
 
 // keptLives is how many dead generations are remembered.
@@ -152,7 +155,7 @@ func (s *Supervisor) Counts() Workers {
 	h, st := s.Health(), s.Stats()
 	w := Workers{
 		Ready: h.Ready, Reason: h.Reason, Failures: h.Failures, NextStart: h.NextStart,
-		Restarts: st.Restarts, Queries: st.Queries, Retried: st.Retried, Refused: s.refused.Load(),
+		Restarts: st.Restarts, Queries: st.Queries, Retried: st.Retried, RetriedForMemory: st.RetriedForMemory, Refused: s.refused.Load(),
 	}
 	s.mu.Lock()
 	w.Deaths = maps.Clone(s.mu.deaths)

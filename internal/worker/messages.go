@@ -41,8 +41,10 @@ type QueryRequest struct {
 	// Visible are the datasets that there are for the SQL; nil: all. Others are as if
 	// they did not exist. Datasets of Trusted and Get are not held against it.
 	Visible *lake.NameSet `json:"visible,omitempty"`
-	// Owner is who asked; the server alone knows it.
-	Owner string `json:"-"`
+	// Owner is who asked; the server alone knows it. Caller, which the supervisor sets,
+	// tells owners apart in the worker without saying who they are.
+	Owner  string `json:"-"`
+	Caller uint64 `json:"caller,omitempty"`
 }
 
 // Get asks for the rows of keys of one dataset; keys that are absent are left
@@ -136,6 +138,7 @@ func (w *wireError) error() error {
 // The names of headers and trailers; their values are JSON in base64, since
 // columns have any name.
 const (
-	headHeader = "Tarn-Head"
-	endTrailer = "Tarn-End"
+	headHeader  = "Tarn-Head"
+	againHeader = "Tarn-Again" // there where the query was run twice
+	endTrailer  = "Tarn-End"
 )

@@ -42,12 +42,25 @@ func (d runDir) remove() error {
 	return err
 }
 
+// lockRunDir locks a folder. It fails where somebody swept it away between the opening of
+// the lock's file and its locking.
 func lockRunDir(path string, flag int) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(path, "lock"), os.O_RDWR|flag, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		return nil, err
+	}
+	held, err := f.Stat()
+	if err == nil {
+		var there os.FileInfo
+		if there, err = os.Stat(f.Name()); err == nil && !os.SameFile(held, there) {
+			err = os.ErrNotExist
+		}
+	}
+	if err != nil {
 		f.Close()
 		return nil, err
 	}

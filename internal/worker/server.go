@@ -29,6 +29,9 @@ type backend interface {
 	// Hear gives the number of the last entry that queries see.
 	Hear(ctx context.Context, entries []lake.Entry) (applied int64, err error)
 	Query(ctx context.Context, req QueryRequest) (answer, error)
+	// Retry runs run, which asks a query and sends the answer, and once more where the
+	// query ran out of memory beside others and nothing was sent.
+	Retry(ctx context.Context, caller uint64, sent func() bool, run func(context.Context) error) error
 	Image(ctx context.Context, verb string, m imageMessage) (Image, error)
 	Images() Images
 	Status(ctx context.Context) Status
@@ -210,6 +213,18 @@ func (s *server) run(ctx context.Context, req QueryRequest, out *held) (tail row
 		}
 	}()
 	start := time.Now()
+	runs := 0
+	err = s.backend.Retry(ctx, req.Caller, func() bool { return out.sent }, func(ctx context.Context) (err error) {
+		runs++
+		out.again = runs > 1
+		tail, err = s.deliver(ctx, req, out, start)
+		return err
+	})
+	return tail, err
+}
+
+// deliver asks a query and sends its answer.
+func (s *server) deliver(ctx context.Context, req QueryRequest, out *held, start time.Time) (tail rows.Tail, err error) {
 	ans, err := s.backend.Query(ctx, req)
 	if err != nil {
 		return tail, err

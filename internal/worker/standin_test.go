@@ -48,6 +48,7 @@ func TestMain(m *testing.M) {
 //	rows N sleep      N rows, then nothing until the query ends
 //	rows N crash      N rows, then the worker dies
 //	rows N error      N rows, then an error
+//	rows N memory     N rows, then too little memory; in a second run N rows
 //	sleep             nothing until the query ends
 //	linger rows N     in the first generation nothing until the query ends, then N rows
 //	hang              nothing, whatever the query's context says
@@ -63,6 +64,7 @@ type standin struct {
 	mu struct {
 		sync.Mutex
 		heard int64
+		asked map[string]int // by a query's id
 	}
 	unhang chan struct{}
 	once   sync.Once
@@ -105,6 +107,14 @@ func (s *standin) Hear(_ context.Context, entries []lake.Entry) (applied int64, 
 	return s.mu.heard, nil
 }
 
+func (s *standin) Retry(ctx context.Context, _ uint64, sent func() bool, run func(context.Context) error) error {
+	err := run(ctx)
+	if lake.CodeOf(err) == lake.CodeOutOfMemory && !sent() {
+		err = run(ctx)
+	}
+	return err
+}
+
 func (s *standin) Status(context.Context) Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -120,6 +130,17 @@ func (s *standin) Images() Images { return Images{} }
 func (s *standin) Close() error {
 	s.once.Do(func() { close(s.unhang) })
 	return nil
+}
+
+// count counts the runs of a query.
+func (s *standin) count(id string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.asked == nil {
+		s.mu.asked = map[string]int{}
+	}
+	s.mu.asked[id]++
+	return s.mu.asked[id]
 }
 
 func (s *standin) crash() {
@@ -141,7 +162,7 @@ func (s *standin) Query(ctx context.Context, req QueryRequest) (answer, error) {
 		}
 		words = words[1:]
 	}
-	a := &standinAnswer{s: s}
+	a := &standinAnswer{s: s, run: s.count(req.ID)}
 	if words[0] == "rows" {
 		a.left, _ = strconv.Atoi(words[1])
 		words = words[2:]
@@ -157,6 +178,7 @@ func (s *standin) Query(ctx context.Context, req QueryRequest) (answer, error) {
 
 type standinAnswer struct {
 	s    *standin
+	run  int // from 1
 	left int
 	then []string
 }
@@ -203,6 +225,11 @@ func (a *standinAnswer) act(ctx context.Context) error {
 		return errors.New("unhung")
 	case "error":
 		return lake.Errorf(lake.CodeSQLInvalid, "as told").WithHint("tell it otherwise")
+	case "memory":
+		if a.run > 1 {
+			return io.EOF
+		}
+		return lake.Errorf(lake.CodeOutOfMemory, "too little memory")
 	case "fatal":
 		return fatal{errors.New("fatal as told")}
 	case "crash":

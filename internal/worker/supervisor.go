@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"log/slog"
 	"net/http"
@@ -53,8 +54,10 @@ type Stats struct {
 	Restarts   int64 `json:"restarts"` // generations after the first
 	Queries    int64 `json:"queries"`  // asked for
 	Retried    int64 `json:"retried"`  // sent to a second worker
-	Hung       int64 `json:"hung"`     // workers replaced because a query did not end
-	Running    int   `json:"running"`  // queries in flight now
+	// RetriedForMemory were run twice by one worker, as they had run out of memory.
+	RetriedForMemory int64 `json:"retried_for_memory"`
+	Hung             int64 `json:"hung"`    // workers replaced because a query did not end
+	Running          int   `json:"running"` // queries in flight now
 }
 
 // Health says whether queries are answered.
@@ -83,7 +86,8 @@ type Supervisor struct {
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 
-	queries, retried, refused, hung atomic.Int64
+	queries, retried, again, refused, hung atomic.Int64
+	callers                                maphash.Seed
 
 	mu struct {
 		sync.Mutex
@@ -113,7 +117,7 @@ func Start(ctx context.Context, o Options, stream *Stream) (*Supervisor, error) 
 	if err != nil {
 		return nil, lake.Step("start the worker", err)
 	}
-	s := &Supervisor{o: o, dir: dir, stream: stream, suspects: newSuspects()}
+	s := &Supervisor{o: o, dir: dir, stream: stream, suspects: newSuspects(), callers: maphash.MakeSeed()}
 	s.mu.living = map[*generation]struct{}{}
 	s.mu.inFlight = map[string]*exchange{}
 	s.mu.deaths = map[string]int64{}

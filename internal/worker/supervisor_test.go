@@ -187,6 +187,26 @@ func TestRetryOnce(t *testing.T) {
 }
 
 // What was running at two deaths is not run a third time.
+// A query that a worker runs twice for want of memory gives one answer; what had been
+// made of the first run's is forgotten. Once something has left it is not run again.
+func TestRetryForMemory(t *testing.T) {
+	each(t, func(t *testing.T, o Options) {
+		s := start(t, o, newHistory().stream)
+		text, res, err := ask(t.Context(), s, QueryRequest{SQL: "rows 10 memory"})
+		if err != nil || strings.Count(text, "\n") != 10 || res.Tail().RowCount != 10 {
+			t.Fatalf("%q, %+v, %v", text, res, err)
+		}
+		if n := s.Stats().RetriedForMemory; n != 1 {
+			t.Fatalf("%d are counted", n)
+		}
+		_, _, err = ask(t.Context(), s, QueryRequest{SQL: "rows 100000 memory"})
+		code(t, err, lake.CodeOutOfMemory)
+		if st := s.Stats(); st.RetriedForMemory != 1 || st.Retried != 0 || s.Counts().RetriedForMemory != 1 {
+			t.Fatalf("%+v", st)
+		}
+	})
+}
+
 func TestKillerIsRefused(t *testing.T) {
 	each(t, func(t *testing.T, o Options) {
 		s := start(t, o, newHistory().stream)
