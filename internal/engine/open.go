@@ -198,6 +198,7 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 		if err := e.seal(ctx); err != nil {
 			return nil, err
 		}
+		failpoint.Hit("open.sealed")
 	} else {
 		if err := e.fillGaps(ctx); err != nil {
 			return nil, err

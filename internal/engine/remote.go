@@ -10,6 +10,7 @@ import (
 
 	"tarn/internal/base"
 	"tarn/internal/delta"
+	"tarn/internal/failpoint"
 	"tarn/internal/format"
 	"tarn/internal/lake"
 	"tarn/internal/store"
@@ -84,6 +85,7 @@ func (e *Engine) openRemote(ctx context.Context) error {
 		closeBucket()
 		return err
 	}
+	failpoint.Hit("open.probed")
 	if e.opts.ReadOnly {
 		r.bucket = readOnlyStore{r.bucket}
 	}

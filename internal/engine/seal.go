@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
+	"tarn/internal/failpoint"
 	"tarn/internal/format"
 	"tarn/internal/lake"
 )
@@ -86,6 +87,7 @@ func (e *Engine) sealOne(ctx context.Context, m *member) error {
 	newest := m.ds.State().Sequence
 	whole := newest
 	ours, err := s.put(ctx, newest+1, whole)
+	failpoint.Hit("seal.put")
 	for far := int64(ahead); err == nil && !ours; far *= 2 {
 		// A newer server than this one must not find our barrier in its way.
 		if err = e.shop.Catalog.Overtaken(ctx); err != nil {
@@ -95,6 +97,7 @@ func (e *Engine) sealOne(ctx context.Context, m *member) error {
 			break
 		}
 		if ours, err = s.put(ctx, newest+far, whole); ours {
+			failpoint.Hit("seal.barrier-put")
 			err = s.fill(ctx, newest+1, newest+far-1, whole)
 		}
 	}
@@ -123,6 +126,7 @@ func (s *sealer) fillGaps(ctx context.Context) error {
 		if err := s.fill(ctx, now.Sequence+1, through-1, now.Sequence); err != nil {
 			return err
 		}
+		failpoint.Hit("seal.gap-filled")
 		if err := s.extend(ctx); err != nil {
 			return err
 		}
@@ -139,6 +143,7 @@ func (s *sealer) extend(ctx context.Context) error {
 	if epoch > s.e.shared.Epoch {
 		return lake.Errorf(lake.CodeFenced, "its newest delta is of epoch %d, and ours is %d: another server took the lake over", epoch, s.e.shared.Epoch)
 	}
+	failpoint.Hit("seal.extended")
 	s.e.stream.Do(func() []lake.Entry {
 		for _, d := range deltas {
 			s.e.shared.Clock.Observe(d.LakePosition, d.Time)
@@ -184,6 +189,7 @@ func (s *sealer) fill(ctx context.Context, from, through, after int64) error {
 	for sequence := from; sequence <= through; sequence++ {
 		g.Go(func() error {
 			_, err := s.put(gctx, sequence, after)
+			failpoint.Hit("seal.filled")
 			return err
 		})
 	}
