@@ -53,8 +53,7 @@ func StateIsOf(state, data string) bool {
 // puts nothing, and so does not probe.
 func (e *Engine) openRemote(ctx context.Context) error {
 	if e.opts.State == "" {
-		return lake.Errorf(lake.CodeInvalidRequest, "a lake in a bucket needs a folder of this machine's own").
-			WithHint("name one by --state: for the disk cache, scratch and pins; nothing in it is needed by another machine")
+		return needsState()
 	}
 	state, err := filepath.Abs(e.opts.State)
 	if err != nil {
@@ -96,6 +95,11 @@ func (e *Engine) openRemote(ctx context.Context) error {
 	e.remote, e.store = r, diskcache.NewStore(r.disk)
 	r.here.init(e)
 	return nil
+}
+
+func needsState() error {
+	return lake.Errorf(lake.CodeInvalidRequest, "a lake in a bucket needs a folder of this machine's own").
+		WithHint("name one by --state: for the disk cache, scratch and pins; nothing in it is needed by another machine")
 }
 
 // probe finds out whether a lake can be written to a bucket, or is there to be followed.
