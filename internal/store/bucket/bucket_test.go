@@ -42,11 +42,20 @@ func TestContractOnS3(t *testing.T) {
 }
 
 func TestContractOnGCS(t *testing.T) {
-	name := s3test.StartGCS(t)
+	contractOn(t, bucket.Place{Scheme: bucket.SchemeGCS, Bucket: s3test.StartGCS(t)})
+}
+
+func TestContractOnAzure(t *testing.T) {
+	contractOn(t, bucket.Place{Scheme: bucket.SchemeAzure, Bucket: s3test.StartAzure(t)})
+}
+
+// contractOn runs the store's suite under prefixes of a bucket, and the probe.
+func contractOn(t *testing.T, p bucket.Place) {
+	t.Helper()
 	n := 0
 	open := func(t *testing.T) *bucket.Bucket {
 		n++
-		p := bucket.Place{Scheme: bucket.SchemeGCS, Bucket: name, Prefix: fmt.Sprintf("%d/lake", n)}
+		p.Prefix = fmt.Sprintf("%d/lake", n)
 		b, err := bucket.Open(t.Context(), p, bucket.Options{Scratch: t.TempDir()})
 		if err != nil {
 			t.Fatal(err)
