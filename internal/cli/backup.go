@@ -67,12 +67,13 @@ type restoreCommand struct {
 }
 
 func (*restoreCommand) Help() string {
-	return `Makes a lake of a backup in the folder --data, which must be empty or not be there. Every byte is checked as it is copied, the lake is read and checked whole afterwards, and other readers of Iceberg find it where it is. A restore that did not end leaves a folder that does not open as a lake: remove it.
+	return `Makes a lake of a backup in the folder --data, which must be empty or not be there, or in a bucket with nothing under the prefix. Every byte is checked as it is copied, the lake is read and checked whole afterwards, and other readers of Iceberg find it where it is. A restore that did not end leaves a folder, or a prefix, that does not open as a lake: remove it.
 
 Examples:
 
   tarn restore /mnt/backup/lake --data /srv/new-lake
-  tarn restore /mnt/backup/lake --data /srv/last-week --backup 3`
+  tarn restore /mnt/backup/lake --data /srv/last-week --backup 3
+  tarn restore /mnt/backup/lake --data s3://bucket/prefix --state /var/lib/tarn`
 }
 
 func (c *restoreCommand) Run(ctx context.Context, p *Program) error {

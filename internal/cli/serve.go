@@ -41,7 +41,8 @@ Examples:
   tarn serve
   tarn serve --data /srv/lake --listen 127.0.0.1:8080 --query-memory-bytes 8GB
   tarn serve --listen 0.0.0.0:7070 --auth-file tokens.yaml --tls-cert cert.pem --tls-key key.pem
-  tarn serve --read-only --data /srv/lake --state /var/lib/tarn --listen 127.0.0.1:7071`
+  tarn serve --read-only --data /srv/lake --state /var/lib/tarn --listen 127.0.0.1:7071
+  tarn serve --read-only --data s3://bucket/prefix --state /var/lib/tarn-reader`
 }
 
 // Limits on a connection before a handler has it. Bodies and answers have

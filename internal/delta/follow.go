@@ -15,37 +15,31 @@ func Follow(s store.Store, tableUUID string, after int64) *Log {
 	return l
 }
 
-// Next gives the deltas that came since the last call, each verified, with its path,
-// up to the first that is missing: a listing may show a delta without the one before
-// it, which was created before it. One caller at a time.
+// Next gives the deltas that came since the last call, each verified, without a path, up
+// to the first that is missing: a listing may show a delta without the one before it,
+// which was created before it, or is being filled in by a server that takes over. One
+// caller at a time.
 //
 // lake.CodeDamaged: a delta that is not as it was written, or in the wrong place.
 func (l *Log) Next(ctx context.Context) ([]lake.Delta, error) {
 	last := l.Last()
-	var out []lake.Delta
-	for info, err := range l.store.List(ctx, Prefix(l.table), l.Key(last)) {
-		if err != nil {
-			return nil, lake.Step("list deltas", err)
-		}
-		if _, _, ok := ParseKey(info.Key); !ok {
-			continue
-		}
-		d, err := l.verify(ctx, info)
-		if err != nil {
-			return nil, err
-		}
-		if d.First != last+1 {
-			break
-		}
-		if d.Path, err = l.Local(ctx, d.Key); err != nil {
-			return nil, err
-		}
-		out, last = append(out, d), d.Sequence
+	found, err := l.listed(ctx, last)
+	if err != nil {
+		return nil, lake.Step("list deltas", err)
+	}
+	deltas, err := l.verifyAll(ctx, found)
+	if err != nil {
+		return nil, err
+	}
+	n := 0
+	for n < len(deltas) && deltas[n].First == last+1 {
+		last = deltas[n].Sequence
+		n++
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.mu.last = last
-	return out, nil
+	return deltas[:n:n], nil
 }
 
 // Forget lets go of the paths of deltas that nobody reads any more.

@@ -20,7 +20,8 @@ type Log struct {
 
 	mu struct {
 		sync.Mutex
-		last      int64 // the newest sequence that is there
+		last      int64 // the newest sequence that is there, before a gap
+		gap       int64 // the newest beyond a gap, 0: there is none
 		unsettled *attempt
 		fenced    error
 		paths     map[string]localFile // by key

@@ -190,6 +190,82 @@ func TestDamage(t *testing.T) {
 	}
 }
 
+// TestGap: what is missing before seals that did not find it is no damage; the log ends
+// before it until it was filled up. Anything else that is missing is.
+func TestGap(t *testing.T) {
+	after := func(n int64) *lake.Seal { return &lake.Seal{After: n} }
+	type file struct {
+		sequence int64
+		seal     *lake.Seal
+	}
+	for name, c := range map[string]struct {
+		beyond []file // the deltas 1 and 2
+		gap    int64  // 0: damage
+	}{
+		"a barrier":                                 {beyond: []file{{6, after(2)}}, gap: 6},
+		"a barrier and some of the fill":            {beyond: []file{{4, after(2)}, {6, after(2)}}, gap: 6},
+		"a barrier put before the second":           {beyond: []file{{6, after(1)}}, gap: 6},
+		"two barriers":                              {beyond: []file{{6, after(2)}, {9, after(2)}}, gap: 9},
+		"a change":                                  {beyond: []file{{4, nil}}},
+		"a barrier and a change":                    {beyond: []file{{6, after(2)}, {7, nil}}},
+		"a seal that found it":                      {beyond: []file{{4, after(3)}}},
+		"a barrier and a seal that found it filled": {beyond: []file{{6, after(2)}, {7, after(6)}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := local(t)
+			filled(t, s, 2)
+			for _, f := range c.beyond {
+				create(t, s, f.sequence, f.seal)
+			}
+			l, deltas, err := delta.Open(t.Context(), s, table, 0, 0)
+			if c.gap == 0 {
+				if !errors.Is(err, lake.ErrDamaged) || !strings.Contains(err.Error(), delta.Key(table, 3)) {
+					t.Fatalf("%v", err)
+				}
+				return
+			}
+			if err != nil || len(deltas) != 2 || l.Last() != 2 || l.Gap() != c.gap {
+				t.Fatalf("%d deltas, last %d, gap %d: %v", len(deltas), l.Last(), l.Gap(), err)
+			}
+			t.Cleanup(l.Close)
+			for n := l.Last() + 1; n < c.gap; n++ {
+				if s.Create(t.Context(), delta.Key(table, n), sealed(t, n, after(2))) != nil {
+					continue // it is one of those
+				}
+			}
+			deltas, _, err = l.Extend(t.Context())
+			if err != nil || int64(len(deltas)) != c.gap-2 || l.Last() != c.gap || l.Gap() != 0 {
+				t.Fatalf("then %d deltas, last %d, gap %d: %v", len(deltas), l.Last(), l.Gap(), err)
+			}
+			if deltas[len(deltas)-1].Seal == nil {
+				t.Error("the last is no seal")
+			}
+		})
+	}
+}
+
+// create puts a delta: a seal, or one of a row.
+func create(t *testing.T, s store.Store, sequence int64, seal *lake.Seal) {
+	t.Helper()
+	_, body := encode(t, table, sequence, sequence)
+	if seal != nil {
+		body = sealed(t, sequence, seal)
+	}
+	if err := s.Create(t.Context(), delta.Key(table, sequence), body); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func sealed(t *testing.T, sequence int64, seal *lake.Seal) []byte {
+	t.Helper()
+	s := lake.Schema{Columns: []lake.Column{{Name: "n", Type: lake.Type{Kind: lake.Bigint}}}}.WithFieldIDs()
+	body, err := format.EncodeDelta(format.DeltaHeader{TableUUID: table, First: sequence, Sequence: sequence, UUID: uuid.NewString(), Epoch: 2, Seal: seal}, s, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return body
+}
+
 func TestRanges(t *testing.T) {
 	s := local(t)
 	for _, r := range [][2]int64{{1, 4}, {5, 5}, {6, 9}} {

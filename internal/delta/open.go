@@ -25,36 +25,19 @@ const verifiers = 4
 // belongs to another table or sequence, or one that is missing between after and
 // the newest. That the newest is missing cannot be seen.
 func Open(ctx context.Context, s store.Store, tableUUID string, after, folded int64) (*Log, []lake.Delta, error) {
-	var found []store.Info
-	for info, err := range s.List(ctx, Prefix(tableUUID), Key(tableUUID, after)) {
-		if err != nil {
-			return nil, nil, lake.Step("list deltas", err)
-		}
-		if _, _, ok := ParseKey(info.Key); ok {
-			found = append(found, info)
-		}
-	}
-	deltas := make([]lake.Delta, len(found))
 	l := newLog(s, tableUUID, after)
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(verifiers)
-	for i, info := range found {
-		g.Go(func() (err error) {
-			deltas[i], err = l.verify(gctx, info)
-			return err
-		})
+	found, err := l.listed(ctx, after)
+	if err != nil {
+		return nil, nil, lake.Step("list deltas", err)
 	}
-	if err := g.Wait(); err != nil {
+	deltas, err := l.verifyAll(ctx, found)
+	if err != nil {
 		return nil, nil, lake.Step("open the delta log", err)
 	}
-	for _, d := range deltas {
-		if d.First != l.mu.last+1 {
-			return nil, nil, missing(tableUUID, l.mu.last+1, d)
-		}
-		l.mu.last = d.Sequence
+	if deltas, err = l.takeIn(deltas); err != nil {
+		return nil, nil, err
 	}
 	for i := range deltas {
-		var err error
 		if deltas[i].Sequence <= folded {
 			continue
 		}
@@ -64,6 +47,83 @@ func Open(ctx context.Context, s store.Store, tableUUID string, after, folded in
 		}
 	}
 	return l, deltas, nil
+}
+
+// listed gives the deltas after a sequence that are there now, in order.
+func (l *Log) listed(ctx context.Context, after int64) ([]store.Info, error) {
+	var found []store.Info
+	for info, err := range l.store.List(ctx, Prefix(l.table), l.Key(after)) {
+		if err != nil {
+			return nil, err
+		}
+		if _, _, ok := ParseKey(info.Key); ok {
+			found = append(found, info)
+		}
+	}
+	return found, nil
+}
+
+// verifyAll verifies deltas, some at a time.
+func (l *Log) verifyAll(ctx context.Context, found []store.Info) ([]lake.Delta, error) {
+	deltas := make([]lake.Delta, len(found))
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(verifiers)
+	for i, info := range found {
+		g.Go(func() (err error) {
+			deltas[i], err = l.verify(gctx, info)
+			return err
+		})
+	}
+	return deltas, g.Wait()
+}
+
+// takeIn moves the log's end over deltas, which come after it in order. Where some are
+// missing that a take-over left out, it stops before them, and Gap says where they end;
+// what else is missing is lake.CodeDamaged.
+func (l *Log) takeIn(deltas []lake.Delta) (whole []lake.Delta, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.mu.gap = 0
+	last := l.mu.last
+	for i, d := range deltas {
+		if d.First == last+1 {
+			last = d.Sequence
+			if l.mu.gap == 0 {
+				l.mu.last, whole = last, deltas[:i+1:i+1]
+			}
+			continue
+		}
+		if d.First <= last || !leftOut(last, deltas[i:]) {
+			return nil, missing(l.table, last+1, d)
+		}
+		last, l.mu.gap = d.Sequence, d.Sequence
+	}
+	if l.mu.gap > 0 {
+		l.mu.gap = last
+	}
+	return whole, nil
+}
+
+// leftOut says whether what is missing after a sequence was not there yet when the seals
+// beyond it were put. The server that put them fills the place up before it takes any
+// change; if it ended before, whoever opens the lake next does. So a gap with anything
+// but seals beyond it, or with a seal that found it whole, is damage.
+func leftOut(last int64, beyond []lake.Delta) bool {
+	for _, d := range beyond {
+		if d.Seal == nil || d.Seal.After > last {
+			return false
+		}
+	}
+	return true
+}
+
+// Gap is the newest sequence that is there where some before it are not, as a take-over
+// ended between its seals; 0 where none is missing. The log ends before them until they
+// were put (Put), and it was extended (Extend).
+func (l *Log) Gap() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.mu.gap
 }
 
 // verify reads a delta whole and holds it against its name.

@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 
-	"golang.org/x/sync/errgroup"
-
 	"tarn/internal/format"
 	"tarn/internal/lake"
 	"tarn/internal/store"
@@ -27,58 +25,37 @@ func (l *Log) Put(ctx context.Context, sequence int64, body []byte, uuid string)
 	return err == nil, err
 }
 
-// Newest is the highest sequence that is there now, also of a former server.
-func (l *Log) Newest(ctx context.Context) (int64, error) {
-	newest := l.Last()
-	for info, err := range l.store.List(ctx, Prefix(l.table), l.Key(newest)) {
-		if err != nil {
-			return 0, err
-		}
-		if _, sequence, ok := ParseKey(info.Key); ok {
-			newest = sequence
+// Newest is the highest sequence that is there now, also of a former server, and the
+// one up to which all are there: less where somebody else is sealing the log.
+func (l *Log) Newest(ctx context.Context) (newest, whole int64, err error) {
+	newest = l.Last()
+	whole = newest
+	found, err := l.listed(ctx, newest)
+	for _, info := range found {
+		_, newest, _ = ParseKey(info.Key)
+		if newest == whole+1 {
+			whole = newest
 		}
 	}
-	return newest, nil
+	return newest, whole, err
 }
 
 // Extend takes in the deltas after the last one that the log knows, as Open does, and
 // gives them in order with the highest epoch among them.
 func (l *Log) Extend(ctx context.Context) (deltas []lake.Delta, epoch int64, err error) {
-	var found []store.Info
-	for info, err := range l.store.List(ctx, Prefix(l.table), l.Key(l.Last())) {
-		if err != nil {
-			return nil, 0, err
-		}
-		if _, _, ok := ParseKey(info.Key); ok {
-			found = append(found, info)
-		}
-	}
-	headers := make([]format.DeltaHeader, len(found))
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(verifiers)
-	for i, info := range found {
-		g.Go(func() (err error) {
-			headers[i], err = l.header(gctx, info)
-			return err
-		})
-	}
-	if err := g.Wait(); err != nil {
+	found, err := l.listed(ctx, l.Last())
+	if err != nil {
 		return nil, 0, err
 	}
-	last := l.Last()
-	for i, h := range headers {
-		d := h.Lake(found[i].Key, found[i].Size)
-		if h.First != last+1 {
-			return nil, 0, missing(l.table, last+1, d)
-		}
-		if d.Path, err = l.Local(ctx, d.Key); err != nil {
+	if deltas, err = l.verifyAll(ctx, found); err != nil {
+		return nil, 0, err
+	}
+	for i, d := range deltas {
+		if deltas[i].Path, err = l.Local(ctx, d.Key); err != nil {
 			return nil, 0, err
 		}
-		last, epoch = h.Sequence, max(epoch, h.Epoch)
-		deltas = append(deltas, d)
+		epoch = max(epoch, d.Epoch)
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.mu.last = last
-	return deltas, epoch, nil
+	deltas, err = l.takeIn(deltas)
+	return deltas, epoch, err
 }

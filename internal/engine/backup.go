@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -155,98 +154,4 @@ func (e *Engine) instant(ctx context.Context) (at backup.Instant, release func()
 			f()
 		}
 	}, nil
-}
-
-// RestoreRequest says which backup becomes which lake.
-type RestoreRequest struct {
-	Path    string  // the backup folder
-	Backup  int64   // its number; 0: the newest
-	Options Options // of the new lake; Data is an empty folder, or none yet
-}
-
-// RestoreResult says what was restored.
-type RestoreResult struct {
-	Data           string    `json:"data"`
-	Backup         int64     `json:"backup"`
-	CatalogVersion int64     `json:"catalog_version" doc:"of the backup; the lake's own is later by the opening and the new root"`
-	Time           time.Time `json:"time" doc:"of the instant that it is of"`
-	Datasets       int       `json:"datasets"`
-	Files          int       `json:"files"`
-	Bytes          int64     `json:"bytes"`
-	Rows           int64     `json:"rows" doc:"in the bases"`
-	Rerooted       int       `json:"rerooted" doc:"datasets that got a new root, so that other readers of Iceberg find them here"`
-	ElapsedMS      float64   `json:"elapsed_ms"`
-}
-
-// Restore makes a lake of a backup: every byte is copied under its hash, the lake
-// is read whole and checked, and its root is made the place where it is now.
-func Restore(ctx context.Context, r RestoreRequest, progress func(JobProgress)) (_ RestoreResult, err error) {
-	began := time.Now()
-	defer func() { err = lake.Step("restore", err) }()
-	from, err := backup.Open(r.Path)
-	if err != nil {
-		return RestoreResult{}, err
-	}
-	defer func() { err = errors.Join(err, from.Close()) }()
-	b, err := from.Read(ctx, r.Backup)
-	if err != nil {
-		return RestoreResult{}, err
-	}
-	dir, err := filepath.Abs(r.Options.Data)
-	if err != nil {
-		return RestoreResult{}, err
-	}
-	if err := restoreFiles(ctx, from, dir, r, progress); err != nil {
-		return RestoreResult{}, err
-	}
-	report, err := VerifyLake(ctx, Options{Data: dir}, progress)
-	if err != nil {
-		return RestoreResult{}, err
-	}
-	if len(report.Findings) > 0 {
-		f := report.Findings[0]
-		return RestoreResult{}, lake.Errorf(lake.CodeDamaged, "the lake was restored as it was backed up, and it is not whole: %s: %s (%d findings)", f.Key, f.Problem, len(report.Findings)).
-			WithHint("tarn verify --data %s lists them all; restore an earlier backup with --backup into another folder", dir)
-	}
-	r.Options.Data, r.Options.Brief = dir, true
-	rerooted, err := RerootLake(ctx, r.Options, progress)
-	if err != nil {
-		return RestoreResult{}, err
-	}
-	return RestoreResult{
-		Data: dir, Backup: b.Number, CatalogVersion: b.CatalogVersion, Time: b.Time, Datasets: report.Datasets,
-		Files: len(b.Files), Bytes: b.Size(), Rows: report.Rows, Rerooted: rerooted.Rerooted,
-		ElapsedMS: float64(time.Since(began).Microseconds()) / 1000,
-	}, nil
-}
-
-// restoreFiles brings a backup's files into an empty folder, under its lock.
-func restoreFiles(ctx context.Context, from *backup.Folder, dir string, r RestoreRequest, progress func(JobProgress)) (err error) {
-	b, err := from.Read(ctx, r.Backup)
-	if err != nil {
-		return err
-	}
-	if within(dir, r.Path) || within(r.Path, dir) {
-		return lake.Errorf(lake.CodeInvalidRequest, "the folders %s and %s lie within one another", r.Path, dir).WithHint("restore into another folder")
-	}
-	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return lake.Errorf(lake.CodeUnavailable, "look at the folder: %w", err)
-	}
-	for _, e := range entries {
-		return lake.Errorf(lake.CodeInvalidRequest, "the folder %s is not empty: it holds %s", dir, e.Name()).
-			WithHint("restore into an empty folder, or one that is not there yet; remove what a restore that failed left; nothing was touched")
-	}
-	to, lock, err := openEmpty(ctx, dir)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, to.Close(), lock.Close()) }()
-	scratch := filepath.Join(dir, "state", "restore")
-	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
-	return from.Restore(ctx, b, to, scratch, func(done, total int64) {
-		if progress != nil {
-			progress(JobProgress{Step: "copy", Done: done, Total: total})
-		}
-	})
 }

@@ -226,6 +226,14 @@ func TestBackupRefuses(t *testing.T) {
 func TestI2BackupIsOneInstant(t *testing.T) {
 	o := openLake(t, t.TempDir(), func(o *engine.Options) { noRetention(&o.Settings) })
 	defer o.close()
+	backupIsOneInstant(o, 0)
+}
+
+// backupIsOneInstant backs a lake up under load: each of those who make it has so many
+// turns from one backup to the next, or where it is 0 as many as it likes.
+func backupIsOneInstant(o *opened, turns int) {
+	t := o.t
+	t.Helper()
 	const writers = 3
 	for w := range writers {
 		o.create(fmt.Sprintf("a%d", w), schema(t, []string{"n"}, "n BIGINT"))
@@ -234,13 +242,19 @@ func TestI2BackupIsOneInstant(t *testing.T) {
 	var acked [writers]atomic.Int64
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
+	var all []chan struct{}
 	background := func(step func(i int) error) {
+		mine := make(chan struct{}, max(1, turns))
+		if turns == 0 {
+			close(mine)
+		}
+		all = append(all, mine)
 		wg.Go(func() {
 			for i := 1; ; i++ {
 				select {
 				case <-stop:
 					return
-				default:
+				case <-mine:
 				}
 				if err := step(i); err != nil {
 					t.Error(err)
@@ -277,6 +291,11 @@ func TestI2BackupIsOneInstant(t *testing.T) {
 	}
 	var least [][writers]int64
 	for range rounds {
+		for _, mine := range all {
+			for range turns - len(mine) {
+				mine <- struct{}{}
+			}
+		}
 		var before [writers]int64
 		for w := range writers {
 			before[w] = acked[w].Load()

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"tarn/internal/engine"
 	"tarn/internal/failpoint"
@@ -53,11 +54,19 @@ func schemaOf(key []string, columns ...string) (lake.Schema, error) {
 	return s, nil
 }
 
-func openForFailpoints(dir string) (*opened, error) {
+// openForFailpoints opens a lake in a folder, or in the bucket that an endpoint, a URL
+// and a state folder name, parted by blanks.
+func openForFailpoints(place string) (*opened, error) {
 	set := testSettings()
 	set.SpoolBytes, set.CompactDeadShare = spoolBytes, powerShare
 	noRetention(&set)
-	e, err := engine.Open(context.Background(), engine.Options{Data: dir, Settings: set, MemoryBytes: 2 << 30, Log: quiet()})
+	o := engine.Options{Data: place, Settings: set, MemoryBytes: 2 << 30, Log: quiet()}
+	if parts := strings.Fields(place); len(parts) == 3 {
+		o.Bucket = engine.Bucket{Endpoint: parts[0], PathStyle: true}
+		o.Data, o.State = parts[1], parts[2]
+		o.Settings.DiskCacheBytes, o.Settings.FenceCheckInterval = 1<<30, time.Hour
+	}
+	e, err := engine.Open(context.Background(), o)
 	return &opened{Engine: e}, err
 }
 
@@ -74,13 +83,14 @@ func failpointServer(dir, point, nth, from string) int {
 		if err != nil {
 			return err
 		}
-		steps, err := failpointSteps()
+		steps, err := failpointStepsAt(dir)
 		if err != nil {
 			return err
 		}
 		var mu sync.Mutex
 		hits := map[string]int{}
 		failpoint.Arm(func(name string) {
+			comesBy(name)
 			mu.Lock()
 			defer mu.Unlock()
 			if hits[name]++; name == point && hits[name] == kill {
@@ -163,6 +173,11 @@ func pointsInSource(t *testing.T) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	deeper, err := filepath.Glob("../*/*/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files = append(files, deeper...)
 	for _, f := range files {
 		text, err := os.ReadFile(f)
 		if err != nil {
@@ -184,7 +199,7 @@ func pointsInSource(t *testing.T) []string {
 }
 
 // leastPoints is how many there must be; fewer, and the search is broken.
-const leastPoints = 50
+const leastPoints = 60
 
 // TestI1I4I6Failpoints kills a server with SIGKILL at every failpoint: every
 // acknowledged step is there afterwards, the one under way is there whole or not at
@@ -195,12 +210,22 @@ func TestI1I4I6Failpoints(t *testing.T) {
 	if testing.Short() {
 		t.Skip("half a minute")
 	}
+	killedEverywhere(t, func(t *testing.T) (place, files string) { dir := t.TempDir(); return dir, dir }, func(point string) bool {
+		return bucketPoint(point) || elsewhere[point]
+	}, func(string) bool { return true })
+}
+
+// killedEverywhere kills a server at every failpoint but those that the history does not
+// come by in such a place, of those that are chosen. There is a new place for each: as openForFailpoints takes it,
+// with the folder that the lake's files are in.
+func killedEverywhere(t *testing.T, newPlace func(t *testing.T) (place, files string), notHere, chosen func(point string) bool) {
 	each := numberFrom(t, "TARN_FAILPOINTS", 1)
-	steps, err := failpointSteps()
+	place, _ := newPlace(t)
+	steps, err := failpointStepsAt(place)
 	if err != nil {
 		t.Fatal(err)
 	}
-	plain, err := openForFailpoints(t.TempDir())
+	plain, err := openForFailpoints(place)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +235,8 @@ func TestI1I4I6Failpoints(t *testing.T) {
 		t.Fatal(err)
 	}
 	plain.close()
-	whole, err := liveTo(t.TempDir(), "", 0, 0)
+	place, _ = newPlace(t)
+	whole, err := liveTo(place, "", 0, 0)
 	if err != nil || whole.killed || whole.acknowledged != len(steps) {
 		t.Fatalf("without a kill: %+v, %v", whole, err)
 	}
@@ -220,35 +246,54 @@ func TestI1I4I6Failpoints(t *testing.T) {
 	}
 	seed := rand.Uint64()
 	random := rand.New(rand.NewPCG(seed, 1))
-	t.Logf("%d failpoints, seed %d", len(points), seed)
+	here, killed := 0, 0
 	for _, point := range points {
 		n := whole.hits[point]
-		if n == 0 && !elsewhere[point] {
+		if n == 0 && !notHere(point) {
 			t.Errorf("the history never comes by %s", point)
 		}
+		if n > 0 {
+			here++
+		}
+		if !chosen(point) {
+			continue
+		}
+		killed += min(each, n)
 		instants := random.Perm(n)
 		for _, i := range instants[:min(each, n)] {
 			t.Run(fmt.Sprintf("%s/%d", point, i+1), func(t *testing.T) {
 				t.Parallel()
-				killedAt(t, point, i+1, steps, states)
+				place, files := newPlace(t)
+				killedAt(t, place, files, steps, states, kill{point, i + 1})
 			})
 		}
 	}
+	t.Logf("%d kills; the history comes by %d of %d failpoints; seed %d", killed, here, len(points), seed)
 }
 
 // elsewhere are points that the history does not come by: where nothing is retained
 // each commit expires old snapshots itself.
 var elsewhere = map[string]bool{"expire.committed": true}
 
-func killedAt(t *testing.T, point string, nth int, steps []step, states []string) {
-	dir := t.TempDir()
-	dead, err := liveTo(dir, point, nth, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := dead.acknowledged
-	if !dead.killed {
-		t.Fatalf("it was not killed and came to step %d", done)
+// kill is the instant at which a server is killed: as it comes by a point for the n-th
+// time.
+type kill struct {
+	point string
+	nth   int
+}
+
+// killedAt kills one server after the other, each of which goes on where the one before
+// was, and then looks at what is there.
+func killedAt(t *testing.T, dir, files string, steps []step, states []string, kills ...kill) {
+	done := 0
+	for _, k := range kills {
+		dead, err := liveTo(dir, k.point, k.nth, done)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if done = dead.acknowledged; !dead.killed {
+			t.Fatalf("it was not killed at %s and came to step %d", k.point, done)
+		}
 	}
 	o, err := openForFailpoints(dir)
 	if err != nil {
@@ -277,9 +322,9 @@ func killedAt(t *testing.T, point string, nth int, steps []step, states []string
 			t.Fatal(err)
 		}
 	}
-	o.nothingUnreachable(dir)
-	o.cleanScratch(dir)
-	for _, f := range filesUnder(t, dir) {
+	o.nothingUnreachable(files)
+	o.cleanScratch(files)
+	for _, f := range filesUnder(t, files) {
 		if strings.Contains(f, ".tarn-new-") || strings.HasSuffix(f, ".new") {
 			t.Errorf("%s stays", f)
 		}

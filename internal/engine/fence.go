@@ -12,7 +12,7 @@ import (
 // and answers nothing more.
 type fence struct {
 	err     atomic.Pointer[lake.Error]
-	checked atomic.Int64 // when the last look that found no other began, in Unix nanoseconds
+	checked atomic.Int64 // when the last look that found no other, or a follower's, began; in Unix nanoseconds
 }
 
 // notice learns from an error whether another server took the lake over.
@@ -56,20 +56,36 @@ func (e *Engine) mayRead() error {
 	if err := e.fencedOff(); err != nil || e.remote == nil {
 		return err
 	}
-	if age := e.unchecked(); age > max(e.set.OutageReadLimit, 2*e.set.FenceCheckInterval) {
+	if age := e.unchecked(); age > max(e.set.OutageReadLimit, 2*e.lookInterval()) {
 		return lake.Errorf(lake.CodeUnavailable, "the lake's bucket has not answered for %s, longer than outage_read_limit (%s)", age.Round(time.Second), e.set.OutageReadLimit).
 			WithHint("try again when it does")
 	}
 	return nil
 }
 
-// Outage says whether an answer may be staler than fence_check_interval, as the
-// bucket does not say whether another server took the lake over.
+// Outage says whether an answer may be staler than usual, as the bucket does not
+// answer: than fence_check_interval, as nobody can say whether another server took the
+// lake over; of a follower, than the time between two looks.
 func (e *Engine) Outage() bool {
-	return e.remote != nil && (e.remote.down() || e.unchecked() > e.set.FenceCheckInterval)
+	return e.remote != nil && (e.remote.down() || e.unchecked() > e.lookInterval())
 }
 
-// unchecked is how long ago the last look for another server began.
+// lookInterval is the longest time without a look at a bucket that answers.
+func (e *Engine) lookInterval() time.Duration {
+	if e.follower == nil {
+		return e.set.FenceCheckInterval
+	}
+	return max(e.set.FenceCheckInterval, 2*e.set.FollowInterval)
+}
+
+// looked notes a look at the bucket that went well.
+func (e *Engine) looked(began time.Time) {
+	if e.remote != nil {
+		e.remote.fence.checked.Store(began.UnixNano())
+	}
+}
+
+// unchecked is how long ago the last look that went well began.
 func (e *Engine) unchecked() time.Duration {
 	return time.Since(time.Unix(0, e.remote.fence.checked.Load()))
 }
@@ -88,7 +104,7 @@ func (e *Engine) watchEpoch() {
 		began := time.Now()
 		err := e.shop.Catalog.Overtaken(e.ctx)
 		if err == nil {
-			e.remote.fence.checked.Store(began.UnixNano())
+			e.looked(began)
 		}
 		e.notice(err)
 	}

@@ -7,11 +7,12 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"tarn/internal/delta"
 	"tarn/internal/lake"
 	"tarn/internal/results"
 	"tarn/internal/store"
-	"tarn/internal/store/bucket"
 	"tarn/internal/worker"
 )
 
@@ -59,6 +60,7 @@ type follower struct {
 	look   chan struct{} // of one: held by who looks
 
 	logs  map[string]*followed // by table; of the look
+	cut   cut                  // of the deltas that were found; of the look
 	gone  []leftover           // paths that nobody needs any more; of the look
 	clock func() time.Time
 
@@ -72,7 +74,6 @@ type follower struct {
 type followed struct {
 	log   *delta.Log
 	found []lake.Delta // after those that are shown
-	shown int64        // position of the newest that is shown, 0: none
 	// jumped says that the writer trimmed deltas that were not read yet: what follows
 	// is built on the base alone.
 	jumped bool
@@ -83,11 +84,12 @@ type leftover struct {
 	end    int64
 	log    *delta.Log // of deltas; nil: files of a base
 	closes bool       // the log
+	folded int64      // of the log, where it is above 0: the deltas up to it
 	keys   []string
 }
 
 func newFollower(e *Engine) *follower {
-	f := &follower{engine: e, look: make(chan struct{}, 1), logs: map[string]*followed{}, clock: time.Now}
+	f := &follower{engine: e, look: make(chan struct{}, 1), logs: map[string]*followed{}, cut: cut{}, clock: time.Now}
 	f.mu.now.MaxStaleness = e.set.MaxStaleness
 	return f
 }
@@ -98,10 +100,6 @@ func (e *Engine) openReadOnly() error {
 	if e.opts.Store != nil { // of a test
 		e.store = readOnlyStore{e.opts.Store}
 		return nil
-	}
-	if bucket.IsURL(e.opts.Data) {
-		return lake.Errorf(lake.CodeUnsupported, "a lake in a bucket cannot be followed").
-			WithHint("follow a lake on a disk, or ask the server that writes the bucket")
 	}
 	dir, err := filepath.Abs(e.opts.Data)
 	if err != nil {
@@ -180,6 +178,9 @@ func (f *follower) catchUp(ctx context.Context) (changed bool, err error) {
 		f.mu.now.AsOf = began
 	}
 	f.mu.Unlock()
+	if err == nil {
+		f.engine.looked(began)
+	}
 	f.letGo(ctx)
 	return changed, lake.Step("follow the lake", err)
 }
@@ -210,11 +211,11 @@ func (f *follower) next(ctx context.Context) (changed bool, err error) {
 		if !news && v.Number == cat.Current().Number {
 			return false, nil
 		}
-		cut := f.newest(v)
+		f.addToCut(v)
 		if _, err := f.lookAt(ctx, v); err != nil { // what was created before the newest, and was looked for too early
 			return false, err
 		}
-		t, err := f.prepare(ctx, v, cut)
+		t, err := f.prepare(ctx, v)
 		if err != nil {
 			// Its files may have been collected since, if it is not the newest any more.
 			if after, newestErr := cat.Newest(ctx); newestErr == nil && after.Number != v.Number {
@@ -231,6 +232,8 @@ func (f *follower) next(ctx context.Context) (changed bool, err error) {
 // lookAt reads the deltas that came since the last look, of every dataset of a
 // version; news says whether there are any that are not shown.
 func (f *follower) lookAt(ctx context.Context, v *catalogVersion) (news bool, err error) {
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(f.atOnce())
 	for _, d := range v.Datasets {
 		one := f.logs[d.TableUUID]
 		if one == nil || one.log.Last() < d.TrimmedThrough {
@@ -241,33 +244,43 @@ func (f *follower) lookAt(ctx context.Context, v *catalogVersion) (news bool, er
 			one = &followed{log: delta.Follow(f.engine.store, d.TableUUID, d.TrimmedThrough), jumped: jumped}
 			f.logs[d.TableUUID] = one
 		}
-		came, err := one.log.Next(ctx)
-		if err != nil {
-			return false, lake.Step("dataset "+d.LakeName().String(), err)
-		}
-		one.found = append(one.found, came...)
-		news = news || len(one.found) > 0
+		g.Go(func() error {
+			came, err := one.log.Next(gctx)
+			one.found = append(one.found, came...)
+			return lake.Step("dataset "+d.LakeName().String(), err)
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return false, err
+	}
+	for _, d := range v.Datasets {
+		news = news || len(f.logs[d.TableUUID].found) > 0
 	}
 	return news, nil
 }
 
-// newest is the highest position among all deltas that were found.
-func (f *follower) newest(v *catalogVersion) int64 {
-	top := int64(0)
+// atOnce is how many datasets are looked at at a time: a bucket's answers come from
+// far, a disk's do not.
+func (f *follower) atOnce() int {
+	if f.engine.remote == nil {
+		return 1
+	}
+	return f.engine.openLimit()
+}
+
+// addToCut takes in what a version's datasets have, which was found before now.
+func (f *follower) addToCut(v *catalogVersion) {
 	for _, d := range v.Datasets {
-		one := f.logs[d.TableUUID]
-		top = max(top, one.shown)
-		if n := len(one.found); n > 0 {
-			top = max(top, one.found[n-1].LakePosition)
+		for _, one := range f.logs[d.TableUUID].found {
+			f.cut.add(one)
 		}
 	}
-	return top
 }
 
 // letGo releases the files that no query can be reading any more.
 func (f *follower) letGo(ctx context.Context) {
 	if len(f.gone) == 0 || f.engine.worker == nil {
-		return
+		return // what is gone of a bucket's files is gone with one of these
 	}
 	released := f.engine.worker.Released(ctx)
 	kept := f.gone[:0]
@@ -277,6 +290,8 @@ func (f *follower) letGo(ctx context.Context) {
 			kept = append(kept, l)
 		case l.closes:
 			l.log.Close()
+		case l.folded > 0:
+			l.log.Leave(l.folded)
 		case l.log != nil:
 			l.log.Forget(l.keys...)
 		default:
@@ -286,6 +301,9 @@ func (f *follower) letGo(ctx context.Context) {
 		}
 	}
 	f.gone = kept
+	if r := f.engine.remote; r != nil {
+		r.here.forgetDropped()
+	}
 }
 
 // close lets go of all paths.

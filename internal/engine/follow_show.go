@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 
+	"golang.org/x/sync/errgroup"
+
 	"tarn/internal/base"
 	"tarn/internal/dataset"
 	"tarn/internal/delta"
@@ -34,18 +36,22 @@ type step struct {
 	left    []string // files that the base has no more
 }
 
-// prepare finds out what a version and the deltas up to a position are, beside what
-// is shown.
-func (f *follower) prepare(ctx context.Context, v *catalogVersion, cut int64) (t transition, err error) {
-	t.version = v
+// prepare finds out what a version and the deltas within the cut are, beside what is
+// shown.
+func (f *follower) prepare(ctx context.Context, v *catalogVersion) (t transition, err error) {
+	t.version, t.datasets = v, make([]step, len(v.Datasets))
 	there := map[string]bool{}
-	for _, entry := range v.Datasets {
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(f.atOnce())
+	for i, entry := range v.Datasets {
 		there[entry.TableUUID] = true
-		s, err := f.prepareDataset(ctx, entry, cut)
-		if err != nil {
-			return t, lake.Step("dataset "+entry.LakeName().String(), err)
-		}
-		t.datasets = append(t.datasets, s)
+		g.Go(func() (err error) {
+			t.datasets[i], err = f.prepareDataset(gctx, entry)
+			return lake.Step("dataset "+entry.LakeName().String(), err)
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return t, err
 	}
 	for _, m := range f.engine.members() {
 		if !there[m.ds.State().UUID] {
@@ -55,7 +61,7 @@ func (f *follower) prepare(ctx context.Context, v *catalogVersion, cut int64) (t
 	return t, nil
 }
 
-func (f *follower) prepareDataset(ctx context.Context, entry format.DatasetEntry, cut int64) (s step, err error) {
+func (f *follower) prepareDataset(ctx context.Context, entry format.DatasetEntry) (s step, err error) {
 	e := f.engine
 	s.entry, s.log = entry, f.logs[entry.TableUUID]
 	e.mu.RLock()
@@ -83,7 +89,7 @@ func (f *follower) prepareDataset(ctx context.Context, entry format.DatasetEntry
 	if s.table != nil && before != nil {
 		s.left = without(keysOf(before.Files), keysOf(s.files))
 	}
-	s.deltas = visible(s.log.found, cut, folded)
+	s.deltas = visible(s.log.found, f.cut, folded)
 	if n := len(s.deltas); n > 0 {
 		last = s.deltas[n-1].Sequence
 	}
@@ -93,26 +99,25 @@ func (f *follower) prepareDataset(ctx context.Context, entry format.DatasetEntry
 		err.Step = key
 		return s, err.WithHint("restore %s from a backup", key)
 	}
-	return s, nil
+	return s, f.bring(ctx, &s, folded)
 }
 
-// visible is the part of a dataset's deltas that belongs to the instant: those up to
-// a position. An empty delta at the end that no request is in takes the sequence of a
-// content commit; it is shown with the commit, or once a later delta says that there
-// will be none.
-func visible(found []lake.Delta, cut, folded int64) []lake.Delta {
-	n := 0
-	for n < len(found) && found[n].LakePosition <= cut {
-		n++
+// bring gives the deltas that are to be shown their paths on this machine: of a dataset
+// that is new to the worker those that are not folded, which alone it hears of.
+func (f *follower) bring(ctx context.Context, s *step, folded int64) (err error) {
+	if s.member != nil && !s.log.jumped {
+		folded = 0
 	}
-	for n > 0 {
-		d := found[n-1]
-		if d.Rows > 0 || len(d.Requests) > 0 || d.Sequence <= folded {
-			break
+	for i := range s.deltas {
+		d := &s.deltas[i] // found holds it too, for a look that fails in between
+		if d.Path != "" || d.Sequence <= folded {
+			continue
 		}
-		n--
+		if d.Path, err = s.log.log.Local(ctx, d.Key); err != nil {
+			return err
+		}
 	}
-	return found[:n:n]
+	return nil
 }
 
 // show makes the transition in one step of the stream, whose entries queries see all
@@ -161,9 +166,6 @@ func (f *follower) show(t transition) (changed bool) {
 // of it. It is called within Stream.Do.
 func (f *follower) showDataset(s *step) []lake.Entry {
 	e := f.engine
-	if n := len(s.deltas); n > 0 {
-		s.log.shown = s.deltas[n-1].LakePosition
-	}
 	s.log.found = s.log.found[len(s.deltas):]
 	if s.member == nil || s.log.jumped {
 		state := &dataset.State{
@@ -235,6 +237,9 @@ func (f *follower) leave(s step, end int64) {
 	}
 	if len(s.left) > 0 {
 		f.gone = append(f.gone, leftover{end: end, keys: s.left})
+	}
+	if s.table != nil && state.FoldedThrough > 0 && f.engine.remote != nil {
+		f.gone = append(f.gone, leftover{end: end, log: s.log.log, folded: state.FoldedThrough})
 	}
 }
 

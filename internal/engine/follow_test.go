@@ -68,6 +68,15 @@ func TestFollower(t *testing.T) {
 	if after := inodes(t, dir); after != before {
 		t.Fatalf("the follower changed the lake: before\n%s\nafter\n%s", before, after)
 	}
+	followSteps(w, f)
+}
+
+// followSteps takes a varied lake through every kind of step, after each of which the
+// follower answers as the writer does.
+func followSteps(w, f *opened) {
+	t := w.t
+	t.Helper()
+	f.caughtUp(w)
 	as, ok := f.Following()
 	if !ok || as.Problem != nil || as.AsOf.IsZero() {
 		t.Fatalf("%+v", as)
@@ -186,11 +195,18 @@ func TestFollowerJumps(t *testing.T) {
 	dir := t.TempDir()
 	w := openLake(t, dir, func(o *engine.Options) { noRetention(&o.Settings) })
 	defer w.close()
+	jumps(w, func() *opened { return follow(t, dir) })
+}
+
+// jumps has a follower miss what was trimmed and collected, several times.
+func jumps(w *opened, open func() *opened) {
+	t := w.t
+	t.Helper()
 	w.create("t", schema(t, []string{"id"}, "id BIGINT", "v BIGINT"))
 	w.create("u", schema(t, nil, "n BIGINT"))
 	w.change("t", engine.OpUpsert, `{"id":1,"v":1}`)
 	w.change("u", engine.OpUpsert, `{"n":1}`)
-	f := follow(t, dir)
+	f := open()
 	defer f.close()
 	f.caughtUp(w)
 	f.pin("t")

@@ -198,8 +198,14 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 		if err := e.seal(ctx); err != nil {
 			return nil, err
 		}
-	} else if _, err := e.collector.CollectAtOpen(ctx); err != nil { // in a bucket the first upkeep does
-		return nil, err
+		failpoint.Hit("open.sealed")
+	} else {
+		if err := e.fillGaps(ctx); err != nil {
+			return nil, err
+		}
+		if _, err := e.collector.CollectAtOpen(ctx); err != nil { // in a bucket the first upkeep does
+			return nil, err
+		}
 	}
 	failpoint.Hit("open.collected")
 	if err := e.startWorker(ctx); err != nil {
@@ -226,12 +232,12 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 
 func (e *Engine) openStore(ctx context.Context) error {
 	switch {
+	case bucket.IsURL(e.opts.Data) || e.opts.Shared:
+		return e.openRemote(ctx)
 	case e.opts.ReadOnly:
 		if err := e.openReadOnly(); err != nil {
 			return err
 		}
-	case bucket.IsURL(e.opts.Data) || e.opts.Shared:
-		return e.openRemote(ctx)
 	case e.opts.Store != nil:
 		e.store = e.opts.Store
 	default:

@@ -100,7 +100,7 @@ func (e *Engine) reverify(ctx context.Context, m *member) (mended bool) {
 	}
 	e.stream.Do(func() []lake.Entry {
 		now := m.ds.State()
-		if now.Dropped || now.Table != s.Table || sameIdentities(files, now.Files) {
+		if e.memberByUUID(s.UUID) != m || now.Dropped || now.Table != s.Table || sameIdentities(files, now.Files) {
 			return nil
 		}
 		mended = true

@@ -10,6 +10,7 @@ import (
 
 	"tarn/internal/base"
 	"tarn/internal/delta"
+	"tarn/internal/failpoint"
 	"tarn/internal/format"
 	"tarn/internal/lake"
 	"tarn/internal/store"
@@ -48,11 +49,11 @@ func StateIsOf(state, data string) bool {
 	return err == nil && strings.TrimRight(string(noted), "/") == strings.TrimRight(data, "/")
 }
 
-// openRemote opens the bucket, probes it, and puts the disk cache before it.
+// openRemote opens the bucket, probes it, and puts the disk cache before it. A follower
+// puts nothing, and so does not probe.
 func (e *Engine) openRemote(ctx context.Context) error {
 	if e.opts.State == "" {
-		return lake.Errorf(lake.CodeInvalidRequest, "a lake in a bucket needs a folder of this machine's own").
-			WithHint("name one by --state: for the disk cache, scratch and pins; nothing in it is needed by another machine")
+		return needsState()
 	}
 	state, err := filepath.Abs(e.opts.State)
 	if err != nil {
@@ -79,11 +80,13 @@ func (e *Engine) openRemote(ctx context.Context) error {
 			_ = r.bucket.Close()
 		}
 	}
-	if b, ok := r.bucket.(*bucket.Bucket); ok {
-		if err := b.Probe(ctx); err != nil {
-			closeBucket()
-			return err
-		}
+	if err := e.probe(ctx, r.bucket); err != nil {
+		closeBucket()
+		return err
+	}
+	failpoint.Hit("open.probed")
+	if e.opts.ReadOnly {
+		r.bucket = readOnlyStore{r.bucket}
 	}
 	if err := e.openDisk(r); err != nil {
 		closeBucket()
@@ -91,6 +94,25 @@ func (e *Engine) openRemote(ctx context.Context) error {
 	}
 	e.remote, e.store = r, diskcache.NewStore(r.disk)
 	r.here.init(e)
+	return nil
+}
+
+func needsState() error {
+	return lake.Errorf(lake.CodeInvalidRequest, "a lake in a bucket needs a folder of this machine's own").
+		WithHint("name one by --state: for the disk cache, scratch and pins; nothing in it is needed by another machine")
+}
+
+// probe finds out whether a lake can be written to a bucket, or is there to be followed.
+func (e *Engine) probe(ctx context.Context, s store.Store) error {
+	if e.opts.ReadOnly {
+		for _, err := range s.List(ctx, "catalog/", "") {
+			return err
+		}
+		return lake.Errorf(lake.CodeNotFound, "there is no lake in %s to follow", s.Root()).WithHint("name the bucket and prefix of a lake; a follower makes none")
+	}
+	if b, ok := s.(*bucket.Bucket); ok {
+		return b.Probe(ctx)
+	}
 	return nil
 }
 

@@ -94,7 +94,7 @@ func (r *residency) acquire(ctx context.Context, uuid string) (release func(), e
 		if m == nil || m.ds.State().Dropped {
 			return nil, lake.Errorf(lake.CodeDatasetNotFound, "the dataset was dropped meanwhile")
 		}
-		shown, err := r.show(ctx, one, m)
+		shown, err := r.show(ctx, one, uuid, m)
 		if err != nil {
 			return nil, lake.Step("bring the files of "+m.ds.State().Name.String()+" to this machine", err)
 		}
@@ -105,8 +105,9 @@ func (r *residency) acquire(ctx context.Context, uuid string) (release func(), e
 }
 
 // show holds the files of a dataset's base and tells the worker; false when the base
-// is another one by then. The caller has the turn.
-func (r *residency) show(ctx context.Context, one *resident, m *member) (bool, error) {
+// is another one by then, or a follower has built the dataset anew. The caller has the
+// turn.
+func (r *residency) show(ctx context.Context, one *resident, uuid string, m *member) (bool, error) {
 	s := m.ds.State()
 	held, err := r.hold(ctx, needsOf(s.Files))
 	if err != nil {
@@ -116,7 +117,7 @@ func (r *residency) show(ctx context.Context, one *resident, m *member) (bool, e
 	same := false
 	r.e.stream.Do(func() []lake.Entry {
 		now := m.ds.State()
-		if same = now.Table == s.Table && !now.Dropped; !same || sameIdentities(files, now.Files) {
+		if same = r.e.memberByUUID(uuid) == m && now.Table == s.Table && !now.Dropped; !same || sameIdentities(files, now.Files) {
 			return nil
 		}
 		next := m.ds.Update(func(n *dataset.State) { n.Files = files })
@@ -136,7 +137,7 @@ func (r *residency) show(ctx context.Context, one *resident, m *member) (bool, e
 func (r *residency) hold(ctx context.Context, needs []diskcache.Need) (map[string]heldFile, error) {
 	files, err := r.e.remote.disk.Hold(ctx, needs)
 	if err != nil {
-		return nil, err
+		return nil, gone(err)
 	}
 	out := make(map[string]heldFile, len(files))
 	for _, f := range files {
@@ -151,6 +152,16 @@ func (r *residency) hold(ctx context.Context, needs []diskcache.Need) (map[strin
 		out[key] = f
 	}
 	return out, nil
+}
+
+// gone is the error of a file of a base that is not in the bucket any more, in the words
+// of every other file that is missing.
+func gone(err error) error {
+	if lake.CodeOf(err) != lake.CodeNotFound {
+		return err
+	}
+	return lake.Errorf(lake.CodeDamaged, "a file of the base is missing: %w", err).
+		WithHint("restore it from a backup or a copy of the lake")
 }
 
 // needsOf lists the files that reading some data files takes, each once.
@@ -214,16 +225,18 @@ func (r *residency) retire(held map[string]heldFile) {
 // hide makes a dataset absent and gives what was held for it. The caller has the
 // turn.
 func (r *residency) hide(one *resident, uuid string) map[string]heldFile {
-	if m := r.e.memberByUUID(uuid); m != nil {
-		r.e.stream.Do(func() []lake.Entry {
-			s := m.ds.State()
-			if s.Dropped || len(s.Files) == 0 || s.Files[0].Identity == lake.NotLocal {
-				return nil
-			}
-			next := m.ds.Update(func(n *dataset.State) { n.Files = absent(n.Files) })
-			return []lake.Entry{next.Publish(false)}
-		})
-	}
+	r.e.stream.Do(func() []lake.Entry {
+		m := r.e.memberByUUID(uuid)
+		if m == nil {
+			return nil
+		}
+		s := m.ds.State()
+		if s.Dropped || len(s.Files) == 0 || s.Files[0].Identity == lake.NotLocal {
+			return nil
+		}
+		next := m.ds.Update(func(n *dataset.State) { n.Files = absent(n.Files) })
+		return []lake.Entry{next.Publish(false)}
+	})
 	held := one.held
 	one.held = nil
 	return held

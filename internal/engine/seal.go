@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
+	"tarn/internal/failpoint"
 	"tarn/internal/format"
 	"tarn/internal/lake"
 )
@@ -34,8 +35,26 @@ func (e *Engine) seal(ctx context.Context) error {
 	if err := e.shop.Catalog.Overtaken(ctx); err != nil { // by one that opened it meanwhile
 		return err
 	}
-	e.remote.fence.checked.Store(looked.UnixNano())
+	e.looked(looked)
 	e.log.Info("the lake is ours", "epoch", e.shared.Epoch, "datasets", len(e.mu.byUUID), "sealed_in_ms", e.remote.sealedIn.Milliseconds())
+	return nil
+}
+
+// fillGaps does so for a lake that has a lock, and was copied from a bucket.
+func (e *Engine) fillGaps(ctx context.Context) error {
+	for _, m := range e.mu.byUUID {
+		if m.ds.Log.Gap() == 0 {
+			continue
+		}
+		encoder, err := format.NewDeltaEncoder(m.ds.State().Schema)
+		if err != nil {
+			return err
+		}
+		s := sealer{e: e, m: m, encoder: encoder}
+		if err := s.fillGaps(ctx); err != nil {
+			return lake.Step("seal the log of "+m.ds.State().Name.String(), err)
+		}
+	}
 	return nil
 }
 
@@ -62,38 +81,33 @@ func (e *Engine) sealOne(ctx context.Context, m *member) error {
 		return err
 	}
 	s := sealer{e: e, m: m, encoder: encoder}
-	ours, err := s.put(ctx, m.ds.State().Sequence+1)
+	if err := s.fillGaps(ctx); err != nil {
+		return err
+	}
+	newest := m.ds.State().Sequence
+	whole := newest
+	ours, err := s.put(ctx, newest+1, whole)
+	failpoint.Hit("seal.put")
 	for far := int64(ahead); err == nil && !ours; far *= 2 {
 		// A newer server than this one must not find our barrier in its way.
 		if err = e.shop.Catalog.Overtaken(ctx); err != nil {
 			break
 		}
-		var newest int64
-		if newest, err = m.ds.Log.Newest(ctx); err != nil {
+		if newest, whole, err = m.ds.Log.Newest(ctx); err != nil {
 			break
 		}
-		if ours, err = s.put(ctx, newest+far); ours {
-			err = s.fill(ctx, newest+1, newest+far-1)
+		if ours, err = s.put(ctx, newest+far, whole); ours {
+			failpoint.Hit("seal.barrier-put")
+			err = s.fill(ctx, newest+1, newest+far-1, whole)
 		}
 	}
 	if err != nil {
 		return err
 	}
-	deltas, epoch, err := m.ds.Log.Extend(ctx)
-	if err != nil {
+	if err := s.extend(ctx); err != nil {
 		return err
 	}
-	if epoch > e.shared.Epoch {
-		return lake.Errorf(lake.CodeFenced, "its newest delta is of epoch %d, and ours is %d: another server took the lake over", epoch, e.shared.Epoch)
-	}
-	e.stream.Do(func() []lake.Entry {
-		for _, d := range deltas {
-			e.shared.Clock.Observe(d.LakePosition, d.Time)
-			m.ds.Append(d)
-		}
-		return nil // no worker is there yet: its replay will have them
-	})
-	return nil
+	return s.fillGaps(ctx) // of one that opened the lake just before us, and went on for a moment
 }
 
 // sealer puts empty deltas of our epoch into one log.
@@ -104,13 +118,51 @@ type sealer struct {
 	encoder *format.DeltaEncoder
 }
 
-// put puts one under a sequence until its outcome is known.
-func (s *sealer) put(ctx context.Context, sequence int64) (ours bool, err error) {
+// fillGaps ends what another server's take-over left, which ended between its seals.
+func (s *sealer) fillGaps(ctx context.Context) error {
+	for through := s.m.ds.Log.Gap(); through > 0; through = s.m.ds.Log.Gap() {
+		now := s.m.ds.State()
+		s.e.log.Warn("a take-over of the lake ended half way; its seals are filled up", "dataset", now.Name.String(), "after", now.Sequence, "through", through)
+		if err := s.fill(ctx, now.Sequence+1, through-1, now.Sequence); err != nil {
+			return err
+		}
+		failpoint.Hit("seal.gap-filled")
+		if err := s.extend(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// extend takes the deltas in that are there now.
+func (s *sealer) extend(ctx context.Context) error {
+	deltas, epoch, err := s.m.ds.Log.Extend(ctx)
+	if err != nil {
+		return err
+	}
+	if epoch > s.e.shared.Epoch {
+		return lake.Errorf(lake.CodeFenced, "its newest delta is of epoch %d, and ours is %d: another server took the lake over", epoch, s.e.shared.Epoch)
+	}
+	failpoint.Hit("seal.extended")
+	s.e.stream.Do(func() []lake.Entry {
+		for _, d := range deltas {
+			s.e.shared.Clock.Observe(d.LakePosition, d.Time)
+			s.m.ds.Append(d)
+		}
+		return nil // no worker is there yet: its replay will have them
+	})
+	return nil
+}
+
+// put puts one under a sequence until its outcome is known. after is a sequence up to
+// which all are there.
+func (s *sealer) put(ctx context.Context, sequence, after int64) (ours bool, err error) {
 	state := s.m.ds.State()
 	position, at := s.e.shared.Clock.Next()
 	h := format.DeltaHeader{
 		TableUUID: state.UUID, First: sequence, Sequence: sequence, SchemaID: state.Schema.ID,
 		UUID: uuid.NewString(), Epoch: s.e.shared.Epoch, LakePosition: position, Time: at,
+		Seal: &lake.Seal{After: after},
 	}
 	s.mu.Lock()
 	body, err := s.encoder.Encode(h, nil)
@@ -132,11 +184,12 @@ func (s *sealer) put(ctx context.Context, sequence int64) (ours bool, err error)
 }
 
 // fill takes what is free of some sequences, all at once.
-func (s *sealer) fill(ctx context.Context, from, through int64) error {
+func (s *sealer) fill(ctx context.Context, from, through, after int64) error {
 	g, gctx := errgroup.WithContext(ctx)
 	for sequence := from; sequence <= through; sequence++ {
 		g.Go(func() error {
-			_, err := s.put(gctx, sequence)
+			_, err := s.put(gctx, sequence, after)
+			failpoint.Hit("seal.filled")
 			return err
 		})
 	}

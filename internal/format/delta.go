@@ -41,6 +41,7 @@ type DeltaHeader struct {
 	Rows         int64          `json:"rows"` // set by encoding: the rows of the file
 	Time         time.Time      `json:"time"`
 	Requests     []lake.Request `json:"requests"`
+	Seal         *lake.Seal     `json:"seal,omitempty"` // of one that seals the log
 }
 
 // Changes is a batch of a delta's rows in the columns of ChangesSchema, with
@@ -76,6 +77,6 @@ func (h DeltaHeader) Lake(key string, bytes int64) lake.Delta {
 	return lake.Delta{
 		Key: key, First: h.First, Sequence: h.Sequence,
 		Rows: h.Rows, Bytes: bytes, Time: h.Time, Requests: h.Requests,
-		LakePosition: h.LakePosition, UUID: h.UUID,
+		LakePosition: h.LakePosition, UUID: h.UUID, Epoch: h.Epoch, Seal: h.Seal,
 	}
 }

@@ -75,7 +75,20 @@ type Delta struct {
 	// UUID its own identity; both as its footer has them.
 	LakePosition int64  `json:"lake_position,omitempty"`
 	UUID         string `json:"uuid,omitempty"`
+	Epoch        int64  `json:"epoch,omitempty"` // of its writer
+	Seal         *Seal  `json:"seal,omitempty"`  // nil: it is none
 }
+
+// Seal is what an empty delta says that ends the log for a former server: as it was put
+// every delta up to After was there. What is missing between the two was not there yet,
+// and is no damage.
+type Seal struct {
+	After int64 `json:"after"`
+}
+
+// Empty says that a delta has no change and no request in it: it takes a sequence for
+// a content commit, or is a seal.
+func (d Delta) Empty() bool { return d.Rows == 0 && len(d.Requests) == 0 }
 
 // Request is one acknowledged request within a delta.
 type Request struct {

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"gocloud.dev/blob"
 
+	"tarn/internal/failpoint"
 	"tarn/internal/lake"
 	"tarn/internal/store"
 )
@@ -121,6 +122,7 @@ func (b *Bucket) Delete(ctx context.Context, key string) error {
 	err := b.repeated(ctx, key, "delete", 0, func(ctx context.Context) error {
 		return b.bucket.Delete(ctx, b.place.key(key))
 	})
+	failpoint.Hit("bucket.deleted")
 	if lake.CodeOf(err) == lake.CodeNotFound {
 		return nil
 	}

@@ -3,7 +3,10 @@ package bucket_test
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 	"gocloud.dev/blob/memblob"
@@ -39,11 +42,20 @@ func TestContractOnS3(t *testing.T) {
 }
 
 func TestContractOnGCS(t *testing.T) {
-	name := s3test.StartGCS(t)
+	contractOn(t, bucket.Place{Scheme: bucket.SchemeGCS, Bucket: s3test.StartGCS(t)})
+}
+
+func TestContractOnAzure(t *testing.T) {
+	contractOn(t, bucket.Place{Scheme: bucket.SchemeAzure, Bucket: s3test.StartAzure(t)})
+}
+
+// contractOn runs the store's suite under prefixes of a bucket, and the probe.
+func contractOn(t *testing.T, p bucket.Place) {
+	t.Helper()
 	n := 0
 	open := func(t *testing.T) *bucket.Bucket {
 		n++
-		p := bucket.Place{Scheme: bucket.SchemeGCS, Bucket: name, Prefix: fmt.Sprintf("%d/lake", n)}
+		p.Prefix = fmt.Sprintf("%d/lake", n)
 		b, err := bucket.Open(t.Context(), p, bucket.Options{Scratch: t.TempDir()})
 		if err != nil {
 			t.Fatal(err)
@@ -77,5 +89,35 @@ func TestProbe(t *testing.T) {
 	}
 	for info, err := range b.List(t.Context(), "", "") {
 		t.Errorf("left: %v, %v", info.Key, err)
+	}
+}
+
+// TestProbeOfAKilledServer: what a probe left whose server was killed goes with a later
+// one; that of a server which is opening the lake now stays.
+func TestProbeOfAKilledServer(t *testing.T) {
+	s := s3test.Start(t)
+	name := s.NewBucket(t)
+	b := open(t, s.URL, name, "lake")
+	for _, key := range []string{"probe/old", "probe/new"} {
+		if err := b.Create(t.Context(), key, []byte("the first")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	long := time.Now().Add(-2 * time.Hour)
+	if err := os.Chtimes(filepath.Join(s.Dir, name, "lake/probe/old"), long, long); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Probe(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var left []string
+	for info, err := range b.List(t.Context(), "", "") {
+		left = append(left, info.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if fmt.Sprint(left) != "[probe/new]" {
+		t.Errorf("left: %v", left)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"tarn/internal/failpoint"
 	"tarn/internal/lake"
 	"tarn/internal/store"
 )
@@ -100,6 +101,7 @@ func (b *Bucket) put(ctx context.Context, key string, bytes int64, do func(ctx c
 			return lake.Step("create "+key, err)
 		}
 		v, err := b.once(ctx, b.limit(bytes), do)
+		failpoint.Hit("bucket.put")
 		var never unsent
 		switch {
 		case v == fine:

@@ -69,7 +69,7 @@ func Open(ctx context.Context, p Place, o Options) (*Bucket, error) {
 	default:
 		if o.Endpoint != "" {
 			return nil, lake.Errorf(lake.CodeInvalidRequest, "the setting endpoint is for s3:// alone").
-				WithHint("set STORAGE_EMULATOR_HOST for gs://, or AZURE_STORAGE_DOMAIN and AZURE_STORAGE_PROTOCOL for azblob://")
+				WithHint("set STORAGE_EMULATOR_HOST for gs://, or AZURE_STORAGE_DOMAIN, AZURE_STORAGE_PROTOCOL and AZURE_STORAGE_IS_LOCAL_EMULATOR for azblob://")
 		}
 		b.bucket, err = blob.OpenBucket(ctx, p.Scheme+"://"+p.Bucket)
 		b.end = func() {}

@@ -5,12 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/google/uuid"
 
+	"tarn/internal/failpoint"
 	"tarn/internal/lake"
 	"tarn/internal/store"
 )
@@ -28,7 +30,8 @@ func (b *Bucket) Probe(ctx context.Context) (err error) {
 	if err := store.CreateSettled(ctx, b, key, first, same); err != nil {
 		return lake.Step("try a put to "+b.Root(), err)
 	}
-	defer func() { err = errors.Join(err, lake.Step("clear up after the probe", b.Delete(ctx, key))) }()
+	failpoint.Hit("bucket.probe-put")
+	defer func() { err = errors.Join(err, lake.Step("clear up after the probe", b.clearProbes(ctx, key))) }()
 	puts := []func() error{func() error { return b.Create(ctx, key, second) }}
 	if b.s3 != nil {
 		puts = append(puts, func() error { return b.multipart(ctx, key, second) })
@@ -50,6 +53,31 @@ func (b *Bucket) Probe(ctx context.Context) (err error) {
 		}
 	}
 	return nil
+}
+
+// probeAge is how old a probe is that nobody waits for any more: its server was killed.
+const probeAge = time.Hour
+
+// clearProbes deletes a probe, and those that servers left which were killed. How old
+// they are is by the store's own clock.
+func (b *Bucket) clearProbes(ctx context.Context, own string) error {
+	var all []store.Info
+	var now time.Time
+	for info, err := range b.List(ctx, probePrefix, "") {
+		if err != nil {
+			return errors.Join(err, b.Delete(ctx, own))
+		}
+		if all = append(all, info); info.Key == own {
+			now = info.ModTime
+		}
+	}
+	errs := []error{b.Delete(ctx, own)}
+	for _, info := range all {
+		if info.Key != own && now.Sub(info.ModTime) > probeAge {
+			errs = append(errs, b.Delete(ctx, info.Key))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (b *Bucket) dishonoured(parts bool, what string) error {

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"tarn/internal/failpoint"
 	"tarn/internal/lake"
 )
 
@@ -135,6 +136,7 @@ func (c *Cache) fill(ctx context.Context, e *entry) (err error) {
 	if err := c.settleAt(temp, e.path); err != nil {
 		return diskFailed(e.key, err)
 	}
+	failpoint.Hit("diskcache.filled")
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.mu.counts.Fills++

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+
+	"tarn/internal/failpoint"
 )
 
 // keep puts a file here that was just written to the store, where there is room
@@ -27,6 +29,7 @@ func (c *Cache) keep(key string, size int64, make func(path string) error) {
 	}
 	if err == nil && c.mu.entries[key] == nil {
 		if err = os.Rename(temp, path); err == nil {
+			failpoint.Hit("diskcache.kept")
 			e := &entry{key: key, size: size, path: path, done: closed, checked: true}
 			c.mu.entries[key] = e
 			c.mu.counts.Kept++
