@@ -43,6 +43,10 @@ type QueryRequest struct {
 	Visible *lake.NameSet `json:"visible,omitempty"`
 	// Owner is who asked; the server alone knows it.
 	Owner string `json:"-"`
+	// Within says that it is asked for a statement that is listed itself.
+	Within bool `json:"-"`
+	// AddedBytes are those of SQL that are tarn's own, beyond the bound of a text.
+	AddedBytes int `json:"-"`
 }
 
 // Get asks for the rows of keys of one dataset; keys that are absent are left
