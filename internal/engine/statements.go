@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -283,6 +285,9 @@ func (x *execution) dryRun() (StatementResult, error) {
 	return StatementResult{Rows: d.Rows(), Sequence: at.Sequence, ReadPoint: at}, nil
 }
 
+// ownColumn is a column of a read that stands for one of the dataset.
+var ownColumn = regexp.MustCompile(`_tarn_c([0-9]{1,6})`)
+
 // explain takes out of an error the lines that show the read, which is not the text
 // that the client sent.
 func (x *execution) explain(err error) error {
@@ -292,6 +297,13 @@ func (x *execution) explain(err error) error {
 	}
 	out := *e
 	out.Msg, _, _ = strings.Cut(e.Msg, "\n\nLINE ")
+	out.Msg = ownColumn.ReplaceAllStringFunc(out.Msg, func(own string) string {
+		i, err := strconv.Atoi(ownColumn.FindStringSubmatch(own)[1])
+		if columns := x.m.ds.State().Schema.Columns; err == nil && i < len(columns) {
+			return columns[i].Name
+		}
+		return own
+	})
 	if strings.Contains(e.Msg, "same number of result columns") && x.r.Statement.Source != "" {
 		out.Hint = "INSERT takes as many columns as it names, or as the dataset has"
 	}
