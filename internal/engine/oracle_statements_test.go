@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"tarn/internal/engine"
+	"tarn/internal/lake"
+	"tarn/internal/sqlwrite"
 )
 
 // TestStatementsLikeDuckDB runs the same random statements here and in plain DuckDB,
@@ -79,7 +81,80 @@ func statementHistory(t *testing.T, seed uint64, done map[string]int) {
 			}
 		}
 		w.step(seed, w.statement(key), done)
+		for range 6 {
+			w.garbled(seed, garble(random, w.statement(key)), done)
+		}
 	}
+}
+
+// garbled runs a text that was a statement: it is refused, or means what it means to
+// DuckDB.
+func (w *scribe) garbled(seed uint64, sql string, done map[string]int) {
+	w.t.Helper()
+	s, err := sqlwrite.Parse(sql)
+	if err != nil || s == nil {
+		done["garbled, no statement"]++
+		return
+	}
+	before := w.state()
+	r, err := w.exec(sql)
+	if err != nil {
+		if lake.CodeOf(err) == lake.CodeInternal {
+			w.t.Fatalf("seed %d: %s: %v", seed, sql, err)
+		}
+		done["garbled, refused"]++
+		if after := w.state(); !slices.Equal(before, after) {
+			w.t.Fatalf("seed %d: %s failed (%v) and changed rows", seed, sql, err)
+		}
+		return
+	}
+	done["garbled, done"]++
+	counted, err := w.p.c.Rows(w.t.Context(), sql)
+	if err != nil || counted[0][0].(int64) != r.Rows {
+		w.t.Fatalf("seed %d: %s: %d rows, and in DuckDB %v, %v", seed, sql, r.Rows, counted, err)
+	}
+	if got, want := w.state(), w.plainState(); !slices.Equal(got, want) {
+		w.t.Fatalf("seed %d: after %s\n%v\nand DuckDB has\n%v", seed, sql, got, want)
+	}
+}
+
+const scribeState = "(SELECT 't' AS which, * FROM t) UNION ALL (SELECT 'u', * FROM u) UNION ALL (SELECT 'log', * FROM log) ORDER BY ALL"
+
+func (w *scribe) state() []string {
+	w.t.Helper()
+	return w.rows(scribeState)
+}
+
+func (w *scribe) plainState() []string { return rowTexts(w.p.answer(scribeState)) }
+
+var garbage = strings.Fields(`) ( , ; * union select from where group by order limit 1 on conflict do nothing update set delete using insert into
+	values as x t u o z id n s k = + -- /* */ ' " $$ null default returning case when then else end distinct is not in exists #1 t.* columns(*) [ ] { } . :: : -> lateral join
+	true false with materialized by name recursive having qualify window offset except intersect all sample tablesample pivot unpivot (select (1) , order,by`)
+
+// garble changes a text word by word.
+func garble(random *rand.Rand, sql string) string {
+	words := strings.Fields(strings.NewReplacer("(", " ( ", ")", " ) ", ",", " , ").Replace(sql))
+	for range 1 + random.IntN(2) {
+		i := random.IntN(len(words))
+		switch random.IntN(5) {
+		case 0:
+			words = slices.Delete(words, i, i+1)
+		case 1:
+			words = slices.Insert(words, i, garbage[random.IntN(len(garbage))])
+		case 2:
+			words[i] = garbage[random.IntN(len(garbage))]
+		case 3:
+			j := random.IntN(len(words))
+			words[i], words[j] = words[j], words[i]
+		case 4:
+			j := random.IntN(len(words))
+			words = slices.Insert(words, i, words[j:min(len(words), j+1+random.IntN(4))]...)
+		}
+		if len(words) == 0 {
+			return sql
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 // step runs a statement in both, and compares.

@@ -287,8 +287,8 @@ func (p *parser) relations(end int) (string, error) {
 
 var endsFrom = wordSet("select from where group having order limit offset fetch for qualify window union intersect except returning set into")
 
-// expression is the text of one expression: no list, no query without parentheses, and
-// no star, which stands for many.
+// expression is the text of one expression: no list, no query without parentheses, no
+// star, which stands for many, and no column by its number, which another FROM changes.
 func (p *parser) expression(from, to int) (string, error) {
 	if from >= to {
 		p.at = from
@@ -312,6 +312,8 @@ func (p *parser) expression(from, to int) (string, error) {
 			i = p.closer(i) // a query may have what an expression may not
 		case t.is("*") && (i == from || prev.is(",") || prev.is(".") || prev.is("(") && !p.call(i-1, from)):
 			return "", invalid("a star stands for many columns, and one value was expected")
+		case t.is("#"):
+			return "", lake.Errorf(lake.CodeSQLRefused, "a column by its number (#1)").WithHint("name the column")
 		case t.is("columns") && i+1 < to && p.toks[i+1].is("("):
 			return "", lake.Errorf(lake.CodeSQLRefused, "COLUMNS(…) stands for many columns, and one value was expected")
 		}

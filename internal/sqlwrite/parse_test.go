@@ -198,6 +198,7 @@ func TestRefused(t *testing.T) {
 		"update t set t.a = 1":                                            lake.CodeSQLInvalid,
 		"update t set (a, b) = (1, 2)":                                    lake.CodeUnsupported,
 		"update t set a = *":                                              lake.CodeSQLInvalid,
+		"delete from t where #1 = 1":                                      lake.CodeSQLRefused,
 		"update t set a = (*)":                                            lake.CodeSQLInvalid,
 		"update t set a = select 1":                                       lake.CodeSQLInvalid,
 		"update t set a = 1 from u order by 1":                            lake.CodeSQLInvalid,
