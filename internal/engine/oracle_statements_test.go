@@ -344,6 +344,9 @@ func (w *scribe) insert(table string, key []string) string {
 	case 4:
 		source = "with src as (select * from u order by all) select " + strings.Join(columns, ", ") + " from src"
 	}
+	if list == "" && strings.HasPrefix(source, "with") && w.random.IntN(2) == 0 {
+		list = " by name"
+	}
 	sql := "insert into " + table + list + " " + source
 	if key == nil {
 		return sql

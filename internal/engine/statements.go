@@ -109,7 +109,7 @@ func (x *execution) run(ctx context.Context) (StatementResult, error) {
 // dies while its answer is read has told nobody anything: it is asked once more.
 func (x *execution) prepare(ctx context.Context, s *dataset.State, q change.Request) (change.Request, error) {
 	x.turn.Turn()
-	read, err := x.read(s)
+	read, err := x.read(ctx, s)
 	if err != nil {
 		return q, err
 	}
@@ -141,13 +141,33 @@ func (x *execution) prepare(ctx context.Context, s *dataset.State, q change.Requ
 // own text.
 const maxAdded = 8
 
-func (x *execution) read(s *dataset.State) (sqlwrite.Read, error) {
-	read, err := sqlwrite.NewRead(x.r.Statement, s.Name, s.Schema)
+func (x *execution) read(ctx context.Context, s *dataset.State) (sqlwrite.Read, error) {
+	statement := x.r.Statement
+	if statement.ByName {
+		names, err := x.names(ctx, s)
+		if err != nil {
+			return sqlwrite.Read{}, err
+		}
+		named := *statement
+		named.Columns, statement = names, &named
+	}
+	read, err := sqlwrite.NewRead(statement, s.Name, s.Schema)
 	if err == nil && len(x.r.Statement.Values) > 1 && int64(read.AddedBytes) > maxAdded*x.e.set.MaxSQLBytes {
 		err = lake.Errorf(lake.CodeTooLarge, "the statement lists too many values").
 			WithHint("send the rows to POST /datasets/%s/rows, or write all values of a column in one way", s.Name)
 	}
 	return read, err
+}
+
+// names asks the worker which columns the query of an INSERT BY NAME has.
+func (x *execution) names(ctx context.Context, s *dataset.State) ([]string, error) {
+	a, in, err := x.open(ctx, s, sqlwrite.NamesRead(x.r.Statement))
+	if err != nil {
+		return nil, err
+	}
+	defer a.Body.Close()
+	names, err := rows.ArrowNames(ctx, in)
+	return names, x.explain(err)
 }
 
 // open asks the worker for the rows of a read; they come as an Arrow stream of exactly
@@ -248,7 +268,7 @@ func flagged(s *dataset.State, rec arrow.RecordBatch, row int, flag int32) error
 func (x *execution) dryRun() (StatementResult, error) {
 	ctx, s := x.turn.Context, x.m.ds.State()
 	x.turn.Turn()
-	read, err := x.read(s)
+	read, err := x.read(ctx, s)
 	if err != nil {
 		return StatementResult{}, err
 	}

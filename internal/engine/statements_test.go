@@ -144,6 +144,12 @@ func TestStatements(t *testing.T) {
 	}
 	o.did(1, "with w as (select 4 as k) delete from t where id in (select k from w)")
 	o.did(3, "insert into t (id, n) select id + 10, n from t")
+	o.did(1, "explain insert into t by name with w as (select 'z' as a) select a, ? as id from w", func(r *engine.StatementRequest) { r.Params = []byte(`[99]`) })
+	o.did(1, "insert into t by name with w as (select 'z' as a) select a, ? as id from w", func(r *engine.StatementRequest) { r.Params = []byte(`[99]`) })
+	o.refuses(lake.CodeSQLInvalid, "insert into t by name select 98 as id, 1 as nope")
+	o.refuses(lake.CodeSQLInvalid, "insert into t by name select 98 as id, 1 as ID")
+	o.refuses(lake.CodeRowsInvalid, "insert into t by name select 1 as n")
+	o.did(1, "delete from t where id = 99 and a = 'z' and n is null")
 	o.did(2, "insert into t (n, id) select ?, k from (values (?), ($$8$$)) v(k)", func(r *engine.StatementRequest) { r.Params = []byte(`[1, "9"]`) })
 	o.did(1, "update t set n = $n, a = $a where id = $id", func(r *engine.StatementRequest) { r.Params = []byte(`{"id": 9, "n": 90, "a": "); delete from t; --"}`) })
 	is(`[1,"x!",7]`, `[2,"u2",21]`, `[5,null,50]`, `[8,null,1]`, `[9,"); delete from t; --",90]`, `[11,null,7]`, `[12,null,21]`, `[15,null,50]`)

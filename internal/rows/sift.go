@@ -78,14 +78,10 @@ func (s *sifter) step() error {
 
 // begin reads the schema.
 func (s *sifter) begin() error {
-	mem := s.src.mem
-	in := &messages{r: s.src.body, mem: mem, maxBody: DefaultMaxBatchBytes}
-	rd, err := ipc.NewReaderFromMessageReader(in, ipc.WithAllocator(mem))
+	rd, err := s.src.arrow(DefaultMaxBatchBytes)
 	if err != nil {
-		in.Release()
 		return err
 	}
-	s.src.after = append(s.src.after, rd.Release)
 	fields := rd.Schema().Fields()
 	if len(fields) == 0 || fields[len(fields)-1].Name != s.name {
 		return fmt.Errorf("its last column is not %s", s.name)

@@ -35,12 +35,16 @@ func (p *parser) insert(s *Statement) (err error) {
 			return err
 		}
 	}
-	if p.now().is("by") {
-		return unsupported("INSERT BY %s is not served", strings.ToUpper(p.peek(1).word)).WithHint("list the columns: INSERT INTO name (columns) SELECT …")
+	s.ByName = p.take("by", "name")
+	if s.ByName && s.Columns != nil || !s.ByName && p.take("by", "position") && p.now().is("(") {
+		return invalid("the statement lists columns and says BY").WithHint("INSERT INTO name (columns) SELECT …, or INSERT INTO name BY NAME SELECT …")
 	}
 	end, conflict := p.conflictAt()
 	if err := p.source(s, end); err != nil {
 		return err
+	}
+	if s.ByName && s.Source == "" {
+		return invalid("BY NAME takes the names of a SELECT's columns, and VALUES has none")
 	}
 	if p.at = end; !conflict {
 		return nil

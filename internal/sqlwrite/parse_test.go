@@ -48,6 +48,8 @@ func TestPieces(t *testing.T) {
 		"insert into t default values":                                                               `insert main.t default`,
 		"insert into t (select 1)":                                                                   `insert main.t source[(select 1)]`,
 		"insert into t (a) (select 1)":                                                               `insert main.t columns[a] source[(select 1)]`,
+		"insert into t by name select 1 as a":                                                        `insert main.t by name source[select 1 as a]`,
+		"insert into t by position select 1":                                                         `insert main.t source[select 1]`,
 		"insert into t from u":                                                                       `insert main.t source[from u]`,
 		"insert into t values (1) union select 2":                                                    `insert main.t source[values (1) union select 2]`,
 		"insert into t values (1) order by 1 limit 1":                                                `insert main.t source[values (1) order by 1 limit 1]`,
@@ -95,6 +97,9 @@ func shown(s *sqlwrite.Statement) string {
 	if s.Alias != "" {
 		b.WriteString(" as " + s.Alias)
 	}
+	if s.ByName {
+		b.WriteString(" by name")
+	}
 	part("columns", strings.Join(s.Columns, " "))
 	if s.Values != nil {
 		b.WriteString(" values")
@@ -140,21 +145,21 @@ func TestNoWrites(t *testing.T) {
 // TestRefused: what is no statement, or means more than its place takes.
 func TestRefused(t *testing.T) {
 	for sql, code := range map[string]lake.Code{
-		"insert":                                                          lake.CodeSQLInvalid,
-		"insert into":                                                     lake.CodeSQLInvalid,
-		"insert into t":                                                   lake.CodeSQLInvalid,
-		"insert into t 1":                                                 lake.CodeSQLInvalid,
-		"insert into t () values (1)":                                     lake.CodeSQLInvalid,
-		"insert into t values (1, )":                                      lake.CodeSQLInvalid,
-		"insert into t values (*)":                                        lake.CodeSQLInvalid,
-		"insert into t values (t.*)":                                      lake.CodeSQLInvalid,
-		"insert into t values (select 1)":                                 lake.CodeSQLInvalid,
-		"insert into t values (columns(*))":                               lake.CodeSQLRefused,
-		"insert into t (a) default values":                                lake.CodeSQLInvalid,
-		"insert into t by name select 1 as a":                             lake.CodeUnsupported,
-		"insert into t by position select 1 as a":                         lake.CodeUnsupported,
-		"insert or abort into t select 1":                                 lake.CodeSQLInvalid,
-		"insert or ignore into t select 1 on conflict do nothing":         lake.CodeSQLInvalid,
+		"insert":                                                  lake.CodeSQLInvalid,
+		"insert into":                                             lake.CodeSQLInvalid,
+		"insert into t":                                           lake.CodeSQLInvalid,
+		"insert into t 1":                                         lake.CodeSQLInvalid,
+		"insert into t () values (1)":                             lake.CodeSQLInvalid,
+		"insert into t values (1, )":                              lake.CodeSQLInvalid,
+		"insert into t values (*)":                                lake.CodeSQLInvalid,
+		"insert into t values (t.*)":                              lake.CodeSQLInvalid,
+		"insert into t values (select 1)":                         lake.CodeSQLInvalid,
+		"insert into t values (columns(*))":                       lake.CodeSQLRefused,
+		"insert into t (a) default values":                        lake.CodeSQLInvalid,
+		"insert into t by name values (1)":                        lake.CodeSQLInvalid,
+		"insert into t (a) by name select 1 as a":                 lake.CodeSQLInvalid,
+		"insert or abort into t select 1":                         lake.CodeSQLInvalid,
+		"insert or ignore into t select 1 on conflict do nothing": lake.CodeSQLInvalid,
 		"insert into t values (1) on conflict on constraint x do nothing": lake.CodeUnsupported,
 		"insert into t values (1) on conflict (a) where b do nothing":     lake.CodeUnsupported,
 		"insert into t values (1) on conflict do nothing where true":      lake.CodeSQLInvalid,
@@ -321,6 +326,9 @@ func FuzzParse(f *testing.F) {
 		r, err := sqlwrite.NewRead(s, s.Target, schema)
 		if err != nil {
 			return
+		}
+		if s.ByName {
+			r.SQL += "\n" + sqlwrite.NamesRead(s).SQL
 		}
 		if why := unbalanced(r.SQL); why != "" {
 			t.Errorf("%q: %s: %s", sql, r.SQL, why)

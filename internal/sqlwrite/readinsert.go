@@ -55,6 +55,15 @@ func (c *composer) insert() (Read, error) {
 	return c.insertOrUpdate(given, fresh, at)
 }
 
+// NamesRead is a Read of no rows whose columns have the names of those that an INSERT BY
+// NAME gives: with these as Columns, the statement is as one that lists them.
+func NamesRead(s *Statement) Read {
+	c := &composer{s: s}
+	r := Read{SQL: c.with() + "SELECT * FROM (" + s.Source + "\n) AS " + own("given") + " LIMIT 0"}
+	r.AddedBytes = max(0, len(r.SQL)-s.size())
+	return r
+}
+
 // given is the columns that the statement gives, by their places.
 func (c *composer) given() ([]int, error) {
 	if c.s.Columns == nil {

@@ -21,6 +21,7 @@ type Statement struct {
 	Alias   string // of the target, unquoted; "" for none
 
 	Columns []string // of INSERT, unquoted; nil: all, in their order
+	ByName  bool     // the columns are those of Source, by their names: see NamesRead
 	Values  []Row    // of INSERT … VALUES
 	Source  string   // of INSERT: a query; "" with Values and with DEFAULT VALUES
 	// OnConflict is nil where a key that exists is an error.
