@@ -467,3 +467,21 @@ func TestLargeStatements(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// TestStatementsKnowKeywords: what is no name to DuckDB is none in a statement.
+func TestStatementsKnowKeywords(t *testing.T) {
+	words := newPlain(t).texts("SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category IN ('reserved', 'type_function')")
+	if len(words) < 100 {
+		t.Fatalf("only %v", words)
+	}
+	for _, word := range words {
+		for _, sql := range []string{"DELETE FROM %s", "DELETE FROM t AS %s", "UPDATE t SET %s = 1", "INSERT INTO t (%s) VALUES (1)"} {
+			if s, err := sqlwrite.Parse(fmt.Sprintf(sql, word)); err == nil && (s.Verb != sqlwrite.Insert || s.Columns != nil) {
+				t.Errorf(sql+": %+v", word, s)
+			}
+		}
+		if s, err := sqlwrite.Parse(fmt.Sprintf(`DELETE FROM t AS "%s"`, word)); err != nil || s.Alias != word {
+			t.Errorf("%q in quotes: %+v, %v", word, s, err)
+		}
+	}
+}
