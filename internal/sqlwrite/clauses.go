@@ -67,6 +67,10 @@ var queryWords = wordSet("select from with values table pivot unpivot pivot_wide
 // conflictAt finds ON CONFLICT … DO. ON conflict may also be a column's name in a
 // join: then no DO follows.
 func (p *parser) conflictAt() (at int, ok bool) {
+	do := len(p.toks) - 1 // the last DO
+	for do >= 0 && (p.toks[do].depth != 0 || !p.toks[do].is("do")) {
+		do--
+	}
 	at = p.until(func(i int) bool {
 		q := parser{sql: p.sql, toks: p.toks, at: i}
 		if !q.take("on", "conflict") {
@@ -75,7 +79,7 @@ func (p *parser) conflictAt() (at int, ok bool) {
 		if q.now().is("(") {
 			q.at = q.closer(q.at) + 1
 		}
-		return q.now().is("do") || q.now().is("where") && q.until(func(i int) bool { return q.toks[i].is("do") }) < len(q.toks) || q.now().is("on")
+		return q.now().is("do") || q.now().is("where") && q.at < do || q.now().is("on")
 	})
 	return at, at < len(p.toks)
 }
