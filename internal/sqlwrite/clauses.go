@@ -79,7 +79,7 @@ func (p *parser) conflictAt() (at int, ok bool) {
 		if q.now().is("(") {
 			q.at = q.closer(q.at) + 1
 		}
-		return q.now().is("do") || q.now().is("where") && q.at < do || q.now().is("on")
+		return q.now().is("do") || q.now().is("where") && q.at < do || q.take("on", "constraint")
 	})
 	return at, at < len(p.toks)
 }
