@@ -59,7 +59,7 @@ type Committer struct {
 	ds     *dataset.Dataset
 	shared *Shared
 
-	queue    chan any // *waiting or *exclusive
+	queue    chan any // *waiting, *prepared or *exclusive
 	stopped  chan struct{}
 	encoder  encoder
 	lastRows int64 // of the last batch
@@ -104,22 +104,31 @@ func (c *Committer) Submit(ctx context.Context, r Request) (Acknowledged, error)
 	}
 	defer c.release(r.Bytes)
 	w := &waiting{Request: r, ctx: ctx, done: make(chan answer, 1)}
-	select {
-	case c.queue <- w:
-	case <-ctx.Done():
+	if err := c.enqueue(ctx, w, r.Name); err != nil {
 		r.letGo()
-		return Acknowledged{}, lake.Step("wait for the committer", ctx.Err())
-	case <-c.stopped:
-		r.letGo()
-		return Acknowledged{}, c.gone(r.Name)
+		return Acknowledged{}, err
 	}
-	return c.await(w)
+	return c.await(ctx, w)
 }
 
-// await gives a queued request its answer. It gives up when the client does,
-// when the committer has stopped, and when the outcome of a step before it stays
-// unknown; where the request's turn had not come it is sure not to go in.
-func (c *Committer) await(w *waiting) (Acknowledged, error) {
+// enqueue gives an item to the committer's goroutine.
+func (c *Committer) enqueue(ctx context.Context, item any, name lake.Name) error {
+	select {
+	case c.queue <- item:
+		return nil
+	case <-ctx.Done():
+		return lake.Step("wait for the committer", ctx.Err())
+	case <-c.stopped:
+		return c.gone(name)
+	}
+}
+
+// await gives a queued request its answer. It gives up when the client (ctx) does,
+// when the request's own context ends before its turn has come, when the committer has
+// stopped, and when the outcome of a step before it stays unknown; where the request's
+// turn had not come it is sure not to go in.
+func (c *Committer) await(ctx context.Context, w *waiting) (Acknowledged, error) {
+	until := w.ctx
 	late := time.NewTimer(c.shared.Limits.Wait)
 	defer late.Stop()
 	giveUp := func(err error) (Acknowledged, error) {
@@ -136,14 +145,18 @@ func (c *Committer) await(w *waiting) (Acknowledged, error) {
 			}
 			a := <-w.done // the committer answers whatever it took before it stops
 			return a.ack, a.err
-		case <-w.ctx.Done():
+		case <-until.Done():
 			if w.take() {
-				return giveUp(lake.Step("wait for the committer", w.ctx.Err()))
+				return giveUp(lake.Step("wait for the committer", until.Err()))
 			}
 			select { // an answer that came at the same instant
 			case a := <-w.done:
 				return a.ack, a.err
 			default:
+			}
+			if ctx.Err() == nil {
+				until = ctx // its time is up, and it is being committed
+				continue
 			}
 			return Acknowledged{}, lake.Errorf(lake.CodeUnknownOutcome, "the request ended while its change was being committed").
 				WithHint("send it again with the same Idempotency-Key")
@@ -260,6 +273,8 @@ func (c *Committer) step(ctx context.Context, item any) (next any) {
 		if it.take() {
 			it.finish(it.run(ctx, &Held{c: c}))
 		}
+	case *prepared:
+		c.prepared(ctx, it)
 	case *waiting:
 		c.pace(ctx)
 		batch, rest := c.gather(ctx, it)
@@ -347,6 +362,8 @@ func refuse(item any, err error) {
 			it.answer(Acknowledged{}, err)
 			it.letGo()
 		}
+	case *prepared:
+		refuse(it.waiting, err)
 	case *exclusive:
 		if it.take() {
 			it.finish(err)

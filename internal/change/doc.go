@@ -4,6 +4,7 @@
 //	Request    decoded changes of one client, with its conditions
 //	Committer  the one goroutine that gives a dataset's sequences out
 //	batch      the requests that share a delta
+//	Prepare    makes a request of the newest state, while the committer stands still
 //	Held       the committer, standing still, in the hand of an exclusive step
 //
 // The delta's creation under the next sequence is the commit; the acknowledgement

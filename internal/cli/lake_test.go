@@ -169,6 +169,28 @@ func session(t *testing.T, where ...string) {
 	if got := sql("select trip_id, city from trips order by trip_id"); got != want {
 		t.Errorf("after compaction: %q, want %q", got, want)
 	}
+	for _, step := range [][]string{
+		{"trips: 1 row inserted in", "insert into trips values (9, ?, 1.5)", "--param", "Lomé"},
+		{"trips: 2 rows would be updated; nothing was changed", "explain update trips set fare = 0 where trip_id > 3"},
+		{"trips: 2 rows updated in", "update trips set fare = fare + 1 where trip_id > 3", "--idempotency-key", "k"},
+		{"trips: 2 rows updated in", "update trips set fare = fare + 1 where trip_id > 3", "--idempotency-key", "k"},
+		{"trips: no row deleted in", "delete from trips where trip_id = 77"},
+		{`{"statement":"delete","rows":1,"sequence":`, "delete from trips where trip_id = 9 and fare = 2.5", "-o", "json"},
+	} {
+		if got := sql(step[1], step[2:]...); !strings.HasPrefix(got, step[0]) {
+			t.Errorf("%v says %q", step, got)
+		}
+	}
+	refused(t, "key_conflict", with("sql", "insert into trips (trip_id) values (1)")...)
+	refused(t, "precondition_failed", with("sql", "delete from trips", "--if-match", `"x.1.1"`)...)
+	refused(t, "sql_invalid", with("sql", "delete trips")...)
+	refused(t, "sql_refused", with("sql", "merge into trips using trips t on true when matched then delete")...)
+	if got := run(t, nil, with("sql", "select 1", "--if-match", "x")...); got.code != 2 {
+		t.Errorf("a query with --if-match: %d", got.code)
+	}
+	if got := sql("select trip_id, city from trips order by trip_id"); got != want {
+		t.Errorf("after the statements: %q, want %q", got, want)
+	}
 	ok(t, with("create", "notes", "--column", "at TIMESTAMP NOT NULL", "--column", `"a b" VARCHAR[]`)...)
 	ok(t, with("rename", "notes", "archive.notes")...)
 	if got := ok(t, with("datasets")...); !strings.Contains(got, "archive.notes") || !strings.Contains(got, "trips") {

@@ -12,27 +12,32 @@ import (
 
 	"tarn/internal/client"
 	"tarn/internal/rows"
+	"tarn/internal/sqlwrite"
 )
 
 type sqlCommand struct {
-	Query string `arg:"" help:"The question, or - to read it from standard input."`
+	Query string `arg:"" help:"The SQL, or - to read it from standard input."`
 
 	Output  string        `short:"o" enum:",table,json,ndjson,csv,arrow" default:"" placeholder:"FORMAT" help:"table, json, ndjson, csv or arrow; by default a table on a terminal and csv elsewhere."`
 	Param   []string      `sep:"none" placeholder:"VALUE" help:"Value of the next ? (or $$1, $$2, ...), or name=value for $$name; JSON where it parses, else text. May be repeated."`
 	Timeout time.Duration `placeholder:"TIME" help:"Give up after this time; by default the lake's setting."`
 	MaxRows int           `default:"1000" placeholder:"N" help:"Rows that a table shows; 0 shows all."`
 
+	IfMatch        string `placeholder:"ETAG" help:"Of INSERT, UPDATE and DELETE: change only if the dataset still has this ETag."`
+	IdempotencyKey string `placeholder:"KEY" help:"Of INSERT, UPDATE and DELETE: sent again with the same key, the change is made once."`
+
 	clientFlags `embed:""`
 }
 
 func (*sqlCommand) Help() string {
-	return `SELECT in DuckDB's SQL over all datasets of the lake; SHOW TABLES, DESCRIBE and EXPLAIN too.
+	return `SELECT in DuckDB's SQL over all datasets of the lake; SHOW TABLES, DESCRIBE and EXPLAIN too. INSERT, UPDATE and DELETE change rows, all or none; EXPLAIN before them says how many rows they would change.
 
 Examples:
 
   tarn sql "select city, count(*) from trips group by city"
   tarn sql 'select * from trips where trip_id = ?' --param 7
-  tarn sql 'select * from trips where city = $city' --param city=Oslo -o ndjson`
+  tarn sql 'select * from trips where city = $city' --param city=Oslo -o ndjson
+  tarn sql 'update trips set fare = fare * 1.1 where city = ?' --param Oslo`
 }
 
 var outputs = map[string]rows.OutFormat{
@@ -62,6 +67,13 @@ func (c *sqlCommand) Run(ctx context.Context, p *Program) error {
 	if err != nil {
 		return err
 	}
+	// A text that does not parse goes to the lake all the same: the error is its.
+	if statement, err := sqlwrite.Parse(query); statement != nil || err != nil {
+		return c.execute(ctx, p, query, params, statement)
+	}
+	if c.IfMatch != "" || c.IdempotencyKey != "" {
+		return usagef("--if-match and --idempotency-key are for INSERT, UPDATE and DELETE")
+	}
 	return c.withLake(ctx, p, lakeExists, func(d lakeDoor) (err error) {
 		a, err := d.SQL(ctx, client.Query{SQL: query, Params: params, Timeout: c.Timeout, Format: outputs[output]})
 		if err != nil {
@@ -84,6 +96,38 @@ func (c *sqlCommand) Run(ctx context.Context, p *Program) error {
 		}
 		return err
 	})
+}
+
+// execute runs a statement that changes rows, and says what it did.
+func (c *sqlCommand) execute(ctx context.Context, p *Program, sql string, params any, statement *sqlwrite.Statement) error {
+	return c.withLake(ctx, p, lakeExists, func(d lakeDoor) error {
+		began := time.Now()
+		r, err := d.Execute(ctx, client.Query{SQL: sql, Params: params, Timeout: c.Timeout}, client.ChangeOptions{IfMatch: c.IfMatch, IdempotencyKey: c.IdempotencyKey})
+		if err != nil {
+			return err
+		}
+		switch {
+		case c.Output == "json" || c.Output == "ndjson" || statement == nil:
+			return json.NewEncoder(p.Stdout).Encode(r)
+		case r.Explain:
+			_, err = fmt.Fprintf(p.Stdout, "%s: %s would be %s; nothing was changed\n", statement.Target, countOf(r.Rows, "row"), done[r.Statement])
+		case r.Rows == 0:
+			_, err = fmt.Fprintf(p.Stdout, "%s: no row %s in %s, sequence %d\n", statement.Target, done[r.Statement], elapsed(time.Since(began)), r.Sequence)
+		default:
+			_, err = fmt.Fprintf(p.Stdout, "%s: %s %s in %s, sequence %d\n", statement.Target, countOf(r.Rows, "row"), done[r.Statement], elapsed(time.Since(began)), r.Sequence)
+		}
+		return err
+	})
+}
+
+// done is what a statement did to rows.
+var done = map[string]string{"insert": "inserted", "update": "updated", "delete": "deleted"}
+
+func countOf(n int64, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return count(n) + " " + what
 }
 
 var namedParam = regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_]*)=(.*)$`)

@@ -39,15 +39,7 @@ type Answer struct {
 
 // SQL runs a query.
 func (c *Client) SQL(ctx context.Context, query Query) (*Answer, error) {
-	body := struct {
-		SQL     string `json:"sql"`
-		Params  any    `json:"params,omitempty"`
-		Timeout string `json:"timeout,omitempty"`
-	}{SQL: query.SQL, Params: query.Params}
-	if query.Timeout > 0 {
-		body.Timeout = query.Timeout.String()
-	}
-	q, err := newRequest(http.MethodPost, "/query/sql").json(body)
+	q, err := query.request()
 	if err != nil {
 		return nil, err
 	}

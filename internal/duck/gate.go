@@ -155,8 +155,25 @@ func notARead(text statementText) error {
 	if reads[what] { // the first statement is one, and another is not
 		what = "a statement behind " + what
 	}
-	return refused("%s, which is no read", what).
-		WithHint("SQL only reads here: SELECT, SHOW TABLES, DESCRIBE, SUMMARIZE, EXPLAIN; rows are changed by upsert and delete")
+	hint := instead[what]
+	if hint == "" {
+		hint = "SQL reads (SELECT, SHOW TABLES, DESCRIBE, SUMMARIZE, EXPLAIN) and changes rows (INSERT, UPDATE, DELETE), a statement a text"
+	}
+	return refused("%s, which is no read", what).WithHint("%s", hint)
+}
+
+// instead says what to use for statements that are not served.
+var instead = map[string]string{
+	"MERGE":    "INSERT … ON CONFLICT DO UPDATE, UPDATE … FROM and DELETE … USING change rows by those of another query",
+	"CREATE":   "make a dataset by PUT /datasets/{name} or tarn create; fill it by INSERT … SELECT",
+	"DROP":     "drop a dataset by DELETE /datasets/{name} or tarn drop",
+	"ALTER":    "a dataset is renamed by POST /datasets/{name}/rename or tarn rename; its columns stay as they are",
+	"TRUNCATE": "DELETE FROM name deletes all rows of a dataset with a primary key",
+	"COPY":     "import files by POST /datasets/{name}/import or tarn import; a query's answer comes as CSV, NDJSON or Arrow",
+	"BEGIN":    "each statement is a transaction of its own",
+	"START":    "each statement is a transaction of its own",
+	"COMMIT":   "each statement is a transaction of its own",
+	"ROLLBACK": "each statement is a transaction of its own",
 }
 
 var reads = map[string]bool{"SELECT": true, "WITH": true, "FROM": true, "VALUES": true, "TABLE": true, "(": true}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"tarn/internal/lake"
+	"tarn/internal/sqltext"
 )
 
 // statementText is a text with EXPLAIN taken off.
@@ -31,20 +32,20 @@ var connectives = wordSet("and or")
 // ends; what may run is judged on the parsed tree.
 func readText(sql string) (statementText, error) {
 	t := statementText{query: sql}
-	s := scanner{src: sql}
-	if s.next() && s.is("explain") {
-		options, rest, err := explainOptions(&s)
+	s := sqltext.New(sql)
+	if s.Next() && s.Is("explain") {
+		options, rest, err := explainOptions(s)
 		if err != nil {
 			return t, err
 		}
 		t.explain, t.query = "EXPLAIN "+options, rest
-		s = scanner{src: rest}
-		s.next()
+		s = sqltext.New(rest)
+		s.Next()
 	}
-	t.firstWord = s.word
+	t.firstWord = s.Word
 	sets, links := 0, 0
-	for ok := s.word != ""; ok; ok = s.next() {
-		word := strings.ToLower(s.word)
+	for ok := s.Word != ""; ok; ok = s.Next() {
+		word := strings.ToLower(s.Word)
 		switch {
 		case setOperations[word]:
 			sets++
@@ -67,150 +68,29 @@ func readText(sql string) (statementText, error) {
 
 // explainOptions reads what stands between EXPLAIN and the statement. ANALYZE
 // would run the statement, which may be any.
-func explainOptions(s *scanner) (options, rest string, err error) {
-	rest = s.src[s.pos:]
-	if !s.next() {
+func explainOptions(s *sqltext.Scanner) (options, rest string, err error) {
+	rest = s.Rest()
+	if !s.Next() {
 		return "", rest, nil
 	}
-	if s.is("analyze") || s.is("analyse") {
+	if s.Is("analyze") || s.Is("analyse") {
 		return "", "", refused("EXPLAIN ANALYZE").WithHint("EXPLAIN shows the plan without running it")
 	}
-	if s.word != "(" {
+	if s.Word != "(" {
 		return "", rest, nil
 	}
 	// EXPLAIN (FORMAT json) SELECT …; any other parenthesis begins the statement.
-	if !s.next() || !s.is("format") && !s.is("analyze") && !s.is("analyse") {
+	if !s.Next() || !s.Is("format") && !s.Is("analyze") && !s.Is("analyse") {
 		return "", rest, nil
 	}
-	if !s.is("format") || !s.next() || !explainFormats[strings.ToLower(s.word)] {
+	if !s.Is("format") || !s.Next() || !explainFormats[strings.ToLower(s.Word)] {
 		return "", "", refused("these options of EXPLAIN").WithHint("EXPLAIN, or EXPLAIN (FORMAT json), yaml or text")
 	}
-	format := strings.ToLower(s.word)
-	if !s.next() || s.word != ")" {
+	format := strings.ToLower(s.Word)
+	if !s.Next() || s.Word != ")" {
 		return "", "", refused("these options of EXPLAIN").WithHint("EXPLAIN, or EXPLAIN (FORMAT json), yaml or text")
 	}
-	return "(FORMAT " + format + ") ", s.src[s.pos:], nil
+	return "(FORMAT " + format + ") ", s.Rest(), nil
 }
 
 var explainFormats = wordSet("text json yaml")
-
-// scanner steps over the words of SQL: names and keywords as one, every other
-// byte as its own. Comments, strings, dollar strings and quoted names are stepped
-// over (a quoted name or string is the word `"`).
-type scanner struct {
-	src  string
-	pos  int
-	word string
-}
-
-func (s *scanner) is(word string) bool { return strings.EqualFold(s.word, word) }
-
-// next goes to the next word; false at the end.
-func (s *scanner) next() bool {
-	s.skipSpace()
-	if s.pos >= len(s.src) {
-		s.word = ""
-		return false
-	}
-	start := s.pos
-	switch c := s.src[s.pos]; {
-	case isNameByte(c) && (c < '0' || c > '9'):
-		for s.pos < len(s.src) && isNameByte(s.src[s.pos]) {
-			s.pos++
-		}
-		s.word = s.src[start:s.pos]
-		if (s.is("e") || s.is("x") || s.is("b")) && strings.HasPrefix(s.src[s.pos:], "'") {
-			s.quoted('\'', s.is("e"))
-		}
-		return true
-	case c == '\'' || c == '"':
-		s.quoted(c, false)
-	case c == '$' && s.dollarString():
-	default:
-		s.pos++
-		s.word = s.src[start:s.pos]
-		return true
-	}
-	s.word = `"`
-	return true
-}
-
-func isNameByte(c byte) bool {
-	return c == '_' || c >= 0x80 || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
-}
-
-// skipSpace steps over white space and comments; block comments nest.
-func (s *scanner) skipSpace() {
-	for s.pos < len(s.src) {
-		rest := s.src[s.pos:]
-		switch {
-		case strings.IndexByte(" \t\r\n\f\v", rest[0]) >= 0:
-			s.pos++
-		case strings.HasPrefix(rest, "--"):
-			n := strings.IndexAny(rest, "\r\n")
-			if n < 0 {
-				n = len(rest)
-			}
-			s.pos += n
-		case strings.HasPrefix(rest, "/*"):
-			s.blockComment()
-		default:
-			return
-		}
-	}
-}
-
-func (s *scanner) blockComment() {
-	depth := 0
-	for s.pos < len(s.src) {
-		switch rest := s.src[s.pos:]; {
-		case strings.HasPrefix(rest, "/*"):
-			depth++
-			s.pos += 2
-		case strings.HasPrefix(rest, "*/"):
-			depth--
-			s.pos += 2
-			if depth == 0 {
-				return
-			}
-		default:
-			s.pos++
-		}
-	}
-}
-
-// quoted steps over a string or a quoted name, in which the quote is doubled or,
-// with escapes, stands behind a backslash.
-func (s *scanner) quoted(quote byte, escapes bool) {
-	for s.pos++; s.pos < len(s.src); s.pos++ {
-		switch c := s.src[s.pos]; {
-		case escapes && c == '\\':
-			s.pos++
-		case c == quote && strings.HasPrefix(s.src[s.pos+1:], string(quote)):
-			s.pos++
-		case c == quote:
-			s.pos++
-			return
-		}
-	}
-	s.pos = len(s.src)
-}
-
-// dollarString steps over $tag$ … $tag$ if one begins here.
-func (s *scanner) dollarString() bool {
-	end := s.pos + 1
-	for end < len(s.src) && isNameByte(s.src[end]) {
-		end++
-	}
-	if end >= len(s.src) || s.src[end] != '$' || end > s.pos+1 && s.src[s.pos+1] >= '0' && s.src[s.pos+1] <= '9' {
-		return false
-	}
-	tag := s.src[s.pos : end+1]
-	s.pos = end + 1
-	if n := strings.Index(s.src[s.pos:], tag); n >= 0 {
-		s.pos += n + len(tag)
-	} else {
-		s.pos = len(s.src)
-	}
-	return true
-}

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"tarn/internal/sqltext"
 )
 
 // PointRead is SELECT * FROM a dataset WHERE a column = a value, and nothing more.
@@ -23,81 +25,91 @@ func AsPointRead(sql string) (p PointRead, ok bool) {
 	if len(sql) > DefaultMaxSQLBytes || checkText(sql) != nil || strings.Contains(sql, "\v") { // no space for DuckDB
 		return p, false
 	}
-	s := scanner{src: sql}
+	r := pointReader{Scanner: sqltext.New(sql), sql: sql}
 	for _, word := range []string{"select", "*", "from"} {
-		if !s.next() || !s.is(word) {
+		if !r.Next() || !r.Is(word) {
 			return p, false
 		}
 	}
-	if p.Dataset, ok = s.name(); !ok {
+	if p.Dataset, ok = r.name(); !ok {
 		return p, false
 	}
-	more := s.next()
-	if more && s.word == "." {
+	if r.Next(); r.Word == "." {
 		p.Namespace = p.Dataset
-		if p.Dataset, ok = s.name(); !ok {
+		if p.Dataset, ok = r.name(); !ok {
 			return p, false
 		}
-		more = s.next()
+		r.Next()
 	}
-	if !more || !s.is("where") {
+	if !r.Is("where") {
 		return p, false
 	}
-	if p.Column, ok = s.name(); !ok || !s.next() || s.word != "=" || !p.value(&s) {
+	if p.Column, ok = r.name(); !ok || !r.Next() || r.Word != "=" || !r.value(&p) {
 		return p, false
 	}
-	if s.next() && (s.word != ";" || s.next()) {
-		return p, false
-	}
-	return p, true
+	return p, (r.Word == "" || r.Word == ";" && !r.Next()) && !r.Open
 }
 
-// value reads what the column is compared with.
-func (p *PointRead) value(s *scanner) bool {
-	s.skipSpace()
-	rest := s.src[s.pos:]
-	digits := len(rest) - len(strings.TrimLeft(strings.TrimPrefix(rest, "-"), "0123456789"))
-	switch {
-	case strings.HasPrefix(rest, "'"):
-		if !s.next() || !closed(rest[:len(rest)-len(s.src[s.pos:])]) {
+// pointReader reads the parts of a PointRead off a text.
+type pointReader struct {
+	*sqltext.Scanner
+	sql string
+}
+
+// text is the present word as it stands.
+func (r pointReader) text() string { return r.sql[r.Start:r.End()] }
+
+// value reads what the column is compared with, and goes to the word behind it.
+func (r pointReader) value(p *PointRead) bool {
+	r.Next()
+	switch text := r.text(); {
+	case strings.HasPrefix(text, "'"):
+		if r.Open {
 			return false
 		}
-		text := s.src[len(s.src)-len(rest) : s.pos]
 		p.Value = strings.ReplaceAll(text[1:len(text)-1], "''", "'")
+		r.Next()
 		return true
-	case strings.HasPrefix(rest, "?"), strings.HasPrefix(rest, "$1"):
+	case text == "?":
 		p.Parameter = true
-		s.pos += len("?")
-		if rest[0] == '$' {
-			s.pos++
-		}
-		return s.pos == len(s.src) || !isNameByte(s.src[s.pos])
-	case digits > 0:
-		n, err := strconv.ParseInt(rest[:digits], 10, 64)
-		p.Value = n
-		s.pos += digits
-		return err == nil && (s.pos == len(s.src) || !isNameByte(s.src[s.pos]))
+		r.Next()
+		return true
+	case text == "$":
+		p.Parameter = true
+		return r.number() == "1"
+	case text == "-":
+		return p.integer("-" + r.number())
+	default:
+		return p.integer(text + r.number())
 	}
-	return false
 }
 
-// closed says whether a string that was stepped over ends with its own quote.
-func closed(text string) bool {
-	inner, ok := strings.CutSuffix(strings.TrimPrefix(text, "'"), "'")
-	return ok && len(text) > 1 && strings.Count(inner, "'")%2 == 0
+// number reads the digits that follow the present word without a space, and goes to
+// the word behind them.
+func (r pointReader) number() (digits string) {
+	for end := r.End(); r.Next() && r.Start == end && r.Word >= "0" && r.Word <= "9"; end = r.End() {
+		digits += r.Word
+	}
+	return digits
+}
+
+func (p *PointRead) integer(text string) bool {
+	n, err := strconv.ParseInt(text, 10, 64)
+	p.Value = n
+	return err == nil && text[0] != '+'
 }
 
 // name reads a name, plain or quoted.
-func (s *scanner) name() (string, bool) {
-	s.skipSpace()
-	start := s.pos
-	if !s.next() {
+func (r pointReader) name() (string, bool) {
+	if !r.Next() {
 		return "", false
 	}
-	text := s.src[start:s.pos]
+	text := r.text()
 	if text[0] == '"' {
-		inner := strings.TrimSuffix(text[1:], `"`)
-		return strings.ReplaceAll(inner, `""`, `"`), len(inner) > 0 && len(text) == len(inner)+2 && strings.Count(inner, `"`)%2 == 0
+		if r.Open || len(text) < 3 {
+			return "", false
+		}
+		return strings.ReplaceAll(text[1:len(text)-1], `""`, `"`), true
 	}
 	return text, plain.MatchString(text) && !keywords[strings.ToLower(text)]
 }

@@ -52,6 +52,7 @@ func TestAsPointRead(t *testing.T) {
 		"select * from t where k = '\x00'":                           nil,
 		"explain select * from t where k = 7":                        nil,
 		"select * from t where k":                                    nil,
+		"select * from t where k = 7 /* open":                        nil,
 		"select * from t where k =":                                  nil,
 		"select * from t where k = 7" + strings.Repeat(" ", 128<<10): nil,
 		"": nil,

@@ -344,6 +344,8 @@ type Door interface {
 	Deltas(ctx context.Context, name lake.Name) ([]DeltaInfo, error)
 
 	Change(ctx context.Context, r ChangeRequest) (ChangeResult, error)
+	// Execute runs an INSERT, UPDATE or DELETE, all or nothing.
+	Execute(ctx context.Context, r StatementRequest) (StatementResult, error)
 	// Import reads the files, then starts a job and returns it.
 	Import(ctx context.Context, r ImportRequest) (*Job, error)
 	// Compact starts a job; its result is a CompactResult or CompactResults.

@@ -146,3 +146,52 @@ func BenchmarkUpsert(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkStatements: SQL that changes one row of a million, many, and all, from
+// Parquet and from memory.
+func BenchmarkStatements(b *testing.B) {
+	o, _ := benchLake(b)
+	defer o.close()
+	for _, from := range []string{"cold", "hot"} {
+		if from == "hot" {
+			if _, err := o.CachePin(context.Background(), name(b, "timesheets")); err != nil {
+				b.Fatal(err)
+			}
+		}
+		for what, sql := range map[string]string{
+			"update one":   "UPDATE timesheets SET hours_overtime = hours_overtime + 1 WHERE timesheet_id = %d",
+			"insert one":   "INSERT INTO timesheets SELECT -timesheet_id, * EXCLUDE (timesheet_id) FROM timesheets WHERE timesheet_id = %d ON CONFLICT DO NOTHING",
+			"delete one":   "DELETE FROM timesheets WHERE timesheet_id = -%d",
+			"update 10000": "UPDATE timesheets SET status = 'seen' WHERE timesheet_id BETWEEN %d AND 100000000 AND timesheet_id %% 100 = 3",
+		} {
+			b.Run(from+" "+what, func(b *testing.B) {
+				n := 5
+				if strings.HasSuffix(what, "one") {
+					n = 100
+				}
+				for b.Loop() {
+					var took []time.Duration
+					for i := range n {
+						at := time.Now()
+						if _, err := o.exec(fmt.Sprintf(sql, i*97+1)); err != nil {
+							b.Fatal(err)
+						}
+						took = append(took, time.Since(at))
+					}
+					slices.Sort(took)
+					b.ReportMetric(float64(took[n/2].Microseconds())/1000, "ms-p50")
+				}
+			})
+		}
+		b.Run(from+" update all", func(b *testing.B) {
+			for b.Loop() {
+				at := time.Now()
+				if r, err := o.exec("UPDATE timesheets SET hours_overtime = hours_overtime + 1"); err != nil || r.Rows < 1_000_000 {
+					b.Fatal(r, err)
+				}
+				b.ReportMetric(time.Since(at).Seconds(), "s")
+			}
+		})
+		o.compactAll()
+	}
+}

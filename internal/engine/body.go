@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/zeebo/xxh3"
+	"golang.org/x/sync/semaphore"
 
 	"tarn/internal/lake"
 	"tarn/internal/workshop"
@@ -37,7 +38,12 @@ const (
 
 // readBody reads a body to its end. Above spool bytes it goes to scratch; above
 // limit it is CodeTooLarge and nothing stays. Remove it in the end.
-func (e *Engine) readBody(ctx context.Context, r io.Reader, limit, spool int64) (_ *body, err error) {
+func (e *Engine) readBody(ctx context.Context, r io.Reader, limit, spool int64) (*body, error) {
+	return e.readBodyWithin(ctx, e.bodies, r, limit, spool)
+}
+
+// readBodyWithin is readBody with another pool of memory.
+func (e *Engine) readBodyWithin(ctx context.Context, pool *semaphore.Weighted, r io.Reader, limit, spool int64) (_ *body, err error) {
 	h := xxh3.New128()
 	r = io.TeeReader(io.LimitReader(r, limit+1), h)
 	b := &body{leave: func() {}}
@@ -49,10 +55,10 @@ func (e *Engine) readBody(ctx context.Context, r io.Reader, limit, spool int64) 
 	var head bytes.Buffer
 	b.bytes, err = io.CopyN(&head, r, min(freeBodyBytes, spool)+1)
 	if err == nil && b.bytes <= spool {
-		if err := e.bodies.Acquire(ctx, spool); err != nil {
+		if err := pool.Acquire(ctx, spool); err != nil {
 			return nil, lake.Step("wait for the memory of other requests", err)
 		}
-		b.leave = sync.OnceFunc(func() { e.bodies.Release(spool) })
+		b.leave = sync.OnceFunc(func() { pool.Release(spool) })
 		var more int64
 		more, err = io.CopyN(&head, r, spool+1-b.bytes)
 		b.bytes += more

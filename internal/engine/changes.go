@@ -48,16 +48,7 @@ func (e *Engine) Change(ctx context.Context, r ChangeRequest) (ChangeResult, err
 			return changeResult(change.Acknowledged{Rows: o.Rows, ReadPoint: o.ReadPoint, ETag: o.ETag}), nil
 		}
 	}
-	if b.path == "" {
-		q.Changes, q.Rows, err = e.decodeChanges(ctx, s, r, b.Reader())
-		if errors.Is(err, errGrows) {
-			err = b.spool(e)
-		}
-	}
-	if err == nil && b.path != "" {
-		err = e.changesByJob(ctx, s, r, b, &q)
-	}
-	if err != nil {
+	if err := e.decodeBody(ctx, s, r, b, &q); err != nil {
 		return ChangeResult{}, lake.Step("change "+s.Name.String(), err)
 	}
 	ack, err := m.committer.Submit(ctx, q)
@@ -67,6 +58,20 @@ func (e *Engine) Change(ctx context.Context, r ChangeRequest) (ChangeResult, err
 	}
 	e.metrics.changed(s.Name, q.Rows)
 	return changeResult(ack), nil
+}
+
+// decodeBody makes the changes of a body: in memory, or by a job.
+func (e *Engine) decodeBody(ctx context.Context, s *dataset.State, r ChangeRequest, b *body, q *change.Request) (err error) {
+	if b.path == "" {
+		q.Changes, q.Rows, err = e.decodeChanges(ctx, s, r, b.Reader())
+		if errors.Is(err, errGrows) {
+			err = b.spool(e)
+		}
+	}
+	if err == nil && b.path != "" {
+		err = e.changesByJob(ctx, s, r, b, q)
+	}
+	return err
 }
 
 func changeResult(a change.Acknowledged) ChangeResult {

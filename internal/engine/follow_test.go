@@ -160,6 +160,8 @@ func TestFollowerRefusesChanges(t *testing.T) {
 		"rename": func() error { _, err := f.Rename(ctx, n, name(t, "u"), engine.Idempotency{}); return err },
 		"drop":   func() error { return f.Drop(ctx, n, engine.Idempotency{}) },
 		"change": func() error { _, err := f.tryChange("t", engine.OpUpsert, `{"id":1}`); return err },
+		"sql":    func() error { _, err := f.exec("INSERT INTO t VALUES (1)"); return err },
+		"dry":    func() error { _, err := f.exec("EXPLAIN DELETE FROM t"); return err },
 		"import": func() error {
 			_, err := f.importText("t", engine.ImportAppend, rows.CSV, nil, "", "id\n1\n")
 			return err

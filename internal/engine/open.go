@@ -100,9 +100,12 @@ type Engine struct {
 	metrics   *metrics
 	jobs      jobs
 	bodies    *semaphore.Weighted // bytes of the bodies in memory
-	asked     lastAsked
-	idem      change.Inflight // of requests to the catalog
-	holds     holds           // of backups that are being made
+	// made is bodies for what statements give. Those who hold bodies may wait for a
+	// committer; a statement has its committer, so it must not wait for them.
+	made  *semaphore.Weighted
+	asked lastAsked
+	idem  change.Inflight // of requests to the catalog
+	holds holds           // of backups that are being made
 
 	ctx       context.Context // of everything durable; ends in Close
 	cancel    context.CancelFunc
@@ -149,6 +152,7 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	e.mu.byName, e.mu.byUUID = map[string]*member{}, map[string]*member{}
 	e.jobs.init()
 	e.bodies = semaphore.NewWeighted(largeBodies * e.set.SpoolBytes)
+	e.made = semaphore.NewWeighted(largeBodies * e.set.SpoolBytes)
 	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	defer func() {
 		if err != nil {

@@ -70,6 +70,15 @@ func (a *api) enter(c *call, needs need) (leave func(), err error) {
 	return leave, a.auditable(needs)
 }
 
+// raise asks more of a call than its route does, once its body has said what it is.
+func (a *api) raise(c *call, needs need) error {
+	c.needs = needs
+	if c.who != nil && !needs.met(c.who) {
+		return guard.Denied(c.who, "may not do this: it takes %s", needs)
+	}
+	return a.auditable(needs)
+}
+
 // auditable refuses a change that could not be written down.
 func (a *api) auditable(needs need) error {
 	if a.audit == nil || !needs.changes {

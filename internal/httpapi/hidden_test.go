@@ -57,6 +57,18 @@ var hiddenSQL = []string{
 	"SELECT a.LAST FROM orders a", "SELECT * FROM orders JOIN sales.items USING (LAST)", "SHOW TABLES", "SELECT row_number() OVER (ORDER BY LAST) FROM orders", "SELECT * FROM orders AS LAST", "SELECT try(LAST)",
 }
 
+// hiddenStatements try to change NAME, or rows of orders by what stands in NAME.
+var hiddenStatements = []string{
+	"INSERT INTO NAME VALUES (1, 'x', 1)", "INSERT INTO NAME VALUES (1)", "INSERT INTO NAME (id) VALUES (1)", "INSERT INTO NAME SELECT * FROM orders", "INSERT INTO NAME DEFAULT VALUES", "INSERT OR REPLACE INTO NAME VALUES (1, 'x', 1)",
+	"INSERT INTO NAME VALUES (1, 'x', 1) ON CONFLICT (id) DO UPDATE SET note = excluded.note", "INSERT INTO NAME (nope) VALUES (1)", "INSERT INTO NAME BY NAME SELECT 1 AS id", "UPDATE NAME SET note = 'x'", "UPDATE NAME SET nope = 'x'", "UPDATE NAME SET id = 1",
+	"UPDATE NAME AS z SET note = o.note FROM orders o WHERE z.id = o.id", "DELETE FROM NAME", "DELETE FROM NAME WHERE nope = 1", "DELETE FROM NAME USING orders WHERE orders.id = LAST.id", "WITH o AS (FROM orders) DELETE FROM NAME WHERE id IN (SELECT id FROM o)",
+	"EXPLAIN DELETE FROM NAME", "EXPLAIN UPDATE NAME SET note = 'x'", "EXPLAIN INSERT INTO NAME VALUES (1, 'x', 1)", "DELETE FROM NAME RETURNING *",
+	"INSERT INTO orders SELECT * FROM NAME", "INSERT INTO orders SELECT id + 100, note, n FROM NAME", "INSERT INTO orders VALUES (77, (SELECT any_value(note) FROM NAME), 1)", "INSERT INTO orders WITH z AS (FROM NAME) SELECT * FROM z ON CONFLICT DO NOTHING",
+	"WITH z AS (FROM NAME) INSERT INTO orders SELECT * FROM z", "UPDATE orders SET note = (SELECT any_value(note) FROM NAME)", "UPDATE orders SET note = z.note FROM NAME z", "UPDATE orders SET note = 'x' WHERE EXISTS (FROM NAME)",
+	"DELETE FROM orders WHERE id IN (SELECT id FROM NAME)", "DELETE FROM orders USING NAME z WHERE z.id = orders.id", "EXPLAIN UPDATE orders SET note = z.note FROM NAME z", "WITH z AS (DELETE FROM NAME RETURNING *) DELETE FROM orders",
+	"INSERT INTO orders VALUES (78, 'x', 1) ON CONFLICT (id) DO UPDATE SET note = (SELECT any_value(note) FROM NAME)", "UPDATE orders SET note = LAST.note", "UPDATE orders SET note = NS.orders.note WHERE false",
+}
+
 // hiddenCalls are calls about NAME.
 var hiddenCalls = []struct {
 	line, body string
@@ -108,6 +120,17 @@ func TestAHiddenDatasetIsNotThere(t *testing.T) {
 						t.Errorf("%s, %s: %s\nhidden: %s\nabsent: %s", warm, who, onName(sql, names[0]), a, b)
 					}
 					noCanary(t, who, sql, there)
+				}
+				for _, sql := range hiddenStatements {
+					for _, header := range []string{"Accept: */*", "Idempotency-Key: used", "If-Match: \"x.1.1\""} {
+						asked++
+						there := g.call(who, "POST /query/sql", onName(sql, names[0]), "Content-Type: text/plain", header)
+						absent := g.call(who, "POST /query/sql", onName(sql, names[1]), "Content-Type: text/plain", header)
+						if a, b := there.plain(names[0]), absent.plain(names[1]); a != b || there.status == http.StatusOK && !strings.Contains(sql, "false") {
+							t.Errorf("%s, %s: %s\nhidden: %s\nabsent: %s", warm, who, onName(sql, names[0]), a, b)
+						}
+						noCanary(t, who, sql, there)
+					}
 				}
 				for _, c := range hiddenCalls {
 					asked++

@@ -112,3 +112,73 @@ func TestOnALake(t *testing.T) {
 		t.Errorf("%+v, %v", d, err)
 	}
 }
+
+// TestStatementsOnALake: statements over HTTP change a real lake, once for a key, and
+// an answer that was kept from before is not given again.
+func TestStatementsOnALake(t *testing.T) {
+	ctx := t.Context()
+	e, err := engine.Open(ctx, engine.Options{Data: t.TempDir(), MemoryBytes: 2 << 30, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := e.Close(context.WithoutCancel(ctx)); err != nil {
+			t.Error(err)
+		}
+	}()
+	c, end := client.NewInMemory(httpapi.New(e, httpapi.Options{}))
+	defer end()
+	name := lake.Name{Namespace: "main", Dataset: "people"}
+	if _, err := c.Create(ctx, name, []client.Column{{Name: "id", Type: "BIGINT"}, {Name: "rate", Type: "DECIMAL(10,2)"}}, []string{"id"}, ""); err != nil {
+		t.Fatal(err)
+	}
+	total := func() string {
+		t.Helper()
+		a, err := c.SQL(ctx, client.Query{SQL: "SELECT count(*) AS n, sum(rate) AS s FROM people", Format: rows.OutNDJSON})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer a.Close()
+		text, err := io.ReadAll(a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSpace(string(text))
+	}
+	last := engine.StatementResult{}
+	for _, step := range []struct {
+		sql    string
+		params any
+		rows   int64
+		total  string
+	}{
+		{"INSERT INTO people VALUES (1, 40.5), (2, ?)", []any{json.Number("1.25")}, 2, `{"n":2,"s":"41.75"}`},
+		{"EXPLAIN UPDATE people SET rate = 0", nil, 2, `{"n":2,"s":"41.75"}`},
+		{"UPDATE people SET rate = rate * 2 WHERE id = $id", map[string]any{"id": 1}, 1, `{"n":2,"s":"82.25"}`},
+		{"DELETE FROM people WHERE id = 7", nil, 0, `{"n":2,"s":"82.25"}`},
+		{"INSERT INTO people SELECT id + 10, rate FROM people ON CONFLICT DO NOTHING", nil, 2, `{"n":4,"s":"164.50"}`},
+		{"DELETE FROM people WHERE id > 10", nil, 2, `{"n":2,"s":"82.25"}`},
+	} {
+		o := client.ChangeOptions{IdempotencyKey: step.sql, IfMatch: last.ETag}
+		if strings.HasPrefix(step.sql, "EXPLAIN") {
+			o = client.ChangeOptions{}
+		}
+		for range 2 {
+			r, err := c.Execute(ctx, client.Query{SQL: step.sql, Params: step.params}, o)
+			if err != nil || r.Rows != step.rows {
+				t.Fatalf("%s: %+v, %v", step.sql, r, err)
+			}
+			if r.ETag != "" {
+				last = r
+			}
+			for range 2 { // the second from what was kept
+				if got := total(); got != step.total {
+					t.Errorf("%s: %s, want %s", step.sql, got, step.total)
+				}
+			}
+		}
+	}
+	if _, err := c.Execute(ctx, client.Query{SQL: "DELETE FROM people"}, client.ChangeOptions{IfMatch: `"other.1.1"`}); lake.CodeOf(err) != lake.CodePreconditionFailed {
+		t.Errorf("another state: %v", err)
+	}
+}

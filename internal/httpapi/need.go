@@ -20,7 +20,7 @@ type need struct {
 const (
 	ofPath  = "the dataset in the path"
 	ofBody  = "the dataset in the body"
-	ofSQL   = "each dataset that the SQL names"
+	ofSQL   = "each dataset that the SQL names, and write on the one that it changes"
 	ofLists = "what is shown: the rest is left out"
 	ofJob   = "the job's dataset"
 	ofOwn   = "some dataset; one's own queries, an admin's token all"

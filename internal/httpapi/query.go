@@ -3,24 +3,27 @@ package httpapi
 import (
 	"bytes"
 	"encoding/json"
+	"net/http"
 	"strings"
 	"time"
 
 	"tarn/internal/engine"
 	"tarn/internal/lake"
 	"tarn/internal/rows"
+	"tarn/internal/sqlwrite"
 )
 
 const mediaText = "text/plain"
 
 // sqlBody is a query as JSON.
 type sqlBody struct {
-	SQL     string          `json:"sql" doc:"one SELECT, SHOW TABLES, DESCRIBE or EXPLAIN, in DuckDB's SQL"`
+	SQL     string          `json:"sql" doc:"one SELECT, SHOW TABLES, DESCRIBE, EXPLAIN, INSERT, UPDATE or DELETE, in DuckDB's SQL"`
 	Params  json.RawMessage `json:"params,omitempty" doc:"an array for ? and $1, an object for $name"`
 	Timeout string          `json:"timeout,omitempty" doc:"such as 5s; sending the answer included"`
 }
 
-// querySQL runs a query and streams its answer.
+// querySQL runs a query and streams its answer, or executes a statement that changes
+// rows.
 func (a *api) querySQL(c *call) error {
 	out, media, err := c.negotiate()
 	if err != nil {
@@ -38,11 +41,53 @@ func (a *api) querySQL(c *call) error {
 	if err != nil {
 		return err
 	}
+	statement, err := sqlwrite.Parse(body.SQL)
+	if err != nil {
+		return err
+	}
+	if statement != nil {
+		return a.execute(c, body, statement, timeout)
+	}
+	if c.ifMatch() != "" {
+		return lake.Errorf(lake.CodeInvalidRequest, "a query takes no If-Match").WithHint("statements that change rows do")
+	}
 	ans, err := c.door.Query(c.r.Context(), engine.QueryRequest{SQL: body.SQL, Params: body.Params, Timeout: timeout, Format: out, Fresh: c.wantsFresh(), ID: c.queryID})
 	if err != nil {
 		return err
 	}
 	return a.stream(c, ans, out, media)
+}
+
+// execute runs a statement that changes rows.
+func (a *api) execute(c *call, body sqlBody, s *sqlwrite.Statement, timeout time.Duration) error {
+	c.dataset = s.Target.String()
+	if !s.Explain {
+		if err := a.raise(c, writes(ofSQL)); err != nil {
+			return err
+		}
+	}
+	switch {
+	case !accepts(c.r.Header, rows.MediaJSON):
+		return lake.Errorf(lake.CodeNotAcceptable, "a statement that changes rows answers application/json alone").
+			WithHint("accept application/json; nothing was changed")
+	case s.Explain && c.ifMatch() != "":
+		return lake.Errorf(lake.CodeInvalidRequest, "EXPLAIN takes no If-Match").WithHint("it changes nothing")
+	}
+	idem, err := c.idempotency()
+	if err != nil {
+		return err
+	}
+	res, err := c.door.Execute(c.r.Context(), engine.StatementRequest{
+		SQL: body.SQL, Statement: s, Params: body.Params, Timeout: timeout, ID: c.queryID, IfMatch: c.ifMatch(), Idempotency: idem,
+	})
+	if err != nil {
+		return err
+	}
+	if !s.Explain {
+		c.rows = res.Rows
+	}
+	c.setETag(res.ETag)
+	return c.reply(http.StatusOK, res)
 }
 
 // readSQL reads a query in either of its two forms.

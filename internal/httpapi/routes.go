@@ -80,13 +80,18 @@ type queryAnswer struct {
 }
 
 func (a *api) queryRoutes() []*route {
+	answers := streamed()
+	answers[0].content[0].or = engine.StatementResult{}
+	answers[0].headers = append(answers[0].headers, "ETag")
 	return []*route{{
 		method: http.MethodPost, path: "/query/sql", id: "query-sql", tag: tagQueries, needs: reads(ofSQL),
-		summary: "Run a query", handle: a.querySQL, asQuery: true, fresh: true,
-		doc:     "One SELECT, SHOW TABLES, DESCRIBE or EXPLAIN over all datasets, at one instant of the whole lake. The answer streams in the format that Accept asks for. A client that goes away cancels it.",
+		summary: "Run a query, or a statement that changes rows", handle: a.querySQL, asQuery: true, fresh: true, idempotent: true, ifMatch: true,
+		doc: "One SELECT, SHOW TABLES, DESCRIBE or EXPLAIN over all datasets, at one instant of the whole lake. The answer streams in the format that Accept asks for. A client that goes away cancels it. " +
+			"Or one INSERT, UPDATE or DELETE, which reads at the newest state and changes all its rows or none; it answers JSON, and takes If-Match and Idempotency-Key, which queries do not.",
 		body:    []content{{media: rows.MediaJSON, typ: sqlBody{}}, {media: mediaText, doc: "the SQL itself"}},
-		answers: streamed(),
-		errors:  queryErrors(lake.CodeSQLInvalid, lake.CodeSQLRefused),
+		answers: answers,
+		errors: queryErrors(lake.CodeSQLInvalid, lake.CodeSQLRefused, lake.CodeReadOnly, lake.CodeIdempotencyReused, lake.CodeUnknownOutcome, lake.CodeFenced,
+			lake.CodeNoPrimaryKey, lake.CodeKeyConflict, lake.CodeSchemaChanged, lake.CodePreconditionFailed, lake.CodeRowsInvalid, lake.CodeUnsupported, lake.CodePendingFull),
 	}}
 }
 

@@ -15,7 +15,7 @@ type Code string
 const (
 	CodeInvalidRequest     Code = "invalid_request"        // the request itself does not parse: body, parameter, name
 	CodeSQLInvalid         Code = "sql_invalid"            // the SQL does not parse, bind or run (a query's own fault)
-	CodeSQLRefused         Code = "sql_refused"            // the gate: not a read, or it reaches outside the lake
+	CodeSQLRefused         Code = "sql_refused"            // the gate: not served, or it reaches outside the lake
 	CodeDatasetNotFound    Code = "dataset_not_found"      //
 	CodeRowNotFound        Code = "row_not_found"          //
 	CodeJobNotFound        Code = "job_not_found"          //
@@ -25,7 +25,7 @@ const (
 	CodeNoPrimaryKey       Code = "no_primary_key"         // the call needs a key and the dataset has none
 	CodeHasPrimaryKey      Code = "has_primary_key"        // the call is for datasets without a key
 	CodeKeyMismatch        Code = "key_mismatch"           // primary_key differs from the dataset's
-	CodeKeyConflict        Code = "key_conflict"           // keys double, null or existing at import
+	CodeKeyConflict        Code = "key_conflict"           // keys double, null or existing at import or INSERT
 	CodeSchemaChanged      Code = "schema_changed"         // the schema changed while the request waited
 	CodePreconditionFailed Code = "precondition_failed"    // If-Match
 	CodeForbidden          Code = "forbidden"              // a browser sent it for a page of another origin

@@ -64,8 +64,8 @@ var errCancelled = lake.Errorf(lake.CodeCancelled, "the query was cancelled")
 // is the client's: its end cancels the query, also while it streams. A timeout
 // of 0 is the setting's.
 func (r *Runner) Run(ctx context.Context, q worker.QueryRequest, timeout time.Duration) (*Result, error) {
-	if int64(len(q.SQL)) > r.limits.MaxSQLBytes {
-		return nil, lake.Errorf(lake.CodeTooLarge, "the SQL has %d bytes; max_sql_bytes is %d", len(q.SQL), r.limits.MaxSQLBytes)
+	if err := r.CheckSQL(len(q.SQL) - q.AddedBytes); err != nil {
+		return nil, err
 	}
 	timeout, err := r.timeout(timeout)
 	if err != nil {
@@ -73,13 +73,17 @@ func (r *Runner) Run(ctx context.Context, q worker.QueryRequest, timeout time.Du
 	}
 	q.ID = cmp.Or(q.ID, uuid.NewString())
 	q.Deadline = time.Now().Add(timeout)
-	q.MaxSQLBytes = int(r.limits.MaxSQLBytes)
+	q.MaxSQLBytes = int(r.limits.MaxSQLBytes) + q.AddedBytes
 	ctx, cancelCause := context.WithCancelCause(ctx)
 	ctx, cancelTime := context.WithDeadline(ctx, q.Deadline)
 	e := &entry{Running: Running{ID: q.ID, Owner: q.Owner, SQL: q.SQL, Queued: true, Started: time.Now()}, cancel: cancelCause}
-	r.add(e)
+	if !q.Within {
+		r.add(e)
+	}
 	end := sync.OnceFunc(func() {
-		r.remove(q.ID)
+		if !q.Within {
+			r.remove(q.ID)
+		}
 		cancelTime()
 		cancelCause(nil)
 	})
@@ -102,6 +106,67 @@ func (r *Runner) Run(ctx context.Context, q worker.QueryRequest, timeout time.Du
 		end()
 	})}, nil
 }
+
+// CheckSQL refuses a text of too many bytes.
+func (r *Runner) CheckSQL(bytes int) error {
+	if int64(bytes) > r.limits.MaxSQLBytes {
+		return lake.Errorf(lake.CodeTooLarge, "the SQL has %d bytes; max_sql_bytes is %d", bytes, r.limits.MaxSQLBytes)
+	}
+	return nil
+}
+
+// Statement is something that takes a query's time and asks queries within it: it is
+// listed and can be cancelled like one. Its queries run with Within set and in Context.
+type Statement struct {
+	Context  context.Context // ends with the client's, at the deadline and by Cancel
+	Deadline time.Time
+
+	r       *Runner
+	id      string
+	timeout time.Duration
+	end     func()
+}
+
+// Begin begins a statement. Call End in the end.
+func (r *Runner) Begin(ctx context.Context, id, owner, sql string, timeout time.Duration) (*Statement, error) {
+	if err := r.CheckSQL(len(sql)); err != nil {
+		return nil, err
+	}
+	timeout, err := r.timeout(timeout)
+	if err != nil {
+		return nil, err
+	}
+	s := &Statement{r: r, id: cmp.Or(id, uuid.NewString()), timeout: timeout, Deadline: time.Now().Add(timeout)}
+	ctx, cancelCause := context.WithCancelCause(ctx)
+	ctx, cancelTime := context.WithDeadline(ctx, s.Deadline)
+	s.Context = ctx
+	r.add(&entry{Running: Running{ID: s.id, Owner: owner, SQL: sql, Queued: true, Started: time.Now()}, cancel: cancelCause})
+	s.end = sync.OnceFunc(func() {
+		r.remove(s.id)
+		cancelTime()
+		cancelCause(nil)
+	})
+	return s, nil
+}
+
+// Turn says that the statement waits no more.
+func (s *Statement) Turn() { s.r.setRunning(s.id) }
+
+// Explain says in words why the statement's context ended, where that is the reason of
+// an error.
+func (s *Statement) Explain(err error) error {
+	if err == nil || s.Context.Err() == nil {
+		return err
+	}
+	switch lake.CodeOf(err) {
+	case lake.CodeCancelled, lake.CodeDeadline:
+		return explain(s.Context, err, s.timeout)
+	}
+	return err
+}
+
+// End ends the statement. It may be called twice.
+func (s *Statement) End() { s.end() }
 
 // timeout is what a query gets that asks for one, 0 for none.
 func (r *Runner) timeout(asked time.Duration) (time.Duration, error) {

@@ -124,16 +124,10 @@ func newBatchSource(ctx context.Context, f Format, r io.Reader, o DecodeOptions)
 func newArrowSource(ctx context.Context, r io.Reader, o DecodeOptions, t *tally) (source, error) {
 	s := newBatchSource(ctx, ArrowStream, r, o)
 	err := s.guard(func() error {
-		in := &messages{r: s.body, mem: s.mem, maxBody: o.MaxBatchBytes}
-		rd, err := ipc.NewReaderFromMessageReader(in, ipc.WithAllocator(s.mem))
+		rd, err := s.arrow(o.MaxBatchBytes)
 		if err != nil {
-			in.Release()
-			if errors.Is(err, io.EOF) {
-				err = errors.New("it ends before its schema")
-			}
 			return err
 		}
-		s.after = append(s.after, rd.Release)
 		s.read = func() (arrow.RecordBatch, error) {
 			if rd.Next() {
 				return rd.RecordBatch(), nil
@@ -146,6 +140,21 @@ func newArrowSource(ctx context.Context, r io.Reader, o DecodeOptions, t *tally)
 		return s.connect(rd.Schema(), o, t)
 	})
 	return s.made(err)
+}
+
+// arrow begins to read the body as an Arrow stream.
+func (s *batchSource) arrow(maxBatchBytes int64) (*ipc.Reader, error) {
+	in := &messages{r: s.body, mem: s.mem, maxBody: maxBatchBytes}
+	rd, err := ipc.NewReaderFromMessageReader(in, ipc.WithAllocator(s.mem))
+	if err != nil {
+		in.Release()
+		if errors.Is(err, io.EOF) {
+			err = errors.New("it ends before its schema")
+		}
+		return nil, err
+	}
+	s.after = append(s.after, rd.Release)
+	return rd, nil
 }
 
 // made ends a constructor.

@@ -161,10 +161,11 @@ func (f *flat) u32(p int) int { return int(binary.LittleEndian.Uint32(f.b[p:])) 
 // ref follows the offset at p.
 func (f *flat) ref(p int) int { return p + f.u32(p) }
 
-// slot gives the position of a table's value, 0 where it has none.
+// slot gives the position of a table's value, 0 where it has none. As in the flatbuffers
+// library, a vtable whose length is odd has the value that begins within it.
 func (f *flat) slot(table, slot int) int {
 	vtable := table - int(int32(f.u32(table)))
-	if slot+2 > int(binary.LittleEndian.Uint16(f.b[vtable:])) {
+	if slot >= int(binary.LittleEndian.Uint16(f.b[vtable:])) {
 		return 0
 	}
 	if off := int(binary.LittleEndian.Uint16(f.b[vtable+slot:])); off != 0 {

@@ -45,6 +45,10 @@ type QueryRequest struct {
 	// tells owners apart in the worker without saying who they are.
 	Owner  string `json:"-"`
 	Caller uint64 `json:"caller,omitempty"`
+	// Within says that it is asked for a statement that is listed itself.
+	Within bool `json:"-"`
+	// AddedBytes are those of SQL that are tarn's own, beyond the bound of a text.
+	AddedBytes int `json:"-"`
 }
 
 // Get asks for the rows of keys of one dataset; keys that are absent are left

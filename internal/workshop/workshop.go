@@ -81,8 +81,10 @@ func (s *Scratchpad) Remove() { os.RemoveAll(s.Dir) }
 
 // EnterBulk waits for the lake's slot of imports and compactions, and EnterChanges
 // for that of large changes; call what they give to leave it. The slot is taken
-// for the whole of the work, and never while a committer is held: its dataset's
-// writers would wait for another dataset's job.
+// for the whole of the work, and not while a committer is held: its dataset's writers
+// would wait for another dataset's job. Statements that change very many rows alone do
+// so, for the slot of large changes: they must have the committer from their read on,
+// they end with their deadline, and nobody waits for a committer with that slot.
 func (w *Workshop) EnterBulk(ctx context.Context) (leave func(), err error) {
 	return enter(ctx, w.bulk)
 }

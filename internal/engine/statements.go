@@ -1,0 +1,347 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"tarn/internal/change"
+	"tarn/internal/dataset"
+	"tarn/internal/format"
+	"tarn/internal/keys"
+	"tarn/internal/lake"
+	"tarn/internal/query"
+	"tarn/internal/rows"
+	"tarn/internal/sqlwrite"
+	"tarn/internal/worker"
+)
+
+// StatementRequest is one INSERT, UPDATE or DELETE.
+type StatementRequest struct {
+	SQL         string              // as it came
+	Statement   *sqlwrite.Statement // what sqlwrite.Parse made of it
+	Params      json.RawMessage     // an array for ? and $1, an object for $name, or nil
+	Timeout     time.Duration       // of all but the commit; 0: the setting's
+	ID          string              // of /queries/{id}, unique; "": one is made
+	Owner       string              // "" where nobody is asked who he is
+	Visible     *lake.NameSet       // the datasets that there are for what it reads; nil: all
+	IfMatch     string              // the header's value, "" for none
+	Idempotency Idempotency
+}
+
+// StatementResult is the answer to a statement that was done, or with Explain to its
+// dry run.
+type StatementResult struct {
+	Statement string         `json:"statement" enum:"insert,update,delete"`
+	Explain   bool           `json:"explain,omitempty" doc:"nothing was changed: so many rows would be"`
+	Rows      int64          `json:"rows" doc:"rows inserted, updated or deleted; 0: there is no new delta"`
+	Sequence  int64          `json:"sequence"`
+	ReadPoint lake.ReadPoint `json:"read_point"`
+	ETag      string         `json:"-"`
+}
+
+// Execute runs a statement: it reads at the newest state of its target, while other
+// changes of that wait, and commits what it read as one delta, or nothing.
+func (e *Engine) Execute(ctx context.Context, r StatementRequest) (StatementResult, error) {
+	e.asked.mark()
+	if err := e.mayWrite(); err != nil {
+		return StatementResult{}, err
+	}
+	if err := e.mayRead(); err != nil {
+		return StatementResult{}, err
+	}
+	m, err := e.member(r.Statement.Target)
+	if err != nil {
+		return StatementResult{}, err
+	}
+	turn, err := e.queries.Begin(ctx, r.ID, r.Owner, r.SQL, r.Timeout)
+	if err != nil {
+		return StatementResult{}, err
+	}
+	defer turn.End()
+	x := &execution{e: e, r: r, m: m, turn: turn}
+	res, err := x.run(ctx)
+	if err != nil {
+		e.notice(err)
+		return StatementResult{}, lake.Step(string(r.Statement.Verb)+" "+r.Statement.Target.String(), turn.Explain(err))
+	}
+	res.Statement, res.Explain = string(r.Statement.Verb), r.Statement.Explain
+	return res, nil
+}
+
+// execution is one statement under way.
+type execution struct {
+	e    *Engine
+	r    StatementRequest
+	m    *member
+	turn *query.Statement
+}
+
+func (x *execution) run(ctx context.Context) (StatementResult, error) {
+	if x.r.Statement.Explain {
+		return x.dryRun()
+	}
+	s := x.m.ds.State()
+	q := change.Request{Name: x.r.Statement.Target, UUID: s.UUID, IfMatch: x.r.IfMatch, Key: x.r.Idempotency.stored()}
+	if q.Key != "" {
+		q.Hash = requestHash(x.r.Idempotency, x.r.SQL+"\x00"+string(x.r.Params))
+	}
+	ack, err := x.m.committer.SubmitPrepared(ctx, x.turn.Context, q, func(ctx context.Context, s *dataset.State) (change.Request, error) {
+		return x.prepare(ctx, s, q)
+	})
+	if err != nil {
+		return StatementResult{}, err
+	}
+	x.e.metrics.changed(s.Name, ack.Rows)
+	return StatementResult{Rows: ack.Rows, Sequence: ack.ReadPoint.Sequence, ReadPoint: ack.ReadPoint, ETag: ack.ETag}, nil
+}
+
+// prepare reads what the statement changes, in the hand of the committer. A worker that
+// dies while its answer is read has told nobody anything: it is asked once more.
+func (x *execution) prepare(ctx context.Context, s *dataset.State, q change.Request) (change.Request, error) {
+	x.turn.Turn()
+	read, err := x.read(ctx, s)
+	if err != nil {
+		return q, err
+	}
+	q.SchemaID = s.Schema.ID
+	for again := false; ; again = true {
+		b, err := x.body(ctx, s, read)
+		if lake.CodeOf(err) == lake.CodeWorkerDied && errors.As(err, new(*cutError)) && !again {
+			continue
+		}
+		if err != nil {
+			return q, err
+		}
+		err = x.decode(ctx, s, read, b, &q)
+		made := q.LetGo
+		q.LetGo = func() {
+			b.Remove()
+			if made != nil {
+				made()
+			}
+		}
+		if err != nil {
+			q.LetGo()
+		}
+		return q, err
+	}
+}
+
+// maxAdded is how many times max_sql_bytes the read of a statement may have beyond its
+// own text.
+const maxAdded = 8
+
+func (x *execution) read(ctx context.Context, s *dataset.State) (sqlwrite.Read, error) {
+	statement := x.r.Statement
+	if statement.ByName {
+		names, err := x.names(ctx, s)
+		if err != nil {
+			return sqlwrite.Read{}, err
+		}
+		named := *statement
+		named.Columns, statement = names, &named
+	}
+	read, err := sqlwrite.NewRead(statement, s.Name, s.Schema)
+	if err == nil && len(x.r.Statement.Values) > 1 && int64(read.AddedBytes) > maxAdded*x.e.set.MaxSQLBytes {
+		err = lake.Errorf(lake.CodeTooLarge, "the statement lists too many values").
+			WithHint("send the rows to POST /datasets/%s/rows, or write all values of a column in one way", s.Name)
+	}
+	return read, err
+}
+
+// names asks the worker which columns the query of an INSERT BY NAME has.
+func (x *execution) names(ctx context.Context, s *dataset.State) ([]string, error) {
+	a, in, err := x.open(ctx, s, sqlwrite.NamesRead(x.r.Statement))
+	if err != nil {
+		return nil, err
+	}
+	defer a.Body.Close()
+	names, err := rows.ArrowNames(ctx, in)
+	return names, x.explain(err)
+}
+
+// open asks the worker for the rows of a read; they come as an Arrow stream of exactly
+// the columns of what it gives.
+func (x *execution) open(ctx context.Context, s *dataset.State, read sqlwrite.Read) (*Answer, io.Reader, error) {
+	left := time.Until(x.turn.Deadline)
+	if left <= 0 {
+		return nil, nil, context.DeadlineExceeded
+	}
+	a, err := x.e.run(ctx, worker.QueryRequest{
+		SQL: read.SQL, Params: x.r.Params, Format: rows.OutArrow, Visible: x.r.Visible, Owner: x.r.Owner, Within: true, AddedBytes: read.AddedBytes,
+	}, left)
+	if err != nil {
+		return nil, nil, x.explain(err)
+	}
+	x.e.used(a.Head)
+	in := io.Reader(cutReader{a.Body})
+	if read.Flagged {
+		in = rows.Sift(ctx, in, sqlwrite.FlagColumn, func(rec arrow.RecordBatch, row int, flag int32) error {
+			return flagged(s, rec, row, flag)
+		})
+	}
+	return a, in, nil
+}
+
+// body is the answer of a read, whole: in memory, or above spool_bytes in scratch.
+func (x *execution) body(ctx context.Context, s *dataset.State, read sqlwrite.Read) (*body, error) {
+	a, in, err := x.open(ctx, s, read)
+	if err != nil {
+		return nil, err
+	}
+	defer a.Body.Close()
+	b, err := x.e.readBodyWithin(ctx, x.e.made, in, math.MaxInt64-1, x.e.set.SpoolBytes)
+	return b, x.explain(err)
+}
+
+// decode makes the changes of a read's answer, and sees that no row is changed twice.
+func (x *execution) decode(ctx context.Context, s *dataset.State, read sqlwrite.Read, b *body, q *change.Request) error {
+	op := OpUpsert
+	if read.Deletes {
+		op = OpDelete
+	}
+	if err := x.e.decodeBody(ctx, s, ChangeRequest{Op: op, Format: rows.ArrowStream}, b, q); err != nil {
+		return err
+	}
+	if read.Deletes || !s.Schema.Keyed() {
+		return nil
+	}
+	distinct := q.FileRows
+	if q.File == "" {
+		distinct = distinctKeys(s.Schema, q.Changes)
+	}
+	if distinct != q.Rows {
+		return lake.Errorf(lake.CodeSQLInvalid, "the statement gives %d rows for %d keys", q.Rows, distinct).
+			WithHint("each row can get one new value: SET takes no unnest")
+	}
+	return nil
+}
+
+func distinctKeys(schema lake.Schema, changes []format.Changes) int64 {
+	enc := keys.NewEncoder(schema.KeySchema(), schema.KeyIndexes())
+	seen := map[string]struct{}{}
+	var key []byte
+	for _, c := range changes {
+		for row := range int(c.Rows.NumRows()) {
+			key = enc.Append(key[:0], c.Rows, row)
+			seen[string(key)] = struct{}{}
+		}
+	}
+	return int64(len(seen))
+}
+
+// flagged is the error of a row that may not be taken.
+func flagged(s *dataset.State, rec arrow.RecordBatch, row int, flag int32) error {
+	parts := make([]string, len(s.Schema.Key))
+	for k, i := range s.Schema.KeyIndexes() {
+		value := rec.Column(i).ValueStr(row)
+		if len(value) > 100 {
+			value = strings.ToValidUTF8(value[:100], "") + "…"
+		}
+		parts[k] = fmt.Sprintf("%s = %s", s.Schema.Key[k], value)
+	}
+	key := strings.Join(parts, ", ")
+	switch flag {
+	case sqlwrite.FlagExists:
+		return lake.Errorf(lake.CodeKeyConflict, "%s has a row with the key %s already", s.Name, key).
+			WithHint("ON CONFLICT DO NOTHING passes over such rows, ON CONFLICT DO UPDATE SET changes them")
+	case sqlwrite.FlagTwice:
+		return lake.Errorf(lake.CodeKeyConflict, "the statement gives two rows with the key %s", key)
+	case sqlwrite.FlagAmbiguous:
+		return lake.Errorf(lake.CodeSQLInvalid, "FROM gives several new values to the row with the key %s", key).
+			WithHint("join so that each row meets one")
+	}
+	return lake.Errorf(lake.CodeInternal, "a row has the flag %d", flag)
+}
+
+// dryRun counts what the statement would change now, and takes none of it.
+func (x *execution) dryRun() (StatementResult, error) {
+	ctx, s := x.turn.Context, x.m.ds.State()
+	x.turn.Turn()
+	read, err := x.read(ctx, s)
+	if err != nil {
+		return StatementResult{}, err
+	}
+	a, in, err := x.open(ctx, s, read)
+	if err != nil {
+		return StatementResult{}, err
+	}
+	defer a.Body.Close()
+	schema := s.Schema
+	if read.Deletes {
+		schema = schema.KeySchema()
+	}
+	d, err := rows.Decode(ctx, rows.ArrowStream, in, rows.DecodeOptions{Schema: schema, MaxRowBytes: int(x.e.set.MaxRowBytes)})
+	if err != nil {
+		return StatementResult{}, x.explain(err)
+	}
+	defer d.Close()
+	for {
+		rec, err := d.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return StatementResult{}, x.explain(err)
+		}
+		rec.Release()
+	}
+	at := lake.ReadPoint{TableUUID: s.UUID, Sequence: s.Sequence}
+	for _, p := range a.Head.ReadPoints {
+		if p.TableUUID == s.UUID {
+			at = p.ReadPoint
+		}
+	}
+	return StatementResult{Rows: d.Rows(), Sequence: at.Sequence, ReadPoint: at}, nil
+}
+
+// ownColumn is a column of a read that stands for one of the dataset.
+var ownColumn = regexp.MustCompile(`_tarn_c([0-9]{1,6})`)
+
+// explain takes out of an error the lines that show the read, which is not the text
+// that the client sent.
+func (x *execution) explain(err error) error {
+	var e *lake.Error
+	if err == nil || !errors.As(err, &e) || e.Code != lake.CodeSQLInvalid {
+		return err
+	}
+	out := *e
+	out.Msg, _, _ = strings.Cut(e.Msg, "\n\nLINE ")
+	out.Msg = ownColumn.ReplaceAllStringFunc(out.Msg, func(own string) string {
+		i, err := strconv.Atoi(ownColumn.FindStringSubmatch(own)[1])
+		if columns := x.m.ds.State().Schema.Columns; err == nil && i < len(columns) {
+			return columns[i].Name
+		}
+		return own
+	})
+	if strings.Contains(e.Msg, "same number of result columns") && x.r.Statement.Source != "" {
+		out.Hint = "INSERT takes as many columns as it names, or as the dataset has"
+	}
+	return &out
+}
+
+// cutError is the error of an answer that broke off.
+type cutError struct{ error }
+
+func (c *cutError) Unwrap() error { return c.error }
+
+// cutReader marks the errors of reading an answer.
+type cutReader struct{ io.Reader }
+
+func (r cutReader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if err != nil && err != io.EOF {
+		err = &cutError{err}
+	}
+	return n, err
+}

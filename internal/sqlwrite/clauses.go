@@ -1,0 +1,335 @@
+package sqlwrite
+
+import (
+	"strings"
+
+	"tarn/internal/lake"
+)
+
+// insert reads what follows INSERT.
+func (p *parser) insert(s *Statement) (err error) {
+	replace := false
+	if p.take("or") {
+		switch {
+		case p.take("replace"):
+			s.OnConflict, replace = &OnConflict{Replace: true}, true
+		case p.take("ignore"):
+			s.OnConflict = &OnConflict{}
+		default:
+			return p.expected("REPLACE or IGNORE")
+		}
+	}
+	if !p.take("into") {
+		return p.expected("INTO")
+	}
+	if s.Target, err = p.dataset(); err != nil {
+		return err
+	}
+	if p.take("as") {
+		if s.Alias, err = p.name("an alias"); err != nil {
+			return err
+		}
+	}
+	if p.now().is("(") && !startsQuery(p.peek(1)) {
+		if s.Columns, err = p.names("the name of a column"); err != nil {
+			return err
+		}
+	}
+	s.ByName = p.take("by", "name")
+	if s.ByName && s.Columns != nil || !s.ByName && p.take("by", "position") && p.now().is("(") {
+		return invalid("the statement lists columns and says BY").WithHint("INSERT INTO name (columns) SELECT …, or INSERT INTO name BY NAME SELECT …")
+	}
+	end, conflict := p.conflictAt()
+	if err := p.source(s, end); err != nil {
+		return err
+	}
+	if s.ByName && s.Source == "" {
+		return invalid("BY NAME takes the names of a SELECT's columns, and VALUES has none")
+	}
+	if p.at = end; !conflict {
+		return nil
+	}
+	if s.OnConflict != nil {
+		what := "IGNORE"
+		if replace {
+			what = "REPLACE"
+		}
+		return invalid("the statement says INSERT OR %s and ON CONFLICT", what)
+	}
+	return p.onConflict(s)
+}
+
+// startsQuery says whether a query begins with the token.
+func startsQuery(t token) bool { return t.oneOf(queryWords) || t.is("(") }
+
+var queryWords = wordSet("select from with values table pivot unpivot pivot_wider pivot_longer describe desc show summarize")
+
+// conflictAt finds ON CONFLICT … DO. ON conflict may also be a column's name in a
+// join: then no DO follows.
+func (p *parser) conflictAt() (at int, ok bool) {
+	do := len(p.toks) - 1 // the last DO
+	for do >= 0 && (p.toks[do].depth != 0 || !p.toks[do].is("do")) {
+		do--
+	}
+	at = p.until(func(i int) bool {
+		q := parser{sql: p.sql, toks: p.toks, at: i}
+		if !q.take("on", "conflict") {
+			return false
+		}
+		if q.now().is("(") {
+			q.at = q.closer(q.at) + 1
+		}
+		return q.now().is("do") || q.now().is("where") && q.at < do || q.take("on", "constraint")
+	})
+	return at, at < len(p.toks)
+}
+
+// source reads the rows of INSERT, up to end.
+func (p *parser) source(s *Statement, end int) error {
+	switch {
+	case p.take("default", "values"):
+		if p.at != end || s.Columns != nil {
+			return p.expected("nothing but DEFAULT VALUES")
+		}
+		return nil
+	case p.at >= end || !startsQuery(p.now()):
+		return p.expected("VALUES, a SELECT or DEFAULT VALUES")
+	}
+	rows, err := p.values(end)
+	if err != nil {
+		return err
+	}
+	if s.Values = rows; rows == nil {
+		s.Source = p.piece(p.at, end)
+	}
+	return nil
+}
+
+// values reads VALUES (…), (…) up to end; nil where the source is another query.
+func (p *parser) values(end int) ([]Row, error) {
+	if !p.now().is("values") {
+		return nil, nil
+	}
+	var out []Row
+	for i := p.at + 1; i < end; {
+		if !p.toks[i].is("(") || p.toks[i].depth != 0 {
+			return nil, nil
+		}
+		closer := p.closer(i)
+		row, err := p.cells(i+1, closer)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, row)
+		if i = closer + 1; i < end {
+			if !p.toks[i].is(",") || i+1 == end {
+				return nil, nil
+			}
+			i++
+		}
+	}
+	return out, nil
+}
+
+// cells reads the expressions of one row of VALUES.
+func (p *parser) cells(from, to int) (Row, error) {
+	var out Row
+	for from <= to {
+		end := from
+		for end < to && (p.toks[end].depth != 1 || !p.toks[end].is(",")) {
+			end++
+		}
+		if end == from {
+			return nil, invalid("a value is missing in row of VALUES before %s", p.sql[p.toks[end].start:p.toks[end].end])
+		}
+		cell, err := p.exprOrDefault(from, end)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, cell)
+		from = end + 1
+	}
+	return out, nil
+}
+
+// exprOrDefault is an expression, "NULL" for DEFAULT: columns have no default value.
+func (p *parser) exprOrDefault(from, to int) (string, error) {
+	if to == from+1 && p.toks[from].is("default") {
+		return "NULL", nil
+	}
+	return p.expression(from, to)
+}
+
+// onConflict reads ON CONFLICT … DO ….
+func (p *parser) onConflict(s *Statement) (err error) {
+	p.at += 2
+	c := &OnConflict{}
+	s.OnConflict = c
+	if p.now().is("(") {
+		if c.Columns, err = p.names("the name of a key column"); err != nil {
+			return err
+		}
+	}
+	switch {
+	case p.now().is("on") || p.now().is("where"):
+		return unsupported("ON CONFLICT takes the names of the key columns alone").WithHint("ON CONFLICT (key columns) DO …")
+	case p.take("do", "nothing"):
+	case p.take("do", "update", "set"):
+		if c.Set, err = p.assignments("where"); err != nil {
+			return err
+		}
+		if p.take("where") {
+			c.Where, err = p.rest()
+		}
+		return err
+	default:
+		return p.expected("DO NOTHING or DO UPDATE SET")
+	}
+	if !p.ended() {
+		return p.expected("the end of the statement")
+	}
+	return nil
+}
+
+// changed reads what follows UPDATE, or DELETE.
+func (p *parser) changed(s *Statement) (err error) {
+	if s.Verb == Delete && !p.take("from") {
+		return p.expected("FROM")
+	}
+	if s.Target, err = p.dataset(); err != nil {
+		return err
+	}
+	if p.take("as") || !p.ended() && !p.now().oneOf(afterTarget) {
+		if s.Alias, err = p.name("SET, USING, WHERE or an alias"); err != nil {
+			return err
+		}
+	}
+	more := "using"
+	if s.Verb == Update {
+		if more = "from"; !p.take("set") {
+			return p.expected("SET")
+		}
+		if s.Set, err = p.assignments("from", "where"); err != nil {
+			return err
+		}
+	}
+	if p.take(more) {
+		end := p.until(func(i int) bool { return p.toks[i].is("where") })
+		if s.From, err = p.relations(end); err != nil {
+			return err
+		}
+		p.at = end
+	}
+	if p.take("where") {
+		s.Where, err = p.rest()
+		return err
+	}
+	if !p.ended() {
+		return p.expected("the end of the statement")
+	}
+	return nil
+}
+
+var afterTarget = wordSet("set using where from")
+
+// assignments reads column = expression, … up to one of the words.
+func (p *parser) assignments(stop ...string) ([]Assignment, error) {
+	var out []Assignment
+	for {
+		if p.now().is("(") {
+			return nil, unsupported("SET of several columns at once").WithHint("SET a = …, b = …")
+		}
+		column, err := p.name("the name of a column")
+		if err != nil {
+			return nil, err
+		}
+		if !p.take("=") {
+			return nil, p.expected("= behind the name of a column, which has one part,")
+		}
+		end := p.until(func(i int) bool { return p.toks[i].is(",") || p.stops(i, stop) })
+		expr, err := p.exprOrDefault(p.at, end)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, Assignment{Column: column, Expr: expr})
+		if p.at = end; !p.take(",") {
+			return out, nil
+		}
+	}
+}
+
+// stops says whether one of the words stands at a place, and begins a clause there: in
+// IS DISTINCT FROM it does not, nor as the part of a name.
+func (p *parser) stops(at int, words []string) bool {
+	for _, w := range words {
+		if p.toks[at].is(w) && !(w == "from" && p.toks[at-1].is("distinct")) && !p.toks[at-1].is(".") {
+			return true
+		}
+	}
+	return false
+}
+
+// rest is an expression that is all that is left.
+func (p *parser) rest() (string, error) {
+	from := p.at
+	p.at = len(p.toks)
+	return p.expression(from, p.at)
+}
+
+// relations is the text of FROM or USING, up to end. It stands in a FROM of ours: no
+// word may end that one.
+func (p *parser) relations(end int) (string, error) {
+	if p.at >= end {
+		return "", p.expected("a dataset or a query")
+	}
+	for i := p.at; i < end; i++ {
+		if t := p.toks[i]; t.depth == 0 && t.oneOf(endsFrom) && !(i > p.at && p.toks[i-1].is(".")) {
+			return "", invalid("%s cannot stand here", strings.ToUpper(t.word))
+		}
+	}
+	if p.toks[p.at].is(",") || p.toks[end-1].is(",") {
+		return "", invalid("a relation is missing beside a comma")
+	}
+	return p.piece(p.at, end), nil
+}
+
+var endsFrom = wordSet("select from where group having order limit offset fetch for qualify window union intersect except returning set into")
+
+// expression is the text of one expression: no list, no query without parentheses, no
+// star, which stands for many, and no column by its number, which another FROM changes.
+func (p *parser) expression(from, to int) (string, error) {
+	if from >= to {
+		p.at = from
+		return "", p.expected("an expression")
+	}
+	if first := p.toks[from]; first.oneOf(queryWords) {
+		return "", invalid("an expression was expected before %s", strings.ToUpper(first.word)).WithHint("put a query in parentheses; a column of this name in quotes")
+	}
+	depth := p.toks[from].depth
+	for i := from; i < to; i++ {
+		t := p.toks[i]
+		prev := token{kind: mark}
+		if i > from {
+			prev = p.toks[i-1]
+		}
+		switch {
+		case t.is(",") && t.depth == depth:
+			p.at = i
+			return "", p.expected("the end of the expression")
+		case t.is("(") && i+1 < to && p.toks[i+1].oneOf(queryWords):
+			i = p.closer(i) // a query may have what an expression may not
+		case t.is("*") && (i == from || prev.is(",") || prev.is(".") || prev.is("(") && !p.call(i-1, from)):
+			return "", invalid("a star stands for many columns, and one value was expected")
+		case t.is("#"):
+			return "", lake.Errorf(lake.CodeSQLRefused, "a column by its number (#1)").WithHint("name the column")
+		case t.is("columns") && i+1 < to && p.toks[i+1].is("("):
+			return "", lake.Errorf(lake.CodeSQLRefused, "COLUMNS(…) stands for many columns, and one value was expected")
+		}
+	}
+	return p.piece(from, to), nil
+}
+
+// call says whether the parenthesis at a place opens the arguments of a function.
+func (p *parser) call(open, from int) bool {
+	return open > from && (p.toks[open-1].kind == word || p.toks[open-1].kind == quoted)
+}

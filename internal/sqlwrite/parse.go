@@ -1,0 +1,304 @@
+package sqlwrite
+
+import (
+	"strings"
+
+	"tarn/internal/lake"
+	"tarn/internal/sqltext"
+)
+
+// parser reads the tokens of one statement from the left.
+type parser struct {
+	sql  string
+	toks []token // without the semicolon at the end
+	at   int
+}
+
+var verbs = wordSet("insert update delete")
+
+// Parse reads a statement. It gives nil where the text is none that changes rows:
+// then the gate judges it. Errors: CodeSQLInvalid, CodeSQLRefused, CodeUnsupported.
+func Parse(sql string) (*Statement, error) {
+	if !mayWrite(sql) {
+		return nil, nil
+	}
+	toks, err := tokens(sql)
+	p := &parser{sql: sql, toks: toks}
+	if err != nil {
+		if first := sqltext.New(sql); first.Next() && !verbs[lower(first.Word)] {
+			return nil, nil // EXPLAIN and WITH may begin a SELECT: its error is the gate's
+		}
+		return nil, err
+	}
+	s := &Statement{}
+	explained := p.take("explain")
+	if !p.with(s) || !p.now().oneOf(verbs) {
+		return nil, p.explainedOptions(explained)
+	}
+	s.Explain = explained
+	if err := p.oneStatement(); err != nil {
+		return nil, err
+	}
+	verb := p.next()
+	if s.Verb = Verb(verb.word); s.Verb == Insert {
+		err = p.insert(s)
+	} else {
+		err = p.changed(s)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s, p.checkTarget(s)
+}
+
+// mayWrite says whether a text begins as a statement may that changes rows.
+func mayWrite(sql string) bool {
+	s := sqltext.New(sql)
+	return s.Next() && (verbs[lower(s.Word)] || s.Is("with") || s.Is("explain"))
+}
+
+// explainedOptions refuses EXPLAIN with options of what changes rows.
+func (p *parser) explainedOptions(explained bool) error {
+	if !explained {
+		return nil
+	}
+	at := p.at
+	if p.now().is("(") {
+		p.at = p.closer(p.at) + 1
+	} else if p.now().is("analyze") || p.now().is("analyse") {
+		p.at++
+	}
+	if p.at > at && p.with(&Statement{}) && p.now().oneOf(verbs) {
+		return lake.Errorf(lake.CodeSQLRefused, "EXPLAIN with options of a statement that changes rows").
+			WithHint("EXPLAIN alone says how many rows it would change, and changes none")
+	}
+	return nil
+}
+
+// oneStatement takes the semicolons off the end and refuses all others.
+func (p *parser) oneStatement() error {
+	for n := len(p.toks); n > 0 && p.toks[n-1].is(";"); n-- {
+		p.toks = p.toks[:n-1]
+	}
+	for _, t := range p.toks {
+		if t.is(";") {
+			return lake.Errorf(lake.CodeSQLRefused, "more than one statement in one text").
+				WithHint("send one statement at a time; each is all or nothing by itself")
+		}
+		if t.depth == 0 && t.is("returning") {
+			return unsupported("RETURNING is not served").WithHint("read the rows by SELECT after the statement")
+		}
+	}
+	return nil
+}
+
+// now is the present token; at the end, one of no word.
+func (p *parser) now() token { return p.peek(0) }
+
+func (p *parser) peek(n int) token {
+	if p.at+n < len(p.toks) {
+		return p.toks[p.at+n]
+	}
+	return token{kind: mark, start: len(p.sql), end: len(p.sql)}
+}
+
+func (p *parser) next() token {
+	t := p.now()
+	p.at++
+	return t
+}
+
+// take goes over the words if they come next.
+func (p *parser) take(words ...string) bool {
+	for i, w := range words {
+		if !p.peek(i).is(w) {
+			return false
+		}
+	}
+	p.at += len(words)
+	return true
+}
+
+func (p *parser) ended() bool { return p.at >= len(p.toks) }
+
+// found tells what stands at the present token, for errors.
+func (p *parser) found() string {
+	if p.ended() {
+		return "the end"
+	}
+	t := p.now()
+	found := p.sql[t.start:t.end]
+	if len(found) > 40 {
+		found = strings.ToValidUTF8(found[:40], "") + "…"
+	}
+	return found
+}
+
+func (p *parser) expected(what string) error {
+	return invalid("%s was expected before %s", what, p.found())
+}
+
+// closer is the place of the bracket that closes the one at a place.
+func (p *parser) closer(open int) int {
+	depth := p.toks[open].depth
+	for i := open + 1; i < len(p.toks); i++ {
+		if t := p.toks[i]; t.depth == depth && t.kind == mark && (t.word == ")" || t.word == "]" || t.word == "}") {
+			return i
+		}
+	}
+	return len(p.toks) - 1 // brackets match: see tokens
+}
+
+// piece is the text of the tokens from a place to another, without the second.
+func (p *parser) piece(from, to int) string {
+	return p.sql[p.toks[from].start:p.toks[to-1].end]
+}
+
+// until gives the first place from the present one on, in no brackets, at which stop
+// says so; else the end.
+func (p *parser) until(stop func(at int) bool) int {
+	for i := p.at; i < len(p.toks); i++ {
+		if p.toks[i].depth == 0 && stop(i) {
+			return i
+		}
+	}
+	return len(p.toks)
+}
+
+// notNames are DuckDB's words that name nothing unless they are quoted (a test in engine
+// holds them against its own list), and two that begin what follows a name.
+var notNames = wordSet(`
+all analyse analyze and any array as asc asymmetric both case cast check collate column constraint create default
+deferrable desc describe distinct do else end except false fetch for foreign from group having in initially intersect
+into lambda lateral leading limit not null offset on only or order pivot pivot_longer pivot_wider placing primary qualify
+references returning select show some summarize symmetric table then to trailing true union unique unpivot using
+variadic when where window with
+
+anti asof at authorization binary by collation columns concurrently cross freeze full generated glob ilike inner is
+isnull join left like map natural notnull outer overlaps positional right semi similar struct tablesample try_cast unpack
+verbose
+
+set values`)
+
+// name reads a name.
+func (p *parser) name(what string) (string, error) {
+	t := p.now()
+	switch {
+	case t.kind == quoted:
+		p.at++
+		return unquote(p.sql[t.start:t.end]), nil
+	case t.kind == word && !notNames[t.word]:
+		p.at++
+		return p.sql[t.start:t.end], nil
+	}
+	return "", p.expected(what)
+}
+
+// dataset reads the target's name, of one part or two.
+func (p *parser) dataset() (lake.Name, error) {
+	var parts []string
+	for {
+		part, err := p.name("the name of a dataset")
+		if err != nil {
+			return lake.Name{}, err
+		}
+		if parts = append(parts, part); !p.take(".") {
+			break
+		}
+	}
+	switch len(parts) {
+	case 1:
+		parts = []string{lake.DefaultNamespace, parts[0]}
+	case 2:
+	default:
+		return lake.Name{}, lake.Errorf(lake.CodeSQLRefused, "the name %s: names of datasets have at most two parts", strings.Join(parts, "."))
+	}
+	if strings.ContainsAny(parts[0]+parts[1], ".") {
+		return lake.Name{}, lake.Errorf(lake.CodeDatasetNotFound, "there is no dataset %q", strings.Join(parts, ".")).
+			WithHint("SHOW TABLES lists the datasets")
+	}
+	name, err := lake.ParseName(parts[0] + "." + parts[1])
+	if err != nil {
+		return lake.Name{}, lake.Errorf(lake.CodeDatasetNotFound, "there is no dataset %q", strings.Join(parts, ".")).
+			WithHint("SHOW TABLES lists the datasets")
+	}
+	return name, nil
+}
+
+// names reads a list of names in parentheses, the first of which is the present token.
+func (p *parser) names(what string) ([]string, error) {
+	p.at++
+	var out []string
+	for {
+		one, err := p.name(what)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, one)
+		if p.take(")") {
+			return out, nil
+		}
+		if !p.take(",") {
+			return nil, p.expected("a comma or a )")
+		}
+	}
+}
+
+// with reads a leading WITH list. It is false where the text is none.
+func (p *parser) with(s *Statement) bool {
+	from := p.at
+	if !p.take("with") {
+		return true
+	}
+	p.take("recursive")
+	for {
+		if _, err := p.name("a name"); err != nil {
+			return false
+		}
+		if p.now().is("(") {
+			p.at = p.closer(p.at) + 1
+		}
+		if p.take("using", "key") {
+			if !p.now().is("(") {
+				return false
+			}
+			p.at = p.closer(p.at) + 1
+		}
+		if !p.take("as") {
+			return false
+		}
+		p.take("not")
+		p.take("materialized")
+		if !p.now().is("(") {
+			return false
+		}
+		p.at = p.closer(p.at) + 1
+		if !p.take(",") {
+			break
+		}
+	}
+	s.With = p.piece(from, p.at)
+	return true
+}
+
+// checkTarget refuses a target that is also a name in the leading WITH: it would be
+// two things in one statement.
+func (p *parser) checkTarget(s *Statement) error {
+	if s.With == "" {
+		return nil
+	}
+	q := &parser{sql: p.sql, toks: p.toks}
+	q.take("explain")
+	q.take("with")
+	q.take("recursive")
+	for i := q.at; i < len(q.toks) && !q.toks[i].oneOf(verbs); i++ {
+		q.at = i
+		if q.toks[i].depth != 0 || q.toks[i].kind != word && q.toks[i].kind != quoted {
+			continue
+		}
+		if name, err := q.name(""); err == nil && strings.EqualFold(name, s.Target.Dataset) {
+			return lake.Errorf(lake.CodeSQLRefused, "%s is the target and a name in WITH", name).WithHint("give the query in WITH another name")
+		}
+	}
+	return nil
+}

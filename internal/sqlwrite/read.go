@@ -1,0 +1,242 @@
+package sqlwrite
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"tarn/internal/lake"
+)
+
+// Read is the SELECT that gives what a statement changes. Its columns are those of the
+// dataset, in their order, or for DELETE those of the key; then, where Flagged says so,
+// FlagColumn.
+type Read struct {
+	SQL     string
+	Deletes bool
+	Flagged bool
+	// AddedBytes are those of SQL that did not come with the statement.
+	AddedBytes int
+}
+
+// FlagColumn is the name of the column of flags, an INTEGER.
+const FlagColumn = lake.ReservedColumnPrefix + "flag"
+
+// The flags.
+const (
+	FlagNone      = iota
+	FlagExists    // the key is one of the dataset already
+	FlagTwice     // another row of the statement has the key
+	FlagAmbiguous // UPDATE … FROM gives the row several new values
+)
+
+// NewRead makes the SELECT of a statement for its target as it stands. It fails with
+// CodeSQLInvalid where columns do not fit the schema, CodeNoPrimaryKey and
+// CodeUnsupported.
+func NewRead(s *Statement, name lake.Name, schema lake.Schema) (Read, error) {
+	c := &composer{s: s, name: name, schema: schema, table: name.SQL()}
+	c.target = c.table
+	if s.Alias != "" {
+		c.target = lake.QuoteIdent(s.Alias)
+	}
+	if !schema.Keyed() && (s.Verb != Insert || s.OnConflict != nil) {
+		what := strings.ToUpper(string(s.Verb))
+		if s.Verb == Insert {
+			what = "ON CONFLICT"
+		}
+		return Read{}, lake.Errorf(lake.CodeNoPrimaryKey, "%s has no primary key: it takes appended rows only, and no %s", name, what).
+			WithHint("INSERT without ON CONFLICT appends rows")
+	}
+	r, err := Read{}, error(nil)
+	switch s.Verb {
+	case Insert:
+		r, err = c.insert()
+	case Update:
+		r, err = c.update()
+	default:
+		r, err = c.delete()
+	}
+	r.AddedBytes = max(0, len(r.SQL)-s.size())
+	return r, err
+}
+
+// size is the bytes of a statement's pieces.
+func (s *Statement) size() int {
+	n := len(s.With) + len(s.Source) + len(s.From) + len(s.Where)
+	for _, row := range s.Values {
+		for _, cell := range row {
+			n += len(cell)
+		}
+	}
+	set := s.Set
+	if s.OnConflict != nil {
+		n += len(s.OnConflict.Where)
+		set = s.OnConflict.Set
+	}
+	for _, a := range set {
+		n += len(a.Expr)
+	}
+	return n
+}
+
+// composer makes the Read of one statement. Parameters without a number are counted in
+// the order of the text, so every piece stands once, in the order of the statement.
+type composer struct {
+	s      *Statement
+	name   lake.Name
+	schema lake.Schema
+	table  string // the target in FROM
+	target string // and before its columns
+}
+
+// own is the name of a part of a Read.
+func own(what string, n ...int) string {
+	for _, i := range n {
+		what += fmt.Sprint(i)
+	}
+	return lake.ReservedColumnPrefix + what
+}
+
+func (c *composer) quoted(i int) string { return lake.QuoteIdent(c.schema.Columns[i].Name) }
+
+// all lists what of gives for each column.
+func (c *composer) all(of func(i int) string) string {
+	out := make([]string, len(c.schema.Columns))
+	for i := range out {
+		out[i] = of(i)
+	}
+	return strings.Join(out, ", ")
+}
+
+// keys joins what of gives for each key column.
+func (c *composer) keys(sep string, of func(k, i int) string) string {
+	var out []string
+	for k, i := range c.schema.KeyIndexes() {
+		out = append(out, of(k, i))
+	}
+	return strings.Join(out, sep)
+}
+
+// cast is a piece as a value of a column. The line's end closes a comment in it.
+func (c *composer) cast(expr string, i int) string {
+	return "CAST((" + expr + "\n) AS " + c.schema.Columns[i].Type.SQL() + ")"
+}
+
+func (c *composer) nothing(i int) string { return "NULL::" + c.schema.Columns[i].Type.SQL() }
+
+// tableAs is the target in FROM, under its alias.
+func (c *composer) tableAs() string {
+	if c.s.Alias == "" {
+		return c.table
+	}
+	return c.table + " AS " + c.target
+}
+
+func where(piece string) string {
+	if piece == "" {
+		return ""
+	}
+	return " WHERE (" + piece + "\n)"
+}
+
+// with is the statement's WITH list with more behind it.
+func (c *composer) with(more ...string) string {
+	if c.s.With != "" {
+		more = append([]string{c.s.With}, more...)
+	} else if len(more) > 0 {
+		more[0] = "WITH " + more[0]
+	}
+	if len(more) == 0 {
+		return ""
+	}
+	return strings.Join(more, ",\n") + "\n"
+}
+
+// column finds a column that a statement names.
+func (c *composer) column(name string) (int, error) {
+	i, ok := c.schema.Column(name)
+	if ok {
+		return i, nil
+	}
+	names := make([]string, len(c.schema.Columns))
+	for i, col := range c.schema.Columns {
+		names[i] = col.Name
+	}
+	return 0, invalid("%s has no column %q", c.name, name).WithHint("its columns are %s", strings.Join(names, ", "))
+}
+
+// columns finds the columns that a statement lists, each once.
+func (c *composer) columns(names []string) ([]int, error) {
+	var out []int
+	for _, name := range names {
+		i, err := c.column(name)
+		if err != nil {
+			return nil, err
+		}
+		if slices.Contains(out, i) {
+			return nil, invalid("the column %q comes twice", name)
+		}
+		out = append(out, i)
+	}
+	return out, nil
+}
+
+// assigned finds the columns of SET, none of which is of the key.
+func (c *composer) assigned(set []Assignment) ([]int, error) {
+	names := make([]string, len(set))
+	for k, a := range set {
+		names[k] = a.Column
+	}
+	at, err := c.columns(names)
+	if err != nil {
+		return nil, err
+	}
+	for _, i := range at {
+		if slices.Contains(c.schema.KeyIndexes(), i) {
+			return nil, unsupported("SET of %s, a column of the primary key, is not served", c.schema.Columns[i].Name).
+				WithHint("INSERT the row under its new key, and DELETE the old one")
+		}
+	}
+	return at, nil
+}
+
+// newRow lists the values of a row after SET, named by own: first the assigned ones, in
+// the order of the statement, then the others as they are.
+func (c *composer) newRow(set []Assignment, at []int) string {
+	var out []string
+	for k, i := range at {
+		out = append(out, c.cast(set[k].Expr, i)+" AS "+own("c", i))
+	}
+	for i := range c.schema.Columns {
+		if !slices.Contains(at, i) {
+			out = append(out, c.target+"."+c.quoted(i)+" AS "+own("c", i))
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+func (c *composer) update() (Read, error) {
+	at, err := c.assigned(c.s.Set)
+	if err != nil {
+		return Read{}, err
+	}
+	columns := c.all(func(i int) string { return own("c", i) + " AS " + c.quoted(i) })
+	from, distinct, flag := c.tableAs(), "", ""
+	if c.s.From != "" {
+		// The target comes last, so that nothing in FROM can refer to it.
+		from, distinct = c.s.From+"\n, "+from, "DISTINCT "
+		flag = fmt.Sprintf(", CASE WHEN count(*) OVER (PARTITION BY %s) > 1 THEN %d ELSE %d END AS %s",
+			c.keys(", ", func(_, i int) string { return own("c", i) }), FlagAmbiguous, FlagNone, FlagColumn)
+	}
+	sql := c.with() + "SELECT " + columns + flag + " FROM (SELECT " + distinct + c.newRow(c.s.Set, at) + "\nFROM " + from + where(c.s.Where) + ") AS " + own("rows")
+	return Read{SQL: sql, Flagged: flag != ""}, nil
+}
+
+func (c *composer) delete() (Read, error) {
+	from, distinct := c.tableAs(), ""
+	if c.s.From != "" {
+		from, distinct = c.s.From+"\n, "+from, "DISTINCT "
+	}
+	keys := c.keys(", ", func(_, i int) string { return c.target + "." + c.quoted(i) + " AS " + c.quoted(i) })
+	return Read{SQL: c.with() + "SELECT " + distinct + keys + "\nFROM " + from + where(c.s.Where), Deletes: true}, nil
+}
