@@ -94,6 +94,14 @@ func compacts(dataset string, columns ...string) func(*opened, string) error {
 	}
 }
 
+// executes runs a statement that would show if it were done twice, or not at all.
+func executes(sql string) func(*opened, string) error {
+	return func(o *opened, key string) error {
+		_, err := o.exec(sql, func(r *engine.StatementRequest) { r.Idempotency = idempotency(key) })
+		return err
+	}
+}
+
 func tidies(o *opened, _ string) error { return o.Tidy(context.Background()) }
 
 // spoolBytes is small in these tests, so that a body of a few rows is a large
@@ -128,6 +136,8 @@ func historySteps(people, log lake.Schema) []step {
 		{"append again", sends("log", engine.OpUpsert, `{"who":"a","n":3}`)},
 		{"import append", takesIn("sales", engine.ImportAppend, nil, engine.DuplicateLast, "id,v\n3,Z\n4,w\n")},
 		{"changes", sends("people", engine.OpChanges, `{"op":"delete","key":{"id":1}}`, `{"op":"upsert","row":{"id":2,"name":"Bo","pay":null}}`)},
+		{"update", executes("UPDATE people SET pay = coalesce(pay, 0) + 1 WHERE id < 15")},
+		{"insert", executes("INSERT INTO people SELECT id + 100, name, pay * 2 FROM people WHERE id >= 10")},
 		{"tidy", tidies},
 		{"dedupe", compacts("log", "who")},
 		{"fold again", compacts("people")},

@@ -390,6 +390,10 @@ func TestAuditTellsOfChangesAndRefusals(t *testing.T) {
 		{"", "GET /datasets", "", "a-stranger", 401},
 		{"boss", "DELETE /datasets/absent", "", "a-missed-drop", 404},
 		{"boss", "POST /query/cache/pin", `{"dataset":"orders"}`, "a-pin", 200},
+		{"writer", "POST /query/sql", `{"sql":"UPDATE orders SET note = '` + secret + `' WHERE id < 3"}`, "a-statement", 200},
+		{"writer", "POST /query/sql", `{"sql":"INSERT INTO orders VALUES (1, '` + secret + `', 1)"}`, "a-bad-statement", 409},
+		{"reader", "POST /query/sql", `{"sql":"DELETE FROM orders"}`, "a-denied-statement", 403},
+		{"writer", "POST /query/sql", `{"sql":"EXPLAIN DELETE FROM orders"}`, "not-told", 200},
 		{"reader", "GET /datasets/orders", "", "not-told", 200},
 		{"boss", "GET /datasets/absent", "", "not-told", 404},
 		{"reader", "POST /query/sql", `{"sql":"FROM orders"}`, "not-told", 200},
@@ -410,14 +414,17 @@ func TestAuditTellsOfChangesAndRefusals(t *testing.T) {
 		}
 	}
 	for id, want := range map[string]map[string]any{
-		"a-change":      {"principal": "writer", "outcome": "ok", "status": 200.0, "rows": 2.0, "dataset": "orders", "route": "/datasets/{name}/rows", "method": "POST"},
-		"a-bad-change":  {"principal": "writer", "outcome": "rows_invalid", "rows": 0.0},
-		"a-denied":      {"principal": "reader", "outcome": "access_denied", "dataset": "orders"},
-		"a-hidden":      {"principal": "reader", "outcome": "dataset_not_found", "dataset": "hqzxkvwj"},
-		"a-hidden-sql":  {"principal": "reader", "outcome": "dataset_not_found", "route": "/query/sql"},
-		"a-stranger":    {"principal": "", "outcome": "unauthorized", "status": 401.0},
-		"a-missed-drop": {"principal": "boss", "outcome": "dataset_not_found", "dataset": "absent"},
-		"a-pin":         {"principal": "boss", "outcome": "ok", "dataset": "orders"},
+		"a-change":           {"principal": "writer", "outcome": "ok", "status": 200.0, "rows": 2.0, "dataset": "orders", "route": "/datasets/{name}/rows", "method": "POST"},
+		"a-bad-change":       {"principal": "writer", "outcome": "rows_invalid", "rows": 0.0},
+		"a-denied":           {"principal": "reader", "outcome": "access_denied", "dataset": "orders"},
+		"a-hidden":           {"principal": "reader", "outcome": "dataset_not_found", "dataset": "hqzxkvwj"},
+		"a-hidden-sql":       {"principal": "reader", "outcome": "dataset_not_found", "route": "/query/sql"},
+		"a-stranger":         {"principal": "", "outcome": "unauthorized", "status": 401.0},
+		"a-missed-drop":      {"principal": "boss", "outcome": "dataset_not_found", "dataset": "absent"},
+		"a-statement":        {"principal": "writer", "outcome": "ok", "status": 200.0, "rows": 2.0, "dataset": "orders", "route": "/query/sql", "method": "POST"},
+		"a-bad-statement":    {"principal": "writer", "outcome": "key_conflict", "dataset": "orders", "rows": 0.0},
+		"a-denied-statement": {"principal": "reader", "outcome": "access_denied", "dataset": "orders"},
+		"a-pin":              {"principal": "boss", "outcome": "ok", "dataset": "orders"},
 	} {
 		for k, v := range want {
 			if got[id][k] != v {
@@ -430,7 +437,7 @@ func TestAuditTellsOfChangesAndRefusals(t *testing.T) {
 			}
 		}
 	}
-	if got["not-told"] != nil || len(lines) != 8 {
+	if got["not-told"] != nil || len(lines) != 11 {
 		t.Errorf("%d lines: %v", len(lines), got["not-told"])
 	}
 }
