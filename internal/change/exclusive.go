@@ -69,8 +69,8 @@ func (n NewBase) apply(s *dataset.State) {
 // ContentCommit takes the next sequence n by an empty delta and lets commit make
 // a base current that contains everything up to n, with folded-through n. The
 // empty delta enters the stream with the publish, as one entry, or alone once
-// the commit has failed for certain. An unknown outcome is settled first, by
-// calling settle until it knows.
+// the commit has failed for certain. commit settles an unknown outcome of what makes
+// the base current itself, for as long as ctx lives.
 func (h *Held) ContentCommit(ctx context.Context, commit func(ctx context.Context, n int64) (NewBase, error)) (*dataset.State, error) {
 	c := h.c
 	s := c.ds.State()
@@ -83,8 +83,11 @@ func (h *Held) ContentCommit(ctx context.Context, commit func(ctx context.Contex
 	failpoint.Hit("content.sequence-taken")
 	made, err := commit(ctx, d.Sequence)
 	failpoint.Hit("content.committed")
-	if isUnknown(err) {
-		return nil, err // the catalog lets nothing pass until it has settled; see Catalog.Commit
+	if isUnknown(err) && ctx.Err() != nil {
+		return nil, err // the server ends, and who opens the lake next finds out
+	}
+	if isUnknown(err) { // of a file that the base would have had
+		err = lake.Errorf(lake.CodeUnavailable, "nothing was changed: %v", err).WithHint("try again")
 	}
 	var next *dataset.State
 	c.shared.Stream.Do(func() []lake.Entry {

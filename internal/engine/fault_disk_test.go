@@ -12,6 +12,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"tarn/internal/engine"
 	"tarn/internal/lake"
 	"tarn/internal/store/storetest"
 )
@@ -136,16 +137,75 @@ func stateBefore(states []string, i int) string {
 // again repeats a step on a disk that works until what was unknown is settled, and
 // looks whether the lake is what the step leads to.
 func (o *opened) again(s step, key, want string) error {
+	if err := o.untilIn(s, key); err != nil {
+		return err
+	}
+	return o.is(want)
+}
+
+// untilIn repeats a step until it goes in.
+func (o *opened) untilIn(s step, key string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	for {
 		err := s.do(o, key)
 		switch code := lake.CodeOf(err); {
 		case err == nil:
-			return o.is(want)
+			return nil
 		case code != lake.CodeUnavailable && code != lake.CodeUnknownOutcome || ctx.Err() != nil:
 			return fmt.Errorf("again: %w", err)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
+}
+
+// TestI8ContentCommitOnABrokenDisk has the disk fail at each call of a content commit:
+// it goes in when it is sent again, without a restart, and so does a change before it.
+func TestI8ContentCommitOnABrokenDisk(t *testing.T) {
+	var b brokenDisk
+	b.errno = syscall.EMFILE
+	o, err := onDisk(t, t.TempDir(), storetest.NewDisk[int](b.fault).FS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.close()
+	if err := creates("log", schema(t, nil, "who VARCHAR", "n BIGINT"))(o, ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := sends("log", engine.OpUpsert, `{"who":"first","n":0}`)(o, ""); err != nil {
+		t.Fatal(err)
+	}
+	failed := 0
+	for call := int64(1); ; call++ {
+		commit := step{"append", takesIn("log", engine.ImportAppend, nil, "", fmt.Sprintf("who,n\na,%d\n", call))}
+		b.calls.Store(0)
+		b.first.Store(call)
+		b.last.Store(call + 4) // an outcome is unknown where settling it fails, too
+		key := fmt.Sprintf("append-%d", call)
+		err := commit.do(o, key)
+		reached := b.calls.Load() >= call
+		b.mend()
+		if err != nil {
+			failed++
+			if !slices.Contains(diskErrors[b.errno], lake.CodeOf(err)) {
+				t.Fatalf("call %d: %s: %v", call, lake.CodeOf(err), err)
+			}
+		}
+		// A change that finds an outcome unknown waits or is told so.
+		change := step{"upsert", sends("log", engine.OpUpsert, fmt.Sprintf(`{"who":"b","n":%d}`, call))}
+		if again := o.untilIn(change, ""); again != nil {
+			t.Fatalf("call %d, after %v: %v", call, err, again)
+		}
+		if again := o.untilIn(commit, key); again != nil {
+			t.Fatalf("call %d, after %v: %v", call, err, again)
+		}
+		o.want("select count(*), count(distinct n) from log", fmt.Sprintf("[%d,%d]", 2*call+1, call+1))
+		if !reached {
+			break
+		}
+	}
+	if failed == 0 {
+		t.Error("no call failed")
+	}
+	t.Logf("%d content commits failed", failed)
 }
