@@ -6,11 +6,12 @@ import (
 )
 
 // beyondBytes is what a job may have beside DuckDB's own limit: for the decoders, and
-// for what DuckDB takes outside its limit, which ends as an error of this job.
-const beyondBytes = 1 << 30
+// for what DuckDB takes outside its limit, which ends as an error of this job: the
+// writer of 64 MB row groups of wide rows has taken 1 GB.
+const beyondBytes = 3 << 29
 
 // heapBytes is where the collector of a job process becomes eager.
-const heapBytes = beyondBytes / 2
+const heapBytes = 512 << 20
 
 // oomScore has the system end a job first of all: nothing was changed by it.
 const oomScore = 950

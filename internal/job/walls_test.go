@@ -41,7 +41,7 @@ func TestAJobIsBehindWalls(t *testing.T) {
 	if !strings.Contains(said["status"], "NoNewPrivs:\t1") || !strings.Contains(said["status"], "Seccomp:\t2") {
 		t.Errorf("no seccomp: %s", said["status"])
 	}
-	if want := fmt.Sprint(s.MemoryLimitBytes + 1<<30); !walls.RaceDetector && !strings.Contains(said["limits"], want) {
+	if want := fmt.Sprint(s.MemoryLimitBytes + 3<<29); !walls.RaceDetector && !strings.Contains(said["limits"], want) {
 		t.Errorf("no limit of %s: %s", want, said["limits"])
 	}
 	if strings.Contains(said["environ"], "hush") || strings.TrimSpace(said["oom_score_adj"]) != "950" {
