@@ -182,7 +182,7 @@ func TestReadsOverABadWay(t *testing.T) {
 			}
 			return fault
 		})
-		b := openAt(t, p.URL, name, 300*time.Millisecond)
+		b := openAt(t, p.URL, name, time.Second)
 		got, err := b.Get(t.Context(), "base/1.parquet")
 		if err != nil || !bytes.Equal(got, body) {
 			t.Errorf("fault %d: get: %d bytes, %v", fault, len(got), err)
