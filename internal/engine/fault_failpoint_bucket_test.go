@@ -62,8 +62,11 @@ func failpointStepsAt(place string) ([]step, error) {
 	if err != nil || !strings.Contains(place, "://") {
 		return steps, err
 	}
-	steps = slices.Insert(steps, 20, step{"take over late", takesOver(place + "-late")})
-	return slices.Insert(steps, 5, step{"take over", takesOver(place)}), nil
+	before := func(name string) int {
+		return slices.IndexFunc(steps, func(s step) bool { return s.name == name })
+	}
+	steps = slices.Insert(steps, before("fold again"), step{"take over late", takesOver(place + "-late")})
+	return slices.Insert(steps, before("delete"), step{"take over", takesOver(place)}), nil
 }
 
 // TestI1I4I6FailpointsInABucket is TestI1I4I6Failpoints for a lake in a bucket of a real
