@@ -2,6 +2,8 @@
 
 package duck
 
+import "tarn/internal/sqltext"
+
 // What the gate lets users call. Every function of DuckDB stands in exactly one
 // of these lists, which a test holds against duckdb_functions(): a function that
 // a new version adds is refused until somebody has looked at it. Names are in
@@ -9,7 +11,7 @@ package duck
 
 // callable are the scalar functions, aggregates, operators and macros whose
 // value depends on their arguments alone.
-var callable = wordSet(`
+var callable = sqltext.WordSet(`
 !__postfix !~~ !~~* % & && * ** + - ->> / // <-> << <=> <@ >> @ @> ^ ^@ | || ~ ~~ ~~* ~~~
 
 abs acos acosh add aggregate alias any_value apply approx_count_distinct approx_quantile
@@ -103,24 +105,24 @@ icu_collate_zh_mo icu_collate_zh_sg icu_collate_zh_tw icu_collate_zu`)
 
 // volatileCallable may be called too, but give another value each time, or on
 // another day, or by the luck of a sample.
-var volatileCallable = wordSet(`
+var volatileCallable = sqltext.WordSet(`
 age ago current_date current_localtime current_localtimestamp gen_random_uuid get_current_time
 get_current_timestamp now random reservoir_quantile today transaction_timestamp uuid uuidv4 uuidv7`)
 
 // notCallable are refused, by what they would do.
 var notCallable = map[string]map[string]bool{
-	"shows or changes the session or the server": wordSet(`
+	"shows or changes the session or the server": sqltext.WordSet(`
 current_catalog current_connection_id current_database current_query current_query_id current_role
 current_schema current_schemas current_setting current_transaction_id current_user currval
 get_block_size getvariable in_search_path nextval session_user setseed txid_current user version`),
-	"has an effect": wordSet(`
+	"has an effect": sqltext.WordSet(`
 write_log sleep_ms parse_duckdb_log_message`),
-	"shows how values happen to be stored": wordSet(`
+	"shows how values happen to be stored": sqltext.WordSet(`
 stats vector_type`),
-	"works on plans, types or raw forms of values, not on data": wordSet(`
+	"works on plans, types or raw forms of values, not on data": sqltext.WordSet(`
 json_serialize_sql json_serialize_plan json_deserialize_sql get_type make_type combine finalize
 variant_bytes_to_variant variant_to_parquet_variant`),
-	"shows the system catalog": wordSet(`
+	"shows the system catalog": sqltext.WordSet(`
 has_any_column_privilege has_column_privilege has_database_privilege
 has_foreign_data_wrapper_privilege has_function_privilege has_language_privilege
 has_schema_privilege has_sequence_privilege has_server_privilege has_table_privilege
@@ -131,8 +133,8 @@ pg_my_temp_schema pg_opclass_is_visible pg_operator_is_visible pg_opfamily_is_vi
 pg_postmaster_start_time pg_size_pretty pg_sleep pg_table_is_visible pg_ts_config_is_visible
 pg_ts_dict_is_visible pg_ts_parser_is_visible pg_ts_template_is_visible pg_type_is_visible pg_typeof
 col_description obj_description shobj_description map_to_pg_oid format_pg_type format_type`),
-	"is for tarn's own views": wordSet(LiveFunction),
-	"is internal to DuckDB": wordSet(`
+	"is for tarn's own views": sqltext.WordSet(LiveFunction),
+	"is internal to DuckDB": sqltext.WordSet(`
 sum_no_overflow
 __internal_compress_integral_ubigint __internal_compress_integral_uinteger
 __internal_compress_integral_usmallint __internal_compress_integral_utinyint
@@ -147,12 +149,12 @@ __internal_decompress_string`),
 }
 
 // tableCallable are the table functions that read nothing but their arguments.
-var tableCallable = wordSet(`
+var tableCallable = sqltext.WordSet(`
 generate_series json_each json_tree range repeat repeat_row unnest`)
 
 // notTableCallable read files, settings, statistics or the catalog, run SQL from
 // a text, or change something.
-var notTableCallable = wordSet(`
+var notTableCallable = sqltext.WordSet(`
 arrow_scan arrow_scan_dumb check_peg_parser checkpoint disable_logging disable_peg_parser
 disable_profiling duckdb_approx_database_count duckdb_columns duckdb_connection_count
 duckdb_constraints duckdb_coordinate_systems duckdb_databases duckdb_dependencies duckdb_extensions
@@ -174,9 +176,9 @@ truncate_duckdb_logs which_secret`)
 // no column has them.
 // `user` is one too and is let through: datasets have columns of that name, and where
 // none has it the value is the same for everybody.
-var sessionColumns = wordSet(`
+var sessionColumns = sqltext.WordSet(`
 current_catalog current_role current_schema current_user session_user`)
 
 // volatileColumns are such names too, of functions that may be called.
-var volatileColumns = wordSet(`
+var volatileColumns = sqltext.WordSet(`
 current_date current_time current_timestamp localtime localtimestamp`)

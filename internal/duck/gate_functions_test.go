@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"tarn/internal/sqltext"
 )
 
 // Every function of this DuckDB stands in exactly one list, and the lists hold
@@ -20,7 +22,7 @@ func TestEveryFunctionIsJudged(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The parser makes these without a function of the name.
-	values, tables := wordSet("unnest unlist"), map[string]bool{}
+	values, tables := sqltext.WordSet("unnest unlist"), map[string]bool{}
 	for _, r := range rows {
 		name, kind := r[0].(string), r[1].(string)
 		switch kind {

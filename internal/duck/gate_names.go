@@ -6,6 +6,7 @@ import (
 	"regexp"
 
 	"tarn/internal/lake"
+	"tarn/internal/sqltext"
 )
 
 // What a statement names: relations, functions, columns.
@@ -86,7 +87,7 @@ func (w *walker) function(o object) error {
 }
 
 // aggregatesByName call the aggregate that their second argument names.
-var aggregatesByName = wordSet("aggregate array_aggr array_aggregate list_aggr list_aggregate")
+var aggregatesByName = sqltext.WordSet("aggregate array_aggr array_aggregate list_aggr list_aggregate")
 
 func arguments(call object) []any {
 	children, _ := call["children"].([]any)

@@ -2,7 +2,11 @@
 
 package duck
 
-import "slices"
+import (
+	"slices"
+
+	"tarn/internal/sqltext"
+)
 
 // grammar is what the gate knows of the trees that json_serialize_sql makes: for
 // each kind of node its parts, and what to do with each. A kind that is not
@@ -35,7 +39,7 @@ type part struct {
 var commonParts = shape{{"class", harmless}, {"type", harmless}, {"alias", harmless}, {"query_location", harmless}}
 
 // operators are the types of the class OPERATOR.
-var operators = wordSet(`
+var operators = sqltext.WordSet(`
 operator_not operator_is_null operator_is_not_null operator_coalesce operator_nullif operator_unpack operator_try
 compare_in compare_not_in array_extract array_slice array_constructor struct_extract arrow grouping_function`)
 

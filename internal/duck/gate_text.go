@@ -24,8 +24,8 @@ const (
 	maxConnectives   = 4000
 )
 
-var setOperations = wordSet("union intersect except")
-var connectives = wordSet("and or")
+var setOperations = sqltext.WordSet("union intersect except")
+var connectives = sqltext.WordSet("and or")
 
 // readText looks at the words of a text outside comments, strings and quoted
 // names. All that follows from them is bounds, better errors and where EXPLAIN
@@ -93,4 +93,4 @@ func explainOptions(s *sqltext.Scanner) (options, rest string, err error) {
 	return "(FORMAT " + format + ") ", s.Rest(), nil
 }
 
-var explainFormats = wordSet("text json yaml")
+var explainFormats = sqltext.WordSet("text json yaml")

@@ -109,30 +109,16 @@ func (r pointReader) name() (string, bool) {
 		if r.Open || len(text) < 3 {
 			return "", false
 		}
-		return strings.ReplaceAll(text[1:len(text)-1], `""`, `"`), true
+		return sqltext.Unquote(text), true
 	}
-	return text, plain.MatchString(text) && !keywords[strings.ToLower(text)]
+	return text, plain.MatchString(text) && !mayBeMore(strings.ToLower(text))
 }
 
 // plain is a name without quotes. Some characters beyond ASCII are spaces to DuckDB.
 var plain = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// keywords are words that without quotes may mean something else than a name:
-// DuckDB 1.5.6's duckdb_keywords() but for the unreserved, and what stands for a
-// function without parentheses.
-var keywords = wordSet(`
-	all analyse analyze and any array as asc asymmetric both case cast check collate column constraint create default
-	deferrable desc describe distinct do else end except false fetch for foreign from group having in initially intersect
-	into lambda lateral leading limit not null offset on only or order pivot pivot_longer pivot_wider placing primary
-	qualify references returning select show some summarize symmetric table then to trailing true union unique unpivot
-	using variadic when where window with
-	anti asof at authorization binary by collation columns concurrently cross freeze full generated glob ilike inner is
-	isnull join left like map natural notnull outer overlaps positional right semi similar struct tablesample try_cast
-	unpack verbose
-	between bigint bit boolean char character coalesce dec decimal exists extract float grouping grouping_id inout int
-	integer interval national nchar none nullif numeric out overlay position precision real row setof smallint substring
-	time timestamp treat trim values varchar xmlattributes xmlconcat xmlelement xmlexists xmlforest xmlnamespaces xmlparse
-	xmlpi xmlroot xmlserialize xmltable
-	current_catalog current_date current_role current_schema current_time current_timestamp current_user localtime
-	localtimestamp session_user user
-`)
+// mayBeMore says whether a word without quotes may mean something else than a name.
+func mayBeMore(word string) bool {
+	return sqltext.Reserved[word] || sqltext.TypeFunction[word] || sqltext.ColumnName[word] ||
+		sessionColumns[word] || volatileColumns[word] || word == "user"
+}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"tarn/internal/lake"
+	"tarn/internal/sqltext"
 )
 
 // Every type leaves with its DuckDB spelling, an Arrow type and an exact value.
@@ -106,18 +107,22 @@ func TestResultTypesThatCannotLeave(t *testing.T) {
 	}
 }
 
-func TestReservedWords(t *testing.T) {
+func TestKeywords(t *testing.T) {
 	_, c := open(t)
-	rows, err := c.Rows(t.Context(), "SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category = 'reserved'")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, r := range rows {
-		if !reservedWords[r[0].(string)] {
-			t.Errorf("%s is missing", r[0])
+	for category, words := range map[string]map[string]bool{
+		"reserved": sqltext.Reserved, "type_function": sqltext.TypeFunction, "column_name": sqltext.ColumnName,
+	} {
+		rows, err := c.Rows(t.Context(), "SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category = '"+category+"'")
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	if len(rows) != len(reservedWords) {
-		t.Errorf("DuckDB has %d reserved words, we %d", len(rows), len(reservedWords))
+		for _, r := range rows {
+			if !words[r[0].(string)] {
+				t.Errorf("%s is missing among the %s words", r[0], category)
+			}
+		}
+		if len(rows) != len(words) {
+			t.Errorf("DuckDB has %d %s words, we %d", len(rows), category, len(words))
+		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	duckdb "github.com/duckdb/duckdb-go-bindings"
 
 	"tarn/internal/lake"
+	"tarn/internal/sqltext"
 )
 
 var typeNames = map[duckdb.Type]string{
@@ -112,26 +113,8 @@ var bareName = regexp.MustCompile(`^[a-z_][a-z0-9_]*$`)
 // fieldName quotes the name of a struct's field where SQL needs it; the fields
 // of row(1, 2) have none.
 func fieldName(s string) string {
-	if s == "" || bareName.MatchString(s) && !reservedWords[s] {
+	if s == "" || bareName.MatchString(s) && !sqltext.Reserved[s] {
 		return s
 	}
 	return lake.QuoteIdent(s)
-}
-
-// reservedWords are DuckDB's reserved keywords, which cannot stand bare as a
-// name; a test holds them against duckdb_keywords().
-var reservedWords = wordSet(`
-all analyse analyze and any array as asc asymmetric both case cast check collate column constraint
-create default deferrable desc describe distinct do else end except false fetch for foreign from
-group having in initially intersect into lambda lateral leading limit not null offset on only or
-order pivot pivot_longer pivot_wider placing primary qualify references returning select show some
-summarize symmetric table then to trailing true union unique unpivot using variadic when where
-window with`)
-
-func wordSet(words string) map[string]bool {
-	out := map[string]bool{}
-	for _, w := range strings.Fields(words) {
-		out[w] = true
-	}
-	return out
 }

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"tarn/internal/lake"
+	"tarn/internal/sqltext"
 )
 
 // insert reads what follows INSERT.
@@ -62,7 +63,7 @@ func (p *parser) insert(s *Statement) (err error) {
 // startsQuery says whether a query begins with the token.
 func startsQuery(t token) bool { return t.oneOf(queryWords) || t.is("(") }
 
-var queryWords = wordSet("select from with values table pivot unpivot pivot_wider pivot_longer describe desc show summarize")
+var queryWords = sqltext.WordSet("select from with values table pivot unpivot pivot_wider pivot_longer describe desc show summarize")
 
 // conflictAt finds ON CONFLICT … DO. ON conflict may also be a column's name in a
 // join: then no DO follows.
@@ -230,7 +231,7 @@ func (p *parser) changed(s *Statement) (err error) {
 	return nil
 }
 
-var afterTarget = wordSet("set using where from")
+var afterTarget = sqltext.WordSet("set using where from")
 
 // assignments reads column = expression, … up to one of the words.
 func (p *parser) assignments(stop ...string) ([]Assignment, error) {
@@ -293,7 +294,7 @@ func (p *parser) relations(end int) (string, error) {
 	return p.piece(p.at, end), nil
 }
 
-var endsFrom = wordSet("select from where group having order limit offset fetch for qualify window union intersect except returning set into")
+var endsFrom = sqltext.WordSet("select from where group having order limit offset fetch for qualify window union intersect except returning set into")
 
 // expression is the text of one expression: no list, no query without parentheses, no
 // star, which stands for many, and no column by its number, which another FROM changes.

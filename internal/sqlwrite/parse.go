@@ -14,7 +14,7 @@ type parser struct {
 	at   int
 }
 
-var verbs = wordSet("insert update delete")
+var verbs = sqltext.WordSet("insert update delete")
 
 // Parse reads a statement. It gives nil where the text is none that changes rows:
 // then the gate judges it. Errors: CodeSQLInvalid, CodeSQLRefused, CodeUnsupported.
@@ -165,20 +165,11 @@ func (p *parser) until(stop func(at int) bool) int {
 	return len(p.toks)
 }
 
-// notNames are DuckDB's words that name nothing unless they are quoted (a test in engine
-// holds them against its own list), and two that begin what follows a name.
-var notNames = wordSet(`
-all analyse analyze and any array as asc asymmetric both case cast check collate column constraint create default
-deferrable desc describe distinct do else end except false fetch for foreign from group having in initially intersect
-into lambda lateral leading limit not null offset on only or order pivot pivot_longer pivot_wider placing primary qualify
-references returning select show some summarize symmetric table then to trailing true union unique unpivot using
-variadic when where window with
-
-anti asof at authorization binary by collation columns concurrently cross freeze full generated glob ilike inner is
-isnull join left like map natural notnull outer overlaps positional right semi similar struct tablesample try_cast unpack
-verbose
-
-set values`)
+// isName says whether a word without quotes can be a name where one is due: not SET and
+// VALUES, which begin what follows it.
+func isName(word string) bool {
+	return !sqltext.Reserved[word] && !sqltext.TypeFunction[word] && word != "set" && word != "values"
+}
 
 // name reads a name.
 func (p *parser) name(what string) (string, error) {
@@ -186,8 +177,8 @@ func (p *parser) name(what string) (string, error) {
 	switch {
 	case t.kind == quoted:
 		p.at++
-		return unquote(p.sql[t.start:t.end]), nil
-	case t.kind == word && !notNames[t.word]:
+		return sqltext.Unquote(p.sql[t.start:t.end]), nil
+	case t.kind == word && isName(t.word):
 		p.at++
 		return p.sql[t.start:t.end], nil
 	}

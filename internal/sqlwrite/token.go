@@ -79,7 +79,7 @@ func checkName(sql string, t token) error {
 	name := t.word
 	switch t.kind {
 	case quoted:
-		name = lower(unquote(sql[t.start:t.end]))
+		name = lower(sqltext.Unquote(sql[t.start:t.end]))
 	case word:
 		if strings.IndexFunc(name, func(r rune) bool { return unicode.IsSpace(r) || unicode.In(r, unicode.Cf, unicode.Zs) }) >= 0 {
 			return invalid("there is white space that is not ASCII outside of quotes")
@@ -103,23 +103,10 @@ func lower(s string) string {
 	}, s)
 }
 
-// unquote gives the name in quotes; of one that does not end, all but its quote.
-func unquote(s string) string {
-	return strings.ReplaceAll(strings.TrimSuffix(s[1:], `"`), `""`, `"`)
-}
-
 func invalid(format string, args ...any) *lake.Error {
 	return lake.Errorf(lake.CodeSQLInvalid, format, args...)
 }
 
 func unsupported(format string, args ...any) *lake.Error {
 	return lake.Errorf(lake.CodeUnsupported, format, args...)
-}
-
-func wordSet(words string) map[string]bool {
-	set := map[string]bool{}
-	for _, w := range strings.Fields(words) {
-		set[w] = true
-	}
-	return set
 }
