@@ -56,10 +56,10 @@ type Local struct {
 
 	mu struct {
 		sync.Mutex
-		safe         map[string]bool   // folders, by key, whose entries above are durable
-		untrusted    map[string]bool   // fileid of files whose fsync failed
-		materialised map[string]func() // by path, what removes it
+		safe      map[string]bool // folders, by key, whose entries above are durable
+		untrusted map[string]bool // fileid of files whose fsync failed
 	}
+	copies Copies
 }
 
 var _ Store = (*Local)(nil)
@@ -84,7 +84,6 @@ func OpenLocal(dir string, opts LocalOptions) (*Local, error) {
 	l.onDisk = vfs.Root(l.fs) == vfs.Default
 	l.mu.safe = map[string]bool{"": true}
 	l.mu.untrusted = map[string]bool{}
-	l.mu.materialised = map[string]func(){}
 	if err := l.makeRoot(); err != nil {
 		return nil, err
 	}
@@ -133,16 +132,7 @@ func (l *Local) Dir() string { return l.dir }
 
 // Close removes materialised files that nobody released.
 func (l *Local) Close() error {
-	l.mu.Lock()
-	var remove []func()
-	for _, f := range l.mu.materialised {
-		remove = append(remove, f)
-	}
-	clear(l.mu.materialised)
-	l.mu.Unlock()
-	for _, f := range remove {
-		f()
-	}
+	l.copies.Close()
 	return nil
 }
 

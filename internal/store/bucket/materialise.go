@@ -2,10 +2,6 @@ package bucket
 
 import (
 	"context"
-	"io"
-	"os"
-	"path/filepath"
-	"sync"
 
 	"tarn/internal/lake"
 )
@@ -17,43 +13,13 @@ func (b *Bucket) Local(ctx context.Context, key string) (path string, release fu
 		return "", nil, err
 	}
 	defer src.Close()
-	dir, err := os.MkdirTemp(b.opts.Scratch, "object-")
-	if err != nil {
-		return "", nil, copyFailed(key, err)
+	path, release, err = b.copies.Make(b.opts.Scratch, key, src)
+	switch {
+	case err == nil:
+		return path, release, nil
+	case lake.CodeOf(err) != lake.CodeInternal: // of reading it
+		return "", nil, err
 	}
-	path = filepath.Join(dir, filepath.Base(key))
-	if err := writeFile(path, src); err != nil {
-		_ = os.RemoveAll(dir)
-		if lake.CodeOf(err) != lake.CodeInternal {
-			return "", nil, err
-		}
-		return "", nil, copyFailed(key, err)
-	}
-	remove := sync.OnceFunc(func() { _ = os.RemoveAll(dir) })
-	b.mu.Lock()
-	b.mu.materialised[path] = remove
-	b.mu.Unlock()
-	return path, func() {
-		b.mu.Lock()
-		delete(b.mu.materialised, path)
-		b.mu.Unlock()
-		remove()
-	}, nil
-}
-
-func copyFailed(key string, err error) error {
-	return lake.Errorf(lake.CodeUnavailable, "%s: copy it to this machine: %w", key, err).
+	return "", nil, lake.Errorf(lake.CodeUnavailable, "%s: copy it to this machine: %w", key, err).
 		WithHint("look at the disk of the state folder")
-}
-
-func writeFile(path string, src io.Reader) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	if _, err := io.Copy(f, src); err != nil {
-		_ = f.Close()
-		return err
-	}
-	return f.Close()
 }

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -49,11 +48,7 @@ type Bucket struct {
 	opts    Options
 	breaker *breaker
 	end     func() // lets go of connections
-
-	mu struct {
-		sync.Mutex
-		materialised map[string]func() // by path, what removes it
-	}
+	copies  store.Copies
 }
 
 var _ store.Store = (*Bucket)(nil)
@@ -94,7 +89,6 @@ func New(bucket *blob.Bucket, p Place, o Options) *Bucket {
 func (b *Bucket) with(o Options) *Bucket {
 	b.opts = o
 	b.breaker = newBreaker(o.Log, time.Now)
-	b.mu.materialised = map[string]func(){}
 	return b
 }
 
@@ -173,16 +167,7 @@ func (b *Bucket) Root() string { return b.place.Root() }
 
 // Close lets go of connections, and of files that Local gave and nobody released.
 func (b *Bucket) Close() error {
-	b.mu.Lock()
-	var remove []func()
-	for _, f := range b.mu.materialised {
-		remove = append(remove, f)
-	}
-	clear(b.mu.materialised)
-	b.mu.Unlock()
-	for _, f := range remove {
-		f()
-	}
+	b.copies.Close()
 	b.end()
 	return nil
 }
