@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"tarn/internal/duck"
 	"tarn/internal/lake"
 	"tarn/internal/walls"
 )
@@ -66,7 +67,7 @@ func (p Process) Run(ctx context.Context, spec Spec, report func(Progress)) (Res
 	}
 	said := &headTail{}
 	cmd := exec.CommandContext(ctx, p.Command[0], p.Command[1:]...)
-	cmd.Env = append([]string{}, p.Env...) // not nil, which would hand on ours
+	cmd.Env = append(duck.Environment(), p.Env...)
 	cmd.Dir = spec.Scratch
 	cmd.Stderr = said
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for us to hear; the job hears from us

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+
+	"tarn/internal/duck"
 )
 
 // process is one running worker: a process of its own, or goroutines of this
@@ -47,7 +49,7 @@ func startOutside(command, env []string, open Open, l *net.UnixListener, log *sl
 	}
 	defer file.Close()
 	cmd := exec.Command(command[0], command[1:]...)
-	cmd.Env = append([]string{"GOTRACEBACK=single"}, env...)
+	cmd.Env = append(append(duck.Environment(), "GOTRACEBACK=single"), env...)
 	cmd.ExtraFiles = []*os.File{file}
 	// A terminal's signals are the server's, which drains the worker.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
