@@ -87,7 +87,7 @@ func (a *api) queryRoutes() []*route {
 		method: http.MethodPost, path: "/query/sql", id: "query-sql", tag: tagQueries, needs: reads(ofSQL),
 		summary: "Run a query, or a statement that changes rows", handle: a.querySQL, asQuery: true, fresh: true, idempotent: true, ifMatch: true,
 		doc: "One SELECT, SHOW TABLES, DESCRIBE or EXPLAIN over all datasets, at one instant of the whole lake. The answer streams in the format that Accept asks for. A client that goes away cancels it. " +
-			"Or one INSERT, UPDATE or DELETE, which reads at the newest state and changes all its rows or none; it answers JSON, and takes If-Match and Idempotency-Key, which queries do not.",
+			"Or one INSERT, UPDATE or DELETE, which reads at the newest state and changes all its rows or none; it answers JSON, and takes If-Match and Idempotency-Key, which queries do not. Or one ALTER TABLE, as POST /datasets/{name}/schema and /rename.",
 		body:    []content{{media: rows.MediaJSON, typ: sqlBody{}}, {media: mediaText, doc: "the SQL itself"}},
 		answers: answers,
 		errors: queryErrors(lake.CodeSQLInvalid, lake.CodeSQLRefused, lake.CodeReadOnly, lake.CodeIdempotencyReused, lake.CodeUnknownOutcome, lake.CodeFenced,
@@ -129,6 +129,13 @@ func (a *api) datasetRoutes() []*route {
 		body:    jsonOf(renameBody{}),
 		answers: described(http.StatusOK, "the dataset under its new name"),
 		errors:  commitErrors(lake.CodeDatasetNotFound, lake.CodeDatasetExists, lake.CodeUnsupportedMedia, lake.CodeTooLarge),
+	}, {
+		method: http.MethodPost, path: "/datasets/{name}/schema", id: "alter-dataset", tag: tagDatasets, needs: writes(ofPath),
+		summary: "Change a dataset's schema", handle: a.alterDataset, idempotent: true,
+		doc:  "Columns are added, dropped, renamed and widened, and may or may not be null, in one step; no file is written anew. It waits for the dataset's running import or compaction to end.",
+		body: jsonOf(schemaBody{}), answers: []answer{{status: http.StatusOK, doc: "the schema as it is now", content: jsonOf(engine.AlterResult{}), headers: []string{"ETag"}}},
+		errors: commitErrors(lake.CodeDatasetNotFound, lake.CodeUnsupported, lake.CodeRowsInvalid, lake.CodeUnsupportedMedia, lake.CodeTooLarge,
+			lake.CodeDamaged, lake.CodeDeadline, lake.CodeOverloaded, lake.CodeOutOfMemory, lake.CodeWorkerDied),
 	}, {
 		method: http.MethodGet, path: "/datasets/{name}/deltas", id: "list-deltas", tag: tagDatasets, needs: reads(ofPath),
 		summary: "List the deltas that are kept", handle: a.listDeltas,
