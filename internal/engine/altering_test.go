@@ -131,12 +131,12 @@ func TestAlterRefuses(t *testing.T) {
 	o := openLake(t, t.TempDir())
 	defer o.close()
 	o.create("t", schema(t, []string{"id"}, "id BIGINT", "a VARCHAR", "i INTEGER"))
-	o.create("only", schema(t, nil, "a VARCHAR"))
+	o.create("lone", schema(t, nil, "a VARCHAR"))
 	o.change("t", engine.OpUpsert, `{"id":7,"a":null,"i":1}`)
 	before := o.mustContent()
 	for sql, want := range map[string]lake.Code{
 		"t DROP id":                               lake.CodeInvalidRequest,
-		"only DROP a":                             lake.CodeInvalidRequest,
+		"lone DROP a":                             lake.CodeInvalidRequest,
 		"t ALTER id DROP NOT NULL":                lake.CodeInvalidRequest,
 		"t DROP nope":                             lake.CodeInvalidRequest,
 		"t RENAME nope TO x":                      lake.CodeInvalidRequest,
@@ -177,8 +177,8 @@ func TestAlterRefuses(t *testing.T) {
 	o.alter("t ALTER a SET NOT NULL, ALTER i SET NOT NULL")
 	_, err = o.tryChange("t", engine.OpUpsert, `{"id":8,"a":null,"i":1}`)
 	wantCode(t, err, lake.CodeRowsInvalid)
-	o.alter("only ADD x DATE NOT NULL") // there is no row that could be null
-	o.change("only", engine.OpUpsert, `{"a":"x","x":"2024-01-02"}`)
+	o.alter("lone ADD x DATE NOT NULL") // there is no row that could be null
+	o.change("lone", engine.OpUpsert, `{"a":"x","x":"2024-01-02"}`)
 	o.alter("t ALTER a DROP NOT NULL")
 	o.change("t", engine.OpUpsert, `{"id":8,"a":null,"i":1}`)
 }
@@ -232,9 +232,11 @@ func TestAlterWhileWriting(t *testing.T) {
 						Body: strings.NewReader(fmt.Sprintf(`{"id":%d,"v":%d,"tag":"w"}`, id, i)),
 					})
 				}
-				switch lake.CodeOf(err) {
-				case "":
+				if err == nil {
 					acked[w][id] = i
+					continue
+				}
+				switch lake.CodeOf(err) {
 				case lake.CodeSchemaChanged, lake.CodeRowsInvalid, lake.CodeSQLInvalid: // v or tag has another name just now
 					refused.Add(1)
 				default:
@@ -289,6 +291,11 @@ func TestAlterWhileWriting(t *testing.T) {
 			if !want[r] {
 				t.Fatalf("%s was not acknowledged last", r)
 			}
+		}
+	}
+	for w := range acked {
+		if len(acked[w]) == 0 {
+			t.Errorf("writer %d was never taken", w)
 		}
 	}
 	t.Logf("%d keys, %d refused", len(want), refused.Load())

@@ -78,12 +78,13 @@ func (h *history) alter() {
 	var want lake.Code
 	for range rapid.IntRange(1, 2).Draw(h.t, "operations") {
 		op, code := h.operation(next)
-		if ops = append(ops, op); code != "" && (want == "" || want == lake.CodeRowsInvalid) {
-			want = code // rows are looked at last
-		}
-		if code != "" && code != lake.CodeRowsInvalid {
+		if ops = append(ops, op); code != "" {
+			want = code
 			break
 		}
+	}
+	if want == "" && next.forbidden() {
+		want = lake.CodeRowsInvalid
 	}
 	got, err := h.o.Alter(context.Background(), engine.AlterRequest{Dataset: name(h.o.t, n), Operations: ops})
 	if want != "" {
@@ -95,6 +96,16 @@ func (h *history) alter() {
 		h.fatal("%s: %v gave the columns %s and not %s", n, ops, text, next.described())
 	}
 	*m = *next
+}
+
+// forbidden says whether a row is null where none may be.
+func (m *modelled) forbidden() bool {
+	for i, n := range m.names() {
+		if m.shape.strict[n] && slices.ContainsFunc(m.rows, func(r []string) bool { return r[i] == "null" }) {
+			return true
+		}
+	}
+	return false
 }
 
 // operation draws one and does it to the model; else it gives the code by which it is
@@ -157,9 +168,6 @@ func (h *history) operation(m *modelled) (op lake.SchemaOperation, refused lake.
 			break
 		}
 		m.shape.strict[column] = true
-		if slices.ContainsFunc(m.rows, func(r []string) bool { return r[at] == "null" }) {
-			return op, lake.CodeRowsInvalid
-		}
 	case lake.OpDropNotNull:
 		if inKey {
 			return op, lake.CodeInvalidRequest
