@@ -81,7 +81,7 @@ type queryAnswer struct {
 
 func (a *api) queryRoutes() []*route {
 	answers := streamed()
-	answers[0].content[0].or = engine.StatementResult{}
+	answers[0].content[0].or = []any{engine.StatementResult{}, engine.AlterResult{}}
 	answers[0].headers = append(answers[0].headers, "ETag")
 	return []*route{{
 		method: http.MethodPost, path: "/query/sql", id: "query-sql", tag: tagQueries, needs: reads(ofSQL),
@@ -175,7 +175,7 @@ func (a *api) jobRoutes() []*route {
 		query:        []queryParam{waitParam()},
 		body:         jsonOf(compactBody{}),
 		bodyOptional: true,
-		answers:      []answer{{status: http.StatusOK, doc: "compacted; {\"results\": […]} where no dataset was named", content: []content{{media: rows.MediaJSON, typ: compactAnswer{}, or: compactsAnswer{}}}}, startedAnswer()},
+		answers:      []answer{{status: http.StatusOK, doc: "compacted; {\"results\": […]} where no dataset was named", content: []content{{media: rows.MediaJSON, typ: compactAnswer{}, or: []any{compactsAnswer{}}}}}, startedAnswer()},
 		errors: []lake.Code{lake.CodeReadOnly, lake.CodeDatasetNotFound, lake.CodeHasPrimaryKey, lake.CodeUnsupportedMedia, lake.CodeTooLarge, lake.CodeOverloaded, lake.CodeCancelled, lake.CodeDamaged,
 			lake.CodeNotReady, lake.CodeUnavailable, lake.CodeUnknownOutcome, lake.CodeFenced, lake.CodeOutOfDisk, lake.CodeOutOfMemory},
 	}}

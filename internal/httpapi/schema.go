@@ -48,11 +48,11 @@ func (o operationBody) operation() (op lake.SchemaOperation, err error) {
 	case o.Name == "":
 		return op, lake.Errorf(lake.CodeInvalidRequest, "the field name is missing")
 	case typed == (o.Type == ""):
-		return op, lake.Errorf(lake.CodeInvalidRequest, "the field type belongs to add_column and set_type, and to no other")
+		return op, lake.Errorf(lake.CodeInvalidRequest, "add_column and set_type need the field type, and no other takes it")
 	case (op.Op == lake.OpRenameColumn) == (o.To == ""):
-		return op, lake.Errorf(lake.CodeInvalidRequest, "the field to belongs to rename_column, and to no other")
+		return op, lake.Errorf(lake.CodeInvalidRequest, "rename_column needs the field to, and no other takes it")
 	case o.IfNotExists && op.Op != lake.OpAddColumn || o.IfExists && op.Op != lake.OpDropColumn:
-		return op, lake.Errorf(lake.CodeInvalidRequest, "if_not_exists belongs to add_column, and if_exists to drop_column")
+		return op, lake.Errorf(lake.CodeInvalidRequest, "if_not_exists is for add_column, and if_exists for drop_column")
 	case typed:
 		op.Type, err = lake.ParseType(o.Type)
 	}
