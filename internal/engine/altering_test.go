@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -331,5 +332,99 @@ func TestAlterFollowed(t *testing.T) {
 		if err != nil || a.ETag != b.ETag || fmt.Sprint(a.Columns) != fmt.Sprint(b.Columns) {
 			t.Fatalf("the writer is at %s with %v, the follower at %s with %v; %v", a.ETag, a.Columns, b.ETag, b.Columns, err)
 		}
+	}
+}
+
+// TestAlterNotNullWhileWriting: NOT NULL is set only at an instant at which no row is
+// null, and holds from then on, whatever writers do.
+func TestAlterNotNullWhileWriting(t *testing.T) {
+	o := openLake(t, t.TempDir())
+	defer o.close()
+	o.create("t", schema(t, []string{"id"}, "id BIGINT", "v BIGINT"))
+	o.change("t", engine.OpUpsert, `{"id":0,"v":0}`)
+	for round := range 4 {
+		var wg sync.WaitGroup
+		var nulls atomic.Int64 // acknowledged
+		ctx, stop := context.WithCancel(context.Background())
+		for w := range 3 {
+			wg.Go(func() {
+				for i := 0; ctx.Err() == nil; i++ {
+					v := "7"
+					if w == 0 && i%2 == round%2 {
+						v = "null"
+					}
+					_, err := o.tryChange("t", engine.OpUpsert, fmt.Sprintf(`{"id":%d,"v":%s}`, w, v))
+					switch code := lake.CodeOf(err); {
+					case err == nil && v == "null":
+						nulls.Add(1)
+					case err == nil, code == lake.CodeSchemaChanged, code == lake.CodeRowsInvalid:
+					default:
+						t.Errorf("%v", err)
+					}
+				}
+			})
+		}
+		for {
+			_, err := o.tryAlter("t ALTER v SET NOT NULL")
+			if err == nil {
+				break
+			}
+			wantCode(t, err, lake.CodeRowsInvalid)
+		}
+		before := nulls.Load()
+		o.want("SELECT count(*) FROM t WHERE v IS NULL", "[0]")
+		stop()
+		wg.Wait()
+		if after := nulls.Load(); after > before+1 { // one may have been acknowledged before and counted since
+			t.Fatalf("%d nulls were taken under NOT NULL", after-before)
+		}
+		o.want("SELECT count(*) FROM t WHERE v IS NULL", "[0]")
+		o.alter("t ALTER v DROP NOT NULL")
+	}
+	o.verifyClean()
+}
+
+// TestAlterKeepsWhatStillFits: changes that were decoded before a schema change go in
+// after it where they say the same by it, and are refused where not.
+func TestAlterKeepsWhatStillFits(t *testing.T) {
+	for alter, fits := range map[string]bool{
+		"t ADD x DATE":                         true,
+		"t ALTER v TYPE BIGINT":                true,
+		"t ALTER w DROP NOT NULL":              true,
+		"t ALTER id TYPE BIGINT, ADD y BIGINT": true,
+		"t RENAME v TO u":                      false,
+		"t DROP v":                             false,
+		"t ALTER v SET NOT NULL":               false,
+	} {
+		t.Run(alter, func(t *testing.T) {
+			o := openLake(t, t.TempDir())
+			defer o.close()
+			s := schema(t, []string{"id"}, "id INTEGER", "v INTEGER", "w BIGINT")
+			s.Columns[2].Nullable = false
+			o.create("t", s)
+			o.change("t", engine.OpUpsert, `{"id":1,"v":1,"w":1}`)
+			// The body ends only once the schema has changed: it is decoded to the one
+			// that there was as the request came.
+			body, in := io.Pipe()
+			done := make(chan error, 1)
+			go func() {
+				_, err := o.Change(context.Background(), engine.ChangeRequest{Dataset: parsed("t"), Op: engine.OpUpsert, Format: rows.NDJSON, Body: body})
+				done <- err
+			}()
+			if _, err := io.WriteString(in, `{"id":2,"v":2,"w":2}`+"\n"); err != nil {
+				t.Fatal(err)
+			}
+			o.alter(alter)
+			if err := in.Close(); err != nil {
+				t.Fatal(err)
+			}
+			err := <-done
+			if fits && err != nil || !fits && lake.CodeOf(err) != lake.CodeSchemaChanged {
+				t.Fatalf("%v", err)
+			}
+			if fits {
+				o.bothWays("SELECT id, v, w FROM t ORDER BY id", "t", "[1,1,1]", "[2,2,2]")
+			}
+		})
 	}
 }
