@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"testing"
 
+	"github.com/apache/arrow-go/v18/arrow/array"
+
 	"tarn/internal/base"
 	"tarn/internal/lake"
 )
@@ -109,5 +111,21 @@ func TestEvolveWidensBounds(t *testing.T) {
 	gotLower, gotUpper := bounds(narrow, true)
 	if len(wantLower) != 8 || !reflect.DeepEqual([][]byte{gotLower, gotUpper}, [][]byte{wantLower, wantUpper}) {
 		t.Errorf("%x to %x, and not %x to %x", gotLower, gotUpper, wantLower, wantUpper)
+	}
+}
+
+// TestEvolveKeepsWholeBounds: files are found by whole bounds of a key that was renamed.
+func TestEvolveKeepsWholeBounds(t *testing.T) {
+	l := newLab(t)
+	table := l.create(schemaOf(t, []string{"id"}, column(t, "id", "VARCHAR", false)))
+	table, err := table.Evolve(l.Context(), evolved(t, table, lake.SchemaOperation{Op: lake.OpRenameColumn, Name: "id", To: "key"}), 1, l.makeCurrent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const text = "a text that is longer than sixteen characters"
+	f := l.takeIn(table, 0, func(b *array.RecordBuilder) { b.Field(0).(*array.StringBuilder).Append(text) })
+	table = l.commit(table, base.Change{Kind: base.KindFold, Add: []base.NewFile{f}})
+	if got := l.files(table)[0]; string(got.Lower) != text || string(got.Upper) != text {
+		t.Errorf("%q to %q", got.Lower, got.Upper)
 	}
 }

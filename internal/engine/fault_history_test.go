@@ -151,7 +151,7 @@ func historySteps(people, log lake.Schema) []step {
 		{"upsert renamed", sends("shop.sales", engine.OpUpsert, `{"id":9,"v":"nine"}`)},
 		{"replace", takesIn("shop.sales", engine.ImportReplace, nil, "", "id,v\n5,five\n6,six\n")},
 		{"upsert replaced", sends("shop.sales", engine.OpUpsert, `{"id":6,"v":"SIX"}`)},
-		{"alter replaced", alters("shop.sales RENAME v TO w, ALTER w SET NOT NULL")},
+		{"alter replaced", alters("shop.sales RENAME v TO w, ALTER w SET NOT NULL, ADD v BIGINT")},
 		{"drop", func(o *opened, key string) error {
 			return o.Drop(context.Background(), parsed("log"), idempotency(key))
 		}},
@@ -181,7 +181,7 @@ func (o *opened) content() (string, error) {
 		if d.Rows != int64(len(got)) {
 			return "", fmt.Errorf("%s: describe counts %d rows of %d", d.Dataset, d.Rows, len(got))
 		}
-		fmt.Fprintf(&b, "%s %v %s\n", d.Dataset, d.Columns, strings.Join(got, " "))
+		fmt.Fprintf(&b, "%s %s\n", d.Dataset, strings.Join(got, " "))
 	}
 	return b.String(), nil
 }

@@ -59,6 +59,8 @@ func (o operationBody) operation() (op lake.SchemaOperation, err error) {
 	return op, err
 }
 
+// alterDataset changes a schema. A client that goes away while the change waits for a
+// job, or for its turn, ends it; not once it is being committed.
 func (a *api) alterDataset(c *call) error {
 	name, err := c.name()
 	if err != nil {
@@ -76,7 +78,7 @@ func (a *api) alterDataset(c *call) error {
 	if err != nil {
 		return err
 	}
-	res, err := c.door.Alter(c.lasting(), engine.AlterRequest{Dataset: name, Operations: ops, Idempotency: idem})
+	res, err := c.door.Alter(c.r.Context(), engine.AlterRequest{Dataset: name, Operations: ops, Idempotency: idem})
 	if err != nil {
 		return err
 	}
@@ -117,7 +119,7 @@ func (a *api) alterBySQL(c *call, body sqlBody, s *sqlddl.Alter) error {
 			Sequence: d.ReadPoint.Sequence, ReadPoint: d.ReadPoint.ReadPoint, ETag: d.ETag,
 		}
 	} else {
-		res, err = c.door.Alter(c.lasting(), engine.AlterRequest{Dataset: s.Table, Operations: s.Operations, Idempotency: idem})
+		res, err = c.door.Alter(c.r.Context(), engine.AlterRequest{Dataset: s.Table, Operations: s.Operations, Idempotency: idem})
 	}
 	if s.IfExists && lake.CodeOf(err) == lake.CodeDatasetNotFound {
 		res, err = engine.AlterResult{Dataset: s.Table.String()}, nil
