@@ -249,7 +249,7 @@ func TestAlterWhileWriting(t *testing.T) {
 	}
 	wg.Go(func() {
 		for !stop.Load() {
-			if _, err := o.tryRows("SELECT count(*), min(id) FROM t"); err != nil {
+			if _, err := o.tryRows("SELECT count(*), count(v) FROM t"); err != nil {
 				t.Errorf("read: %v", err)
 				return
 			}
@@ -260,17 +260,25 @@ func TestAlterWhileWriting(t *testing.T) {
 			}
 		}
 	})
+	wg.Go(func() {
+		for !stop.Load() {
+			if _, err := o.tryCompact("t"); err != nil {
+				t.Errorf("compact: %v", err)
+				return
+			}
+		}
+	})
 	for round := range 8 {
 		o.alter(fmt.Sprintf("t ADD c%d BIGINT", round))
-		o.alter("t RENAME tag TO mark")
-		o.alter(fmt.Sprintf("t DROP c%d, RENAME mark TO tag", round))
+		o.alter("t RENAME tag TO mark, RENAME id TO key")
+		o.alter(fmt.Sprintf("t DROP c%d, RENAME mark TO tag, RENAME key TO id", round))
 		if round == 3 {
 			o.alter("t ALTER v TYPE BIGINT")
 		}
-		if round%3 == 0 {
-			o.compact("t")
-		}
-		if round%3 == 1 {
+		switch round % 3 {
+		case 0:
+			o.KillWorker()
+		case 1:
 			o.pin("t")
 		}
 	}
