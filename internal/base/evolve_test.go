@@ -105,6 +105,13 @@ func TestEvolveWidensBounds(t *testing.T) {
 			}
 		}
 		f := l.files(table)[0]
+		moved, err := table.Reroot(l.Context(), "file:///elsewhere")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := l.files(moved)[0]; !reflect.DeepEqual(got, f) || !reflect.DeepEqual(moved.Schema(), table.Schema()) || moved.Through() != table.Through() {
+			t.Errorf("under another root %+v with %+v", got, moved.Schema())
+		}
 		return f.Lower, f.Upper
 	}
 	wantLower, wantUpper := bounds(wide, false)

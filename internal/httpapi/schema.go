@@ -41,6 +41,9 @@ func (b schemaBody) operations() ([]lake.SchemaOperation, error) {
 func (o operationBody) operation() (op lake.SchemaOperation, err error) {
 	op = lake.SchemaOperation{Op: lake.SchemaOp(o.Op), Name: o.Name, To: o.To, Unless: o.IfNotExists || o.IfExists}
 	typed := op.Op == lake.OpAddColumn || op.Op == lake.OpSetType
+	if err := op.Op.Check(); err != nil {
+		return op, err
+	}
 	switch {
 	case o.Default != nil:
 		return op, lake.Errorf(lake.CodeUnsupported, "Iceberg v2 tables have no defaults").

@@ -58,6 +58,9 @@ func (s Schema) Evolve(ops []SchemaOperation, lastID int) (Evolved, error) {
 }
 
 func (e *Evolved) apply(op SchemaOperation) (changed bool, err error) {
+	if err := op.Op.Check(); err != nil {
+		return false, err
+	}
 	s := &e.Schema
 	at, there := s.Column(op.Name)
 	if op.Op == OpAddColumn {
@@ -101,14 +104,22 @@ func (e *Evolved) apply(op SchemaOperation) (changed bool, err error) {
 	case OpSetNotNull:
 		changed, c.Nullable = c.Nullable, false
 		return changed, nil
-	case OpDropNotNull:
+	default: // OpDropNotNull
 		if inKey {
 			return false, Errorf(CodeInvalidRequest, "column %q is part of the primary key and cannot be null", c.Name)
 		}
 		changed, c.Nullable = !c.Nullable, true
 		return changed, nil
 	}
-	return false, Errorf(CodeInvalidRequest, "unknown operation %q", op.Op).
+}
+
+// Check refuses what is no operation.
+func (o SchemaOp) Check() error {
+	switch o {
+	case OpAddColumn, OpDropColumn, OpRenameColumn, OpSetType, OpSetNotNull, OpDropNotNull:
+		return nil
+	}
+	return Errorf(CodeInvalidRequest, "unknown operation %q", o).
 		WithHint("add_column, drop_column, rename_column, set_type, set_not_null or drop_not_null")
 }
 
