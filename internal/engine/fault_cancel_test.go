@@ -31,7 +31,7 @@ func TestI8CancelledClients(t *testing.T) {
 		key := stepKey(i)
 		grow, to := 0, at
 		var do func(ctx context.Context) error
-		switch random.IntN(6) {
+		switch random.IntN(7) {
 		case 0, 1:
 			grow = 1
 			do = func(ctx context.Context) error {
@@ -61,6 +61,15 @@ func TestI8CancelledClients(t *testing.T) {
 			n := fmt.Sprintf("gone%d", i)
 			o.create(n, schema(t, nil, "x BIGINT"))
 			do = func(ctx context.Context) error { return o.Drop(ctx, parsed(n), idempotency(key)) }
+		case 6:
+			n := fmt.Sprintf("altered%d", i)
+			o.create(n, schema(t, nil, "x BIGINT"))
+			do = func(ctx context.Context) error {
+				_, err := o.Alter(ctx, engine.AlterRequest{Dataset: parsed(n), Idempotency: idempotency(key), Operations: []lake.SchemaOperation{
+					{Op: lake.OpRenameColumn, Name: "x", To: "y"}, {Op: lake.OpSetNotNull, Name: "y"},
+				}})
+				return err
+			}
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(random.IntN(12_000))*time.Microsecond)
 		err := do(ctx)

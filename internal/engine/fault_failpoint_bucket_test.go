@@ -26,7 +26,7 @@ func bucketPoint(point string) bool {
 func takesOver(place string) func(o *opened, key string) error {
 	return func(o *opened, key string) error {
 		late := func(e *engine.Engine) error {
-			return sends("people", engine.OpUpsert, `{"id":50,"name":"late","pay":"5.00"}`)(&opened{Engine: e, t: o.t}, key)
+			return executes("INSERT OR REPLACE INTO people (id) VALUES (50)")(&opened{Engine: e, t: o.t}, key)
 		}
 		var failed error
 		hook := func() { failed = late(o.Engine) }

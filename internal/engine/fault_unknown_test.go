@@ -233,6 +233,7 @@ func TestI8UnknownCatalog(t *testing.T) {
 			return err
 		}, []string{"main.other [1]", "main.u [1]"}},
 		"append": {takesIn("t", engine.ImportAppend, nil, "", "n\n2\n"), []string{"main.other [1]", "main.t [1] [2]"}},
+		"alter":  {alters("t ADD m BIGINT"), []string{"main.other [1]", "main.t [1,null]"}},
 		"fold":   {compacts("t"), []string{"main.other [1]", "main.t [1]"}},
 	}
 	for kindName, kind := range unknownKinds {

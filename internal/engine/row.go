@@ -24,7 +24,17 @@ func (e *Engine) Row(ctx context.Context, name lake.Name, key string) ([]byte, s
 	if err != nil {
 		return nil, "", err
 	}
-	schema := m.ds.State().Schema
+	for {
+		schema := m.ds.State().Schema
+		row, etag, err := e.row(ctx, m, schema, name, key)
+		if err == nil || ctx.Err() != nil || m.ds.State().Schema.ID == schema.ID {
+			return row, etag, err
+		}
+		// The key's columns may have got other names or types meanwhile.
+	}
+}
+
+func (e *Engine) row(ctx context.Context, m *member, schema lake.Schema, name lake.Name, key string) ([]byte, string, error) {
 	body, err := keyAsCSV(schema, key)
 	if err != nil {
 		return nil, "", err

@@ -6,6 +6,8 @@
 // *touched* when the tail holds a key that may be in it and is not *placed*: whose
 // row in the files is not known by its number. Only touched files are anti-joined
 // with the tail; rows that are *dead* by place are passed over by a *mask*. A
+// file's *form* is its columns as the file itself has them: where a dataset had other
+// schemas, files of one form are read by one scan (docs/design/schema.md). A
 // *large* delta is not loaded: its keys are, and the view reads its file. An
 // *image* is all rows of a dataset, merged, as a table in memory, with a filter of
 // its keys; a dataset that has one is *hot* and has no tail. *Codes* number the

@@ -385,13 +385,17 @@ func (p *publisher) build(ctx context.Context, d *dataset) (v coldView, g *guard
 	if err := p.steps(ctx, d); err != nil {
 		return v, nil, err
 	}
-	v = d.tail.view(d.files)
-	if g = d.shown.guard; g == nil || g.version != d.guardVersion() {
-		if g, err = newGuard(d.guardVersion(), v); err != nil {
+	g = d.shown.guard
+	same := g != nil && g.version == d.guardVersion()
+	if !same {
+		if err := d.tail.forms.fill(d.files, d.tail.large); err != nil {
 			return v, nil, err
 		}
 	}
-	return v, g, nil
+	if v = d.tail.view(d.files); !same {
+		g, err = newGuard(d.guardVersion(), v)
+	}
+	return v, g, err
 }
 
 // steps does what is to do for one dataset, small deltas that follow each other
