@@ -61,7 +61,7 @@ func plan(ctx context.Context, from store.Store, fs *base.FS, at Instant) ([]fil
 			}
 			out = append(out, file{key: key, bytes: info.Size})
 		}
-		deltas, err := planDeltas(ctx, from, e, max(at.Sequences[e.TableUUID], t.FoldedThrough()))
+		deltas, err := planDeltas(ctx, from, e, max(at.Sequences[e.TableUUID], t.Through()))
 		if err != nil {
 			return nil, lake.Step("dataset "+e.LakeName().String(), err)
 		}

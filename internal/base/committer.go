@@ -3,6 +3,7 @@ package base
 import (
 	"bytes"
 	"context"
+	"slices"
 	"strconv"
 
 	"github.com/apache/iceberg-go"
@@ -24,8 +25,9 @@ type committer struct {
 	meta        table.Metadata // of the table, with no time after the present
 	view        *view
 	makeCurrent func(ctx context.Context, metadataKey string) error
-	files       int   // that the new snapshot must have
-	rows        int64 // likewise
+	files       int          // that the new snapshot must have
+	rows        int64        // likewise
+	evolved     *lake.Schema // that the table must have; nil: the same
 
 	next   *Table // set once the commit is current
 	failed error  // what CommitTable returned
@@ -106,6 +108,13 @@ func (c *committer) check(ctx context.Context, next *Table) error {
 		if total, ok := s.Summary.Properties["total-records"]; ok && total != strconv.FormatInt(got.rows, 10) {
 			return lake.Errorf(lake.CodeInternal, "commit: the new snapshot's total-records is %s where its files have %d; nothing was committed", total, got.rows)
 		}
+	}
+	want := c.table.schema
+	if c.evolved != nil {
+		want = *c.evolved
+	}
+	if !sameColumns(next.schema.Columns, want.Columns) || !slices.Equal(next.schema.Key, want.Key) {
+		return lake.Errorf(lake.CodeInternal, "commit: the new metadata has the columns %v where %v are due; nothing was committed", next.schema.Columns, want.Columns)
 	}
 	next.mu.content = got
 	return nil

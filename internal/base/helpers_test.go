@@ -178,3 +178,18 @@ func schemaOf(t testing.TB, key []string, cols ...lake.Column) lake.Schema {
 func keyed(t testing.TB) lake.Schema {
 	return schemaOf(t, []string{"id"}, column(t, "id", "BIGINT", false), column(t, "name", "VARCHAR", true))
 }
+
+// oneColumn takes in a file of a schema of one INTEGER or BIGINT column.
+func (l *lab) oneColumn(t *base.Table, values ...int64) base.NewFile {
+	l.Helper()
+	return l.takeIn(t, 0, func(b *array.RecordBuilder) {
+		for _, v := range values {
+			switch f := b.Field(0).(type) {
+			case *array.Int32Builder:
+				f.Append(int32(v))
+			case *array.Int64Builder:
+				f.Append(v)
+			}
+		}
+	})
+}

@@ -23,14 +23,15 @@ const propertyFolded = "tarn.folded-through"
 // Table is a base as one metadata file has it. It never changes: Commit gives
 // the Table of the next metadata file.
 type Table struct {
-	fs     *FS
-	key    string // of the metadata file
-	number int64  // in its name
-	folder string
-	root   string // recorded
-	meta   table.Metadata
-	schema lake.Schema
-	folded int64
+	fs      *FS
+	key     string // of the metadata file
+	number  int64  // in its name
+	folder  string
+	root    string // recorded
+	meta    table.Metadata
+	schema  lake.Schema
+	folded  int64
+	schemas []since // that it had, from which sequences on; none: it never changed
 
 	mu struct {
 		sync.Mutex
@@ -182,7 +183,11 @@ func describe(fs *FS, key, folder string, number int64, meta table.Metadata) (*T
 	if err != nil {
 		return nil, damaged(key, "table property %s: %w", propertyFolded, err)
 	}
-	return &Table{fs: fs, key: key, number: number, folder: folder, root: root, meta: meta, schema: schema, folded: folded}, nil
+	schemas, err := schemasOf(meta.Properties())
+	if err != nil {
+		return nil, lake.Step(key, err)
+	}
+	return &Table{fs: fs, key: key, number: number, folder: folder, root: root, meta: meta, schema: schema, folded: folded, schemas: schemas}, nil
 }
 
 // UUID is the table's own, which stays for its life.

@@ -72,6 +72,22 @@ func (n NewBase) apply(s *dataset.State) {
 // the commit has failed for certain. commit settles an unknown outcome of what makes
 // the base current itself, for as long as ctx lives.
 func (h *Held) ContentCommit(ctx context.Context, commit func(ctx context.Context, n int64) (NewBase, error)) (*dataset.State, error) {
+	return h.commitAt(ctx, commit, func(next *dataset.State, _ lake.Delta) []lake.Entry {
+		return []lake.Entry{next.Publish(true)}
+	})
+}
+
+// SchemaCommit is ContentCommit for a base under another schema, with folded-through
+// as it was: what is pending stays, and is read by field ids.
+func (h *Held) SchemaCommit(ctx context.Context, commit func(ctx context.Context, n int64) (NewBase, error)) (*dataset.State, error) {
+	return h.commitAt(ctx, commit, func(next *dataset.State, d lake.Delta) []lake.Entry {
+		return []lake.Entry{{Apply: &lake.Apply{TableUUID: next.UUID, Deltas: []lake.Delta{d}}, More: true}, next.Publish(false)}
+	})
+}
+
+// commitAt takes a sequence and commits; shown makes the entries of the state that is
+// shown then, with the empty delta that took the sequence.
+func (h *Held) commitAt(ctx context.Context, commit func(ctx context.Context, n int64) (NewBase, error), shown func(next *dataset.State, d lake.Delta) []lake.Entry) (*dataset.State, error) {
 	c := h.c
 	s := c.ds.State()
 	header := c.header(s, nil)
@@ -96,7 +112,7 @@ func (h *Held) ContentCommit(ctx context.Context, commit func(ctx context.Contex
 			return []lake.Entry{{Apply: &lake.Apply{TableUUID: s.UUID, Deltas: []lake.Delta{d}}}}
 		}
 		next = c.ds.Update(made.apply)
-		return []lake.Entry{next.Publish(true)}
+		return shown(next, d)
 	})
 	failpoint.Hit("content.published")
 	c.Room()

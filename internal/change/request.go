@@ -76,24 +76,24 @@ func (w *waiting) answer(ack Acknowledged, err error) {
 	w.answered.Do(func() { w.done <- answer{ack, err} })
 }
 
-// check says whether a request can still be taken at a state; etag is that of
-// the place just before it.
+// check says whether a request can still be taken at a state, and fits it to its
+// schema; etag is that of the place just before it.
 func (w *waiting) check(s *dataset.State, etag string) error {
 	switch {
 	case s.Dropped || s.UUID != w.UUID || s.Name.Key() != w.Name.Key():
 		return lake.Errorf(lake.CodeDatasetNotFound, "dataset %s was dropped or renamed while the request waited", w.Name)
-	case s.Schema.ID != w.SchemaID:
-		return lake.Errorf(lake.CodeSchemaChanged, "the schema of %s changed while the request waited", w.Name).
-			WithHint("send it again: it is checked against the new schema")
 	case w.ctx.Err() != nil:
 		return lake.Step("wait for the committer", w.ctx.Err())
 	case w.IfMatch == "":
-		return nil
+		return w.refit(s)
 	}
 	ok, err := dataset.MatchETag(w.IfMatch, etag)
 	if err == nil && !ok {
 		err = lake.Errorf(lake.CodePreconditionFailed, "%s is at ETag %s, not at %s", w.Name, etag, w.IfMatch).
 			WithHint("read the dataset again and decide anew")
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return w.refit(s)
 }

@@ -214,13 +214,13 @@ func TestColumnsParse(t *testing.T) {
 		"a timestamp with time zone":  {"a", "timestamp with time zone", nil},
 		"a STRUCT(x BIGINT) not null": {"a", "STRUCT(x BIGINT)", &no},
 	} {
-		c, err := parseColumn(text)
+		c, err := parseColumn("--column", text)
 		if err != nil || c.Name != want.name || c.Type != want.sql || (c.Nullable == nil) != (want.nullable == nil) {
 			t.Errorf("%q: %+v, %v", text, c, err)
 		}
 	}
 	for _, text := range []string{"", "a", `""`, `"a`, "a not null", `"" BIGINT`} {
-		if c, err := parseColumn(text); err == nil {
+		if c, err := parseColumn("--column", text); err == nil {
 			t.Errorf("%q was taken as %+v", text, c)
 		}
 	}

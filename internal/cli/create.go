@@ -27,7 +27,7 @@ func (c *createCommand) Run(ctx context.Context, p *Program) error {
 	columns := make([]client.Column, len(c.Column))
 	for i, text := range c.Column {
 		var err error
-		if columns[i], err = parseColumn(text); err != nil {
+		if columns[i], err = parseColumn("--column", text); err != nil {
 			return err
 		}
 	}
@@ -40,10 +40,10 @@ func (c *createCommand) Run(ctx context.Context, p *Program) error {
 	})
 }
 
-// parseColumn reads `name TYPE [NOT NULL]`; a name with spaces stands in double
+// parseColumn reads `name TYPE [NOT NULL]` of a flag; a name with spaces stands in double
 // quotes, doubled within.
-func parseColumn(text string) (client.Column, error) {
-	bad := usagef("--column %q: a name and a type are needed", text).withHint(`such as --column "fare DECIMAL(10,2)"`)
+func parseColumn(flag, text string) (client.Column, error) {
+	bad := usagef("%s %q: a name and a type are needed", flag, text).withHint(`such as %s "fare DECIMAL(10,2)"`, flag)
 	rest := strings.TrimSpace(text)
 	var c client.Column
 	if quoted, ok := strings.CutPrefix(rest, `"`); ok {
@@ -55,7 +55,7 @@ func parseColumn(text string) (client.Column, error) {
 			end++
 		}
 		if end >= len(quoted) {
-			return c, usagef("--column %q: the quote is not closed", text)
+			return c, usagef("%s %q: the quote is not closed", flag, text)
 		}
 		c.Name, rest = strings.ReplaceAll(quoted[:end], `""`, `"`), quoted[end+1:]
 	} else {

@@ -191,6 +191,30 @@ func session(t *testing.T, where ...string) {
 	if got := sql("select trip_id, city from trips order by trip_id"); got != want {
 		t.Errorf("after the statements: %q, want %q", got, want)
 	}
+	for _, step := range [][]string{
+		{"trips (trip_id BIGINT NOT NULL, city VARCHAR, amount ", "alter", "trips", "--rename-column", "fare=amount", "--add-column", "note VARCHAR"},
+		{"trips (trip_id BIGINT NOT NULL, city VARCHAR, amount ", "alter", "trips", "--drop-column", "note", "--add-column", `"a note" DATE`},
+		{"trips: nothing was to change", "sql", "alter table trips alter city drop not null"},
+		{"trips (trip_id BIGINT NOT NULL, city VARCHAR, fare ", "sql", "alter table trips rename amount to fare, drop \"a note\""},
+		{`{"dataset":"trips","changed":false,`, "sql", "alter table trips add if not exists fare double", "-o", "json"},
+		{"trips2 (trip_id ", "sql", "alter table trips rename to trips2"},
+		{"trips (trip_id ", "sql", "alter table trips2 rename to trips"},
+	} {
+		if got := ok(t, with(step[1:]...)...); !strings.HasPrefix(got, step[0]) {
+			t.Errorf("%v says %q", step, got)
+		}
+	}
+	if got := sql("select trip_id, city from trips order by trip_id"); got != want {
+		t.Errorf("after the schema changes: %q, want %q", got, want)
+	}
+	refused(t, "invalid_request", with("alter", "trips", "--drop-column", "trip_id")...)
+	refused(t, "rows_invalid", with("alter", "trips", "--add-column", "x DATE NOT NULL")...)
+	refused(t, "unsupported", with("sql", "alter table trips add x date default now()")...)
+	for _, args := range [][]string{{"alter", "trips"}, {"alter", "trips", "--add-column", "x"}, {"alter", "trips", "--rename-column", "x"}, {"sql", "alter table trips drop fare", "--if-match", "x"}} {
+		if got := run(t, nil, with(args...)...); got.code != 2 {
+			t.Errorf("%v: %d", args, got.code)
+		}
+	}
 	ok(t, with("create", "notes", "--column", "at TIMESTAMP NOT NULL", "--column", `"a b" VARCHAR[]`)...)
 	ok(t, with("rename", "notes", "archive.notes")...)
 	if got := ok(t, with("datasets")...); !strings.Contains(got, "archive.notes") || !strings.Contains(got, "trips") {

@@ -37,6 +37,7 @@ type commands struct {
 	Delete   deleteCommand   `cmd:"" group:"data" help:"Delete rows by key."`
 	Datasets datasetsCommand `cmd:"" group:"data" help:"List datasets, or describe one."`
 	Create   createCommand   `cmd:"" group:"data" help:"Create an empty dataset."`
+	Alter    alterCommand    `cmd:"" group:"data" help:"Add, drop, rename and widen columns."`
 	Rename   renameCommand   `cmd:"" group:"data" help:"Rename a dataset."`
 	Drop     dropCommand     `cmd:"" group:"data" help:"Drop a dataset and all its rows."`
 

@@ -30,7 +30,7 @@ type sqlCommand struct {
 }
 
 func (*sqlCommand) Help() string {
-	return `SELECT in DuckDB's SQL over all datasets of the lake; SHOW TABLES, DESCRIBE and EXPLAIN too. INSERT, UPDATE and DELETE change rows, all or none; EXPLAIN before them says how many rows they would change.
+	return `SELECT in DuckDB's SQL over all datasets of the lake; SHOW TABLES, DESCRIBE and EXPLAIN too. INSERT, UPDATE and DELETE change rows, all or none; EXPLAIN before them says how many rows they would change. ALTER TABLE changes columns.
 
 Examples:
 
@@ -66,6 +66,9 @@ func (c *sqlCommand) Run(ctx context.Context, p *Program) error {
 	params, err := parseParams(c.Param)
 	if err != nil {
 		return err
+	}
+	if isAlter(query) {
+		return c.alter(ctx, p, query)
 	}
 	// A text that does not parse goes to the lake all the same: the error is its.
 	if statement, err := sqlwrite.Parse(query); statement != nil || err != nil {

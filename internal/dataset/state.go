@@ -140,6 +140,7 @@ func (s *State) Publish(content bool) lake.Entry {
 	return lake.Entry{Publish: &lake.Publish{
 		TableUUID: s.UUID, Name: s.Name, Schema: s.Schema, Files: s.Files,
 		FoldedThrough: s.FoldedThrough, Sequence: s.Sequence, Snapshot: s.Table.SnapshotID(), Content: content,
+		Evolved: s.Table.Evolved(),
 	}}
 }
 

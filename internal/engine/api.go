@@ -341,6 +341,8 @@ type Door interface {
 	Create(ctx context.Context, r CreateRequest) (Description, error)
 	Rename(ctx context.Context, name, to lake.Name, idem Idempotency) (Description, error)
 	Drop(ctx context.Context, name lake.Name, idem Idempotency) error
+	// Alter changes a dataset's schema.
+	Alter(ctx context.Context, r AlterRequest) (AlterResult, error)
 	Deltas(ctx context.Context, name lake.Name) ([]DeltaInfo, error)
 
 	Change(ctx context.Context, r ChangeRequest) (ChangeResult, error)

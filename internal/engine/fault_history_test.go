@@ -138,6 +138,8 @@ func historySteps(people, log lake.Schema) []step {
 		{"changes", sends("people", engine.OpChanges, `{"op":"delete","key":{"id":1}}`, `{"op":"upsert","row":{"id":2,"name":"Bo","pay":null}}`)},
 		{"update", executes("UPDATE people SET pay = coalesce(pay, 0) + 1 WHERE id < 15")},
 		{"insert", executes("INSERT INTO people SELECT id + 100, name, pay * 2 FROM people WHERE id >= 10")},
+		{"alter", alters("people ADD COLUMN note VARCHAR, RENAME pay TO wage, ALTER wage TYPE DECIMAL(20,2), DROP name")},
+		{"update altered", executes("UPDATE people SET note = 'n' || id WHERE wage > 20")},
 		{"tidy", tidies},
 		{"dedupe", compacts("log", "who")},
 		{"fold again", compacts("people")},
@@ -149,6 +151,7 @@ func historySteps(people, log lake.Schema) []step {
 		{"upsert renamed", sends("shop.sales", engine.OpUpsert, `{"id":9,"v":"nine"}`)},
 		{"replace", takesIn("shop.sales", engine.ImportReplace, nil, "", "id,v\n5,five\n6,six\n")},
 		{"upsert replaced", sends("shop.sales", engine.OpUpsert, `{"id":6,"v":"SIX"}`)},
+		{"alter replaced", alters("shop.sales RENAME v TO w, ALTER w SET NOT NULL")},
 		{"drop", func(o *opened, key string) error {
 			return o.Drop(context.Background(), parsed("log"), idempotency(key))
 		}},
@@ -178,7 +181,7 @@ func (o *opened) content() (string, error) {
 		if d.Rows != int64(len(got)) {
 			return "", fmt.Errorf("%s: describe counts %d rows of %d", d.Dataset, d.Rows, len(got))
 		}
-		fmt.Fprintf(&b, "%s %s\n", d.Dataset, strings.Join(got, " "))
+		fmt.Fprintf(&b, "%s %v %s\n", d.Dataset, d.Columns, strings.Join(got, " "))
 	}
 	return b.String(), nil
 }

@@ -47,12 +47,18 @@ type icebergRows struct {
 // field ids, identifier fields and every row. It runs where $TARN_TEST_PYTHON, or
 // python3, has pyiceberg.
 func TestIcebergReaders(t *testing.T) {
+	python := pythonWithIceberg(t)
+	t.Run("rewritten", func(t *testing.T) { readIcebergLake(t, python, 0) })
+	t.Run("marked", func(t *testing.T) { readIcebergLake(t, python, 1) })
+}
+
+func pythonWithIceberg(t *testing.T) string {
+	t.Helper()
 	python := cmp.Or(os.Getenv("TARN_TEST_PYTHON"), "python3")
 	if out, err := exec.CommandContext(t.Context(), python, "-c", "import pyiceberg, pyarrow").CombinedOutput(); err != nil {
 		t.Skipf("%s has no pyiceberg with pyarrow (pip install 'pyiceberg[pyarrow]'; TARN_TEST_PYTHON names a python): %v: %s", python, err, out)
 	}
-	t.Run("rewritten", func(t *testing.T) { readIcebergLake(t, python, 0) })
-	t.Run("marked", func(t *testing.T) { readIcebergLake(t, python, 1) })
+	return python
 }
 
 // readIcebergLake compares a lake's tables, compacted with a dead share.

@@ -366,9 +366,9 @@ func (e *Engine) openDataset(ctx context.Context, entry format.DatasetEntry) (*d
 		FoldedThrough: table.FoldedThrough(), TrimmedThrough: entry.TrimmedThrough,
 	}
 	ds := dataset.New(s, log, deltas)
-	if s.Sequence < s.FoldedThrough {
-		return nil, lake.Errorf(lake.CodeDamaged, "the base contains changes up to sequence %d, the newest delta is %d: %s is missing",
-			s.FoldedThrough, s.Sequence, delta.Key(s.UUID, s.FoldedThrough)).
+	if through := table.Through(); s.Sequence < through {
+		return nil, lake.Errorf(lake.CodeDamaged, "the base tells of changes up to sequence %d, the newest delta is %d: %s is missing",
+			through, s.Sequence, delta.Key(s.UUID, through)).
 			WithHint("restore it from a backup")
 	}
 	return ds, nil

@@ -184,7 +184,12 @@ func (e *Engine) etagAt(m *member, head rows.Head) string {
 // ask runs SQL of our own and decodes its NDJSON answer into out, a pointer to a
 // slice of structs.
 func (e *Engine) ask(ctx context.Context, sql string, out any) (rows.Head, error) {
-	a, err := e.run(ctx, worker.QueryRequest{SQL: sql, Format: rows.OutNDJSON}, 0)
+	return e.askFor(ctx, 0, sql, out)
+}
+
+// askFor is ask with a timeout of its own.
+func (e *Engine) askFor(ctx context.Context, timeout time.Duration, sql string, out any) (rows.Head, error) {
+	a, err := e.run(ctx, worker.QueryRequest{SQL: sql, Format: rows.OutNDJSON}, timeout)
 	if err != nil {
 		return rows.Head{}, err
 	}

@@ -115,6 +115,15 @@ func (d *Door) Drop(ctx context.Context, name lake.Name, idem engine.Idempotency
 	return d.door.Drop(ctx, name, d.own(idem))
 }
 
+// Alter implements engine.Door.
+func (d *Door) Alter(ctx context.Context, r engine.AlterRequest) (engine.AlterResult, error) {
+	if err := d.need(access.Write, r.Dataset); err != nil {
+		return engine.AlterResult{}, err
+	}
+	r.Idempotency = d.own(r.Idempotency)
+	return d.door.Alter(ctx, r)
+}
+
 // Deltas implements engine.Door.
 func (d *Door) Deltas(ctx context.Context, name lake.Name) ([]engine.DeltaInfo, error) {
 	if err := d.need(access.Read, name); err != nil {

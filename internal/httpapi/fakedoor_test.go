@@ -112,6 +112,14 @@ func (d *door) Drop(_ context.Context, name lake.Name, idem engine.Idempotency) 
 	return known(name)
 }
 
+func (d *door) Alter(_ context.Context, r engine.AlterRequest) (engine.AlterResult, error) {
+	d.logf("alter %s %v idem=%s", r.Dataset, r.Operations, shown(r.Idempotency))
+	return engine.AlterResult{
+		Dataset: r.Dataset.String(), Changed: true, Columns: []engine.Column{{Name: "id", Type: "BIGINT"}}, Sequence: 8,
+		ReadPoint: lake.ReadPoint{TableUUID: tableUUID, Sequence: 8}, ETag: `"` + tableUUID + `.8.0"`,
+	}, known(r.Dataset)
+}
+
 func (d *door) Deltas(_ context.Context, name lake.Name) ([]engine.DeltaInfo, error) {
 	d.logf("deltas %s", name)
 	return []engine.DeltaInfo{{Sequence: 7, Rows: 1, Bytes: 700, Time: time.Date(2024, 1, 2, 3, 4, 5, 0, time.UTC), State: "pending", Requests: 1}}, known(name)

@@ -8,8 +8,17 @@ import (
 	"testing"
 
 	"tarn/internal/access"
+	"tarn/internal/sqlddl"
 	"tarn/internal/sqlwrite"
 )
+
+// changesData says whether a text is a statement that is served and is no query, or
+// would be one.
+func changesData(sql string) bool {
+	statement, err := sqlwrite.Parse(sql)
+	alter, alterErr := sqlddl.ParseAlter(sql)
+	return statement != nil || err != nil || alter != nil || alterErr != nil
+}
 
 // The gate's own corpus of hostile statements, over HTTP: each is refused as the
 // client's fault, also to an administrator, unless it is one that changes rows of a
@@ -46,14 +55,16 @@ func TestHostileStatementsOverHTTP(t *testing.T) {
 			for _, who := range []string{"boss", "of-people", "reader"} {
 				asked++
 				r := g.sql(who, sql)
-				if statement, err := sqlwrite.Parse(sql); statement != nil || err != nil {
+				if changesData(sql) {
 					if r.status == http.StatusOK && who != "boss" {
 						t.Errorf("%s: %s: %s", who, sql, r)
 					}
 					if r.status/100 == 5 {
 						t.Errorf("%s: %s: %s", who, sql, r)
 					}
-					if who == "boss" { // what it did to the row
+					if who == "boss" { // what it did to the columns and to the row
+						g.call("boss", "POST /datasets/x/rename", `{"to":"people"}`)
+						g.must("boss", http.StatusOK, "POST /datasets/people/schema", `{"operations":[{"op":"drop_column","name":"x","if_exists":true}]}`)
 						g.must("boss", http.StatusOK, "POST /datasets/people/rows", `{"id":1,"name":"CANARY-of-people","age":1}`)
 					}
 				} else if r.status != http.StatusBadRequest && r.status != http.StatusForbidden && r.status != http.StatusNotFound {

@@ -10,6 +10,7 @@ import (
 	"tarn/internal/engine"
 	"tarn/internal/lake"
 	"tarn/internal/rows"
+	"tarn/internal/sqlddl"
 	"tarn/internal/sqlwrite"
 )
 
@@ -17,7 +18,7 @@ const mediaText = "text/plain"
 
 // sqlBody is a query as JSON.
 type sqlBody struct {
-	SQL     string          `json:"sql" doc:"one SELECT, SHOW TABLES, DESCRIBE, EXPLAIN, INSERT, UPDATE or DELETE, in DuckDB's SQL"`
+	SQL     string          `json:"sql" doc:"one SELECT, SHOW TABLES, DESCRIBE, EXPLAIN, INSERT, UPDATE, DELETE or ALTER TABLE, in DuckDB's SQL"`
 	Params  json.RawMessage `json:"params,omitempty" doc:"an array for ? and $1, an object for $name"`
 	Timeout string          `json:"timeout,omitempty" doc:"such as 5s; sending the answer included"`
 }
@@ -40,6 +41,11 @@ func (a *api) querySQL(c *call) error {
 	timeout, err := readTimeout(body.Timeout, settings)
 	if err != nil {
 		return err
+	}
+	if alter, err := sqlddl.ParseAlter(body.SQL); err != nil {
+		return err
+	} else if alter != nil {
+		return a.alterBySQL(c, body, alter)
 	}
 	statement, err := sqlwrite.Parse(body.SQL)
 	if err != nil {

@@ -81,13 +81,13 @@ type queryAnswer struct {
 
 func (a *api) queryRoutes() []*route {
 	answers := streamed()
-	answers[0].content[0].or = engine.StatementResult{}
+	answers[0].content[0].or = []any{engine.StatementResult{}, engine.AlterResult{}}
 	answers[0].headers = append(answers[0].headers, "ETag")
 	return []*route{{
 		method: http.MethodPost, path: "/query/sql", id: "query-sql", tag: tagQueries, needs: reads(ofSQL),
 		summary: "Run a query, or a statement that changes rows", handle: a.querySQL, asQuery: true, fresh: true, idempotent: true, ifMatch: true,
 		doc: "One SELECT, SHOW TABLES, DESCRIBE or EXPLAIN over all datasets, at one instant of the whole lake. The answer streams in the format that Accept asks for. A client that goes away cancels it. " +
-			"Or one INSERT, UPDATE or DELETE, which reads at the newest state and changes all its rows or none; it answers JSON, and takes If-Match and Idempotency-Key, which queries do not.",
+			"Or one INSERT, UPDATE or DELETE, which reads at the newest state and changes all its rows or none; it answers JSON, and takes If-Match and Idempotency-Key, which queries do not. Or one ALTER TABLE, as POST /datasets/{name}/schema and /rename.",
 		body:    []content{{media: rows.MediaJSON, typ: sqlBody{}}, {media: mediaText, doc: "the SQL itself"}},
 		answers: answers,
 		errors: queryErrors(lake.CodeSQLInvalid, lake.CodeSQLRefused, lake.CodeReadOnly, lake.CodeIdempotencyReused, lake.CodeUnknownOutcome, lake.CodeFenced,
@@ -130,6 +130,13 @@ func (a *api) datasetRoutes() []*route {
 		answers: described(http.StatusOK, "the dataset under its new name"),
 		errors:  commitErrors(lake.CodeDatasetNotFound, lake.CodeDatasetExists, lake.CodeUnsupportedMedia, lake.CodeTooLarge),
 	}, {
+		method: http.MethodPost, path: "/datasets/{name}/schema", id: "alter-dataset", tag: tagDatasets, needs: writes(ofPath),
+		summary: "Change a dataset's schema", handle: a.alterDataset, idempotent: true,
+		doc:  "Columns are added, dropped, renamed and widened, and may or may not be null, in one step; no file is written anew. It waits for the dataset's running import or compaction to end.",
+		body: jsonOf(schemaBody{}), answers: []answer{{status: http.StatusOK, doc: "the schema as it is now", content: jsonOf(engine.AlterResult{}), headers: []string{"ETag"}}},
+		errors: commitErrors(lake.CodeDatasetNotFound, lake.CodeUnsupported, lake.CodeRowsInvalid, lake.CodeUnsupportedMedia, lake.CodeTooLarge,
+			lake.CodeDamaged, lake.CodeDeadline, lake.CodeOverloaded, lake.CodeOutOfMemory, lake.CodeWorkerDied),
+	}, {
 		method: http.MethodGet, path: "/datasets/{name}/deltas", id: "list-deltas", tag: tagDatasets, needs: reads(ofPath),
 		summary: "List the deltas that are kept", handle: a.listDeltas,
 		answers: []answer{{status: http.StatusOK, doc: "the deltas, by sequence", content: jsonOf(deltasAnswer{})}},
@@ -168,7 +175,7 @@ func (a *api) jobRoutes() []*route {
 		query:        []queryParam{waitParam()},
 		body:         jsonOf(compactBody{}),
 		bodyOptional: true,
-		answers:      []answer{{status: http.StatusOK, doc: "compacted; {\"results\": […]} where no dataset was named", content: []content{{media: rows.MediaJSON, typ: compactAnswer{}, or: compactsAnswer{}}}}, startedAnswer()},
+		answers:      []answer{{status: http.StatusOK, doc: "compacted; {\"results\": […]} where no dataset was named", content: []content{{media: rows.MediaJSON, typ: compactAnswer{}, or: []any{compactsAnswer{}}}}}, startedAnswer()},
 		errors: []lake.Code{lake.CodeReadOnly, lake.CodeDatasetNotFound, lake.CodeHasPrimaryKey, lake.CodeUnsupportedMedia, lake.CodeTooLarge, lake.CodeOverloaded, lake.CodeCancelled, lake.CodeDamaged,
 			lake.CodeNotReady, lake.CodeUnavailable, lake.CodeUnknownOutcome, lake.CodeFenced, lake.CodeOutOfDisk, lake.CodeOutOfMemory},
 	}}

@@ -29,6 +29,9 @@ type Publish struct {
 	Sequence      int64      `json:"sequence"` // the dataset's newest sequence as of this entry
 	Snapshot      *string    `json:"snapshot"`
 	Content       bool       `json:"content,omitempty"`
+	// Evolved says that the table had other schemas: files may have other columns than
+	// Schema, which are found by field id.
+	Evolved bool `json:"evolved,omitempty"`
 }
 
 // Apply adds committed deltas, in order and without a gap.

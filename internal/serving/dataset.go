@@ -89,6 +89,9 @@ func (d *dataset) publish(p *lake.Publish) {
 	}
 	d.name, d.schema, d.files, d.snapshot = p.Name, p.Schema, p.Files, p.Snapshot
 	d.filesAt++
+	if p.Evolved && d.tail.forms == nil {
+		d.tail.forms = forms{}
+	}
 	d.folded = max(d.folded, p.FoldedThrough)
 	d.last = max(d.last, d.folded)
 	d.newest = max(d.newest, p.Sequence, d.last)

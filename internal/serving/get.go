@@ -34,23 +34,23 @@ func (s *Serving) Get(ctx context.Context, req GetRequest) (*Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	key := d.schema.KeySchema()
-	at := make([]int, len(key.Columns))
-	for i := range at {
-		at[i] = i
-	}
-	enc := keys.NewEncoder(key, at)
-	for _, b := range req.Keys {
-		if err := enc.Check(b); err != nil {
-			return nil, err
-		}
+	if err := checkKeys(d.schema.KeySchema(), req.Keys); err != nil {
+		return nil, err
 	}
 	sess, err := s.pool.get(ctx)
 	if err != nil {
 		return nil, err
 	}
 	takesMemory(ctx)
-	a, err := s.get(ctx, sess, uuid, d, key, req.Keys)
+	a, err := s.get(ctx, sess, uuid, d, d.schema.KeySchema(), req.Keys)
+	for errors.Is(err, errReshaped) {
+		if uuid, d, err = s.getTarget(req); err == nil && checkKeys(d.schema.KeySchema(), req.Keys) != nil {
+			err = lake.Errorf(lake.CodeSchemaChanged, "the key of %s changed while it was read", d.name).WithHint("ask again")
+		}
+		if err == nil {
+			a, err = s.get(ctx, sess, uuid, d, d.schema.KeySchema(), req.Keys)
+		}
+	}
 	if errors.Is(err, errMoved) {
 		err = errNoDataset()
 	}
@@ -59,6 +59,21 @@ func (s *Serving) Get(ctx context.Context, req GetRequest) (*Answer, error) {
 		return nil, err
 	}
 	return a, nil
+}
+
+// checkKeys says whether batches have the types of a key, and no nulls.
+func checkKeys(key lake.Schema, batches []arrow.RecordBatch) error {
+	at := make([]int, len(key.Columns))
+	for i := range at {
+		at[i] = i
+	}
+	enc := keys.NewEncoder(key, at)
+	for _, b := range batches {
+		if err := enc.Check(b); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func errNoDataset() error {

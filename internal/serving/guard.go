@@ -16,6 +16,8 @@ type guard struct {
 	absent bool
 	// image is the table with all rows of a hot dataset, which the view selects from.
 	image string
+	// columns are those that the view shows, as names("d").
+	columns string
 }
 
 type guardedFile struct{ kind, key, path, identity string }
@@ -23,7 +25,7 @@ type guardedFile struct{ kind, key, path, identity string }
 // newGuard lists the files of a view. Files whose identity nobody recorded get
 // the one that they have now.
 func newGuard(version int64, v coldView) (*guard, error) {
-	g := &guard{version: version, absent: v.absent()}
+	g := &guard{version: version, absent: v.absent(), columns: v.names("d")}
 	if g.absent {
 		return g, nil
 	}

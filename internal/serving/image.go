@@ -115,7 +115,9 @@ func (m *image) view() string {
 }
 
 // guard covers no file: an image is read without any.
-func (m *image) guard() *guard { return &guard{version: -m.number, image: m.table} }
+func (m *image) guard() *guard {
+	return &guard{version: -m.number, image: m.table, columns: coldView{schema: m.schema}.names("d")}
+}
 
 func (m *image) commit() {
 	m.counts.rows += m.change.counts.rows

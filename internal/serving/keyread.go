@@ -22,11 +22,17 @@ type keyRead struct {
 // errMoved says that another dataset has the name by now.
 var errMoved = errors.New("the name is another dataset's by now")
 
+// errReshaped says that the dataset has other columns by now.
+var errReshaped = errors.New("the dataset has other columns by now")
+
 // sql reads an image from its own table: to bind the view took a fifth of a point
 // read.
 func (k *keyRead) sql(name lake.Name, r *reading) (string, error) {
 	if r.points[name.String()].TableUUID != k.uuid {
 		return "", errMoved
+	}
+	if r.guards[0].columns != k.columns {
+		return "", errReshaped
 	}
 	from := viewName(name)
 	if image := r.guards[0].image; image != "" {

@@ -63,7 +63,10 @@ const deltasAtOnce = 256
 func (p *publisher) startLoad(d *dataset, w *order) {
 	l := &load{d: d, order: w, image: p.newImage(d.uuid, d.schema), pin: p.end, deltas: slices.Clone(d.pending)}
 	l.image.sequence = d.folded
-	l.slices = baseSlices(d.schema, d.files, d.shown.guard)
+	if err := d.tail.forms.fill(d.files, d.tail.large); err != nil {
+		l.cancelled = err
+	}
+	l.slices = baseSlices(d.schema, d.tail.forms, d.files, d.shown.guard)
 	for _, s := range l.slices {
 		l.total += s.rows
 	}

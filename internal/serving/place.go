@@ -97,7 +97,7 @@ func (t *tail) startPlacing(files []lake.BaseFile, through int64) {
 			}
 			continue
 		}
-		if rows+f.Rows > placeRows {
+		if rows+f.Rows > placeRows || len(small.files) > 0 && !t.forms.alike(files[small.files[0]].Path, f.Path) {
 			flush()
 		}
 		small.files, rows = append(small.files, i), rows+f.Rows
@@ -133,12 +133,12 @@ func (s placeSlice) sql(t *tail, files []lake.BaseFile) string {
 	if s.to > 0 {
 		where = fmt.Sprintf(" WHERE file_row_number >= %d AND file_row_number < %d", s.from, s.to)
 	}
-	key := coldView{schema: t.schema.KeySchema()}
+	key := coldView{schema: t.schema.KeySchema(), forms: t.forms}
 	var changed []string
 	for _, table := range t.tables() {
 		changed = append(changed, fmt.Sprintf("SELECT %s FROM %s WHERE %s > %d", key.names(""), internal(table), sequenceColumn, t.places.through))
 	}
-	return "SELECT b.file_index::UBIGINT, b.file_row_number::BIGINT FROM (SELECT " + key.columns() + ", file_index, file_row_number FROM " +
+	return "SELECT b.file_index::UBIGINT, b.file_row_number::BIGINT FROM (SELECT " + key.columns(paths[0]) + ", file_index, file_row_number FROM " +
 		readParquet(paths, "") + where + ") b SEMI JOIN (" + strings.Join(changed, " UNION ALL ") + ") k ON " + key.sameKey("b", "k")
 }
 

@@ -385,6 +385,9 @@ func (p *publisher) build(ctx context.Context, d *dataset) (v coldView, g *guard
 	if err := p.steps(ctx, d); err != nil {
 		return v, nil, err
 	}
+	if err := d.tail.forms.fill(d.files, d.tail.large); err != nil {
+		return v, nil, err
+	}
 	v = d.tail.view(d.files)
 	if g = d.shown.guard; g == nil || g.version != d.guardVersion() {
 		if g, err = newGuard(d.guardVersion(), v); err != nil {

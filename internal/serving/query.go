@@ -55,7 +55,7 @@ func (s *Serving) answer(ctx context.Context, sess *session, req Request) (*Answ
 		return s.run(ctx, sess, plan{sql: req.SQL, params: req.Params, datasets: req.Datasets, whole: len(req.Datasets) == 0})
 	}
 	if p, ok := s.pointRead(req); ok {
-		if a, err := s.run(ctx, sess, p); !errors.Is(err, errMoved) {
+		if a, err := s.run(ctx, sess, p); !errors.Is(err, errMoved) && !errors.Is(err, errReshaped) {
 			return a, err
 		}
 	}

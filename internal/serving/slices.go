@@ -23,7 +23,7 @@ const sliceRows = 2 * 122880
 // baseSlices cuts base files into slices: of a keyed dataset in the order of
 // their lower bounds, so that zone maps of the image prune, otherwise in the
 // order of arrival.
-func baseSlices(s lake.Schema, files []lake.BaseFile, all *guard) []slice {
+func baseSlices(s lake.Schema, forms forms, files []lake.BaseFile, all *guard) []slice {
 	order := newFileIndex(files).order
 	if !s.Keyed() {
 		slices.SortStableFunc(order, func(a, b int) int { return int(files[a].Ordinal - files[b].Ordinal) })
@@ -31,7 +31,7 @@ func baseSlices(s lake.Schema, files []lake.BaseFile, all *guard) []slice {
 	var out []slice
 	var plain []lake.BaseFile // small ones that go together
 	var rows int64
-	v := coldView{schema: s}
+	v := coldView{schema: s, forms: forms}
 	flush := func() {
 		if len(plain) == 0 {
 			return
@@ -42,7 +42,7 @@ func baseSlices(s lake.Schema, files []lake.BaseFile, all *guard) []slice {
 			paths[i] = f.Path
 			bytes += f.Bytes
 		}
-		out = append(out, slice{sql: "SELECT " + v.columns() + " FROM " + readParquet(paths, ""), rows: rows, bytes: bytes, guard: guardOf(all, plain...)})
+		out = append(out, slice{sql: "SELECT " + v.columns(paths[0]) + " FROM " + readParquet(paths, ""), rows: rows, bytes: bytes, guard: guardOf(all, plain...)})
 		plain, rows = nil, 0
 	}
 	for _, i := range order {
@@ -50,12 +50,12 @@ func baseSlices(s lake.Schema, files []lake.BaseFile, all *guard) []slice {
 		switch {
 		case len(f.Deletes) > 0 || f.Foreign && s.Keyed():
 			flush()
-			out = append(out, fileSlices(s, f, all)...)
+			out = append(out, fileSlices(s, forms, f, all)...)
 		case f.Rows > sliceRows:
 			flush()
-			out = append(out, fileSlices(s, f, all)...)
+			out = append(out, fileSlices(s, forms, f, all)...)
 		default:
-			if rows+f.Rows > sliceRows {
+			if rows+f.Rows > sliceRows || len(plain) > 0 && !forms.alike(plain[0].Path, f.Path) {
 				flush()
 			}
 			plain, rows = append(plain, f), rows+f.Rows
@@ -86,10 +86,10 @@ func guardOf(all *guard, files ...lake.BaseFile) *guard {
 
 // fileSlices cuts one file by row numbers. Rows that a delete file takes away
 // are left out, and files of others, which need not be sorted, are.
-func fileSlices(s lake.Schema, f lake.BaseFile, all *guard) []slice {
-	v := coldView{schema: s}
+func fileSlices(s lake.Schema, forms forms, f lake.BaseFile, all *guard) []slice {
+	v := coldView{schema: s, forms: forms}
 	if !placeable(s) && len(f.Deletes) == 0 { // its rows cannot be told apart by number
-		return []slice{{sql: "SELECT " + v.columns() + " FROM " + readParquet([]string{f.Path}, ""), rows: f.Rows, bytes: f.Bytes, guard: guardOf(all, f)}}
+		return []slice{{sql: "SELECT " + v.columns(f.Path) + " FROM " + readParquet([]string{f.Path}, ""), rows: f.Rows, bytes: f.Bytes, guard: guardOf(all, f)}}
 	}
 	order := " ORDER BY file_row_number"
 	if s.Keyed() {
@@ -104,7 +104,7 @@ func fileSlices(s lake.Schema, f lake.BaseFile, all *guard) []slice {
 			part.bytes = f.Bytes * part.rows / f.Rows
 			part.rows = part.rows * f.Live() / f.Rows // about
 		}
-		read := "SELECT " + v.columns() + ", file_row_number FROM " + readParquet([]string{f.Path}, ", file_row_number = true") + where
+		read := "SELECT " + v.columns(f.Path) + ", file_row_number FROM " + readParquet([]string{f.Path}, ", file_row_number = true") + where
 		part.sql = "SELECT " + v.names("b") + " FROM (" + read + ") b"
 		if len(f.Deletes) > 0 {
 			part.sql += " ANTI JOIN " + deletedRows(f) + " d ON b.file_row_number = d.pos"

@@ -40,6 +40,7 @@ type tail struct {
 	deletes  bool // a file has delete files
 	made     int  // tables made so far, for their names
 	opened   opened
+	forms    forms
 	key      *keys.Encoder
 }
 
@@ -70,7 +71,7 @@ type largeDelta struct {
 
 // reset begins an empty tail over a set of files.
 func (t *tail) reset(s lake.Schema, files []lake.BaseFile) {
-	*t = tail{schema: s, made: t.made, exist: t.exist, opened: t.opened}
+	*t = tail{schema: s, made: t.made, exist: t.exist, opened: t.opened, forms: t.forms}
 	if s.Keyed() {
 		t.known = map[string]knownKey{}
 		t.key = keys.NewEncoder(s.KeySchema(), s.KeyIndexes())
@@ -123,7 +124,7 @@ func (t *tail) touch(low, high []byte) {
 
 // view is the cold view that shows files and tail.
 func (t *tail) view(files []lake.BaseFile) coldView {
-	v := coldView{schema: t.schema, files: files, large: t.large, places: t.places}
+	v := coldView{schema: t.schema, forms: t.forms, files: files, large: t.large, places: t.places}
 	if len(t.counts) > 0 || len(t.known) > 0 {
 		v.tail = t.table
 	}

@@ -27,6 +27,7 @@ func internal(table string) string {
 // made anew exactly when its text changes.
 type coldView struct {
 	schema  lake.Schema
+	forms   forms
 	files   []lake.BaseFile
 	places  places
 	touched []bool       // by file; nil: none. By keys that are not placed
@@ -63,26 +64,25 @@ func (v coldView) sql(mask func(files []int) (*shownMask, error)) (text string, 
 			plain = append(plain, i)
 		}
 	}
-	if len(plain) > 0 {
-		parts = append(parts, "SELECT "+v.columns()+" FROM "+v.read(plain))
+	for _, files := range v.parted(plain) {
+		parts = append(parts, v.read(files))
 	}
-	for i, files := range [][]int{placed, touched} {
-		if len(files) == 0 {
-			continue
+	for i, some := range [][]int{placed, touched} {
+		for _, files := range v.parted(some) {
+			part := v.read(files)
+			m, err := mask(files)
+			if err != nil {
+				return "", nil, err
+			}
+			if m != nil {
+				masks = append(masks, m)
+				part += fmt.Sprintf(" WHERE %s(%d, file_index, file_row_number)", duck.LiveFunction, m.Number)
+			}
+			if i == 1 {
+				part = "SELECT " + v.names("b") + " FROM (" + part + ") b" + v.antiJoin()
+			}
+			parts = append(parts, part)
 		}
-		part := "SELECT " + v.columns() + " FROM " + v.read(files)
-		m, err := mask(files)
-		if err != nil {
-			return "", nil, err
-		}
-		if m != nil {
-			masks = append(masks, m)
-			part += fmt.Sprintf(" WHERE %s(%d, file_index, file_row_number)", duck.LiveFunction, m.Number)
-		}
-		if i == 1 {
-			part = "SELECT " + v.names("b") + " FROM (" + part + ") b" + v.antiJoin()
-		}
-		parts = append(parts, part)
 	}
 	parts = append(parts, alone...)
 	if v.tail != "" {
@@ -107,17 +107,23 @@ func (v coldView) absent() bool {
 	return slices.ContainsFunc(v.files, func(f lake.BaseFile) bool { return f.Identity == lake.NotLocal })
 }
 
+// parted parts files into those that one scan can read each.
+func (v coldView) parted(files []int) [][]int {
+	return v.forms.parted(files, v.files, !v.schema.Keyed())
+}
+
+// read selects the schema's columns from files that one scan can read.
 func (v coldView) read(files []int) string {
 	paths := make([]string, len(files))
 	for i, f := range files {
 		paths[i] = v.files[f].Path
 	}
-	return readParquet(paths, "")
+	return "SELECT " + v.columns(paths[0]) + " FROM " + readParquet(paths, "")
 }
 
 // withDeletes reads a file without the rows that its delete files take away.
 func (v coldView) withDeletes(f lake.BaseFile, touched bool) string {
-	part := "SELECT " + v.names("b") + " FROM (SELECT " + v.columns() + ", file_row_number FROM " +
+	part := "SELECT " + v.names("b") + " FROM (SELECT " + v.columns(f.Path) + ", file_row_number FROM " +
 		readParquet([]string{f.Path}, ", file_row_number = true") + ") b ANTI JOIN " + deletedRows(f) +
 		" d ON b.file_row_number = d.pos"
 	if touched {
@@ -155,7 +161,7 @@ func (v coldView) antiJoin() string {
 }
 
 func (v coldView) largePart(d largeDelta) string {
-	from := "SELECT " + v.columns() + " FROM " + readParquet([]string{d.delta.Path}, "") + " WHERE " + opColumn + " = 0"
+	from := "SELECT " + v.columns(d.delta.Path) + " FROM " + readParquet([]string{d.delta.Path}, "") + " WHERE " + opColumn + " = 0"
 	if !v.schema.Keyed() {
 		return from
 	}
@@ -172,19 +178,23 @@ func (v coldView) sameKey(a, b string) string {
 	return strings.Join(parts, " AND ")
 }
 
-// columns reads the schema's columns from a Parquet file in their exact types;
-// a cast to the type that is there already costs nothing and stops no filter.
+// columns reads the schema's columns from a Parquet file, and from those alike, in
+// their exact types; a cast to the type that is there already costs nothing and stops no filter.
 // Filters on a BLOB have to be stopped: DuckDB 1.5 looks in a file's Bloom filter
 // for the text of a BLOB with its escapes, not for its bytes, and passes over row
 // groups that hold it.
-func (v coldView) columns() string {
+func (v coldView) columns(path string) string {
 	parts := make([]string, len(v.schema.Columns))
 	for i, c := range v.schema.Columns {
-		q := lake.QuoteIdent(c.Name)
-		parts[i] = "CAST(" + q + " AS " + c.Type.SQL() + ") AS " + q
-		if c.Type.Kind == lake.Blob {
-			parts[i] = "CAST(" + q + " AS BLOB) || ''::BLOB AS " + q
+		from := "NULL"
+		if name, ok := v.forms.column(path, c); ok {
+			from = lake.QuoteIdent(name)
 		}
+		parts[i] = "CAST(" + from + " AS " + c.Type.SQL() + ")"
+		if c.Type.Kind == lake.Blob && from != "NULL" {
+			parts[i] += " || ''::BLOB"
+		}
+		parts[i] += " AS " + lake.QuoteIdent(c.Name)
 	}
 	return strings.Join(parts, ", ")
 }

@@ -125,13 +125,15 @@ func (w *Workshop) readableNew(ctx context.Context, t *base.Table, known map[str
 	return files, nil
 }
 
-// withDeletes is a file as it was known, with the delete files that it has now.
+// withDeletes is a file as it was known, with the delete files and bounds that it has
+// now.
 func (w *Workshop) withDeletes(ctx context.Context, known, now lake.BaseFile) (_ lake.BaseFile, err error) {
 	paths := map[string]string{}
 	for _, d := range known.Deletes {
 		paths[d.Key] = d.Path
 	}
 	known.Deletes, known.Dead = slices.Clone(now.Deletes), now.Dead
+	known.Lower, known.Upper = now.Lower, now.Upper // which are of the key's type
 	for i := range known.Deletes {
 		d := &known.Deletes[i]
 		if d.Path = paths[d.Key]; d.Path != "" {
