@@ -96,7 +96,7 @@ func (c *committer) commit(ctx context.Context, reqs []table.Requirement, update
 // check reads the new snapshot back, before anything of it is written, and holds
 // its counts against the plan's.
 func (c *committer) check(ctx context.Context, next *Table) error {
-	got, err := next.readContent(ctx, c.view)
+	got, err := next.readContent(ctx, c.view, next.meta.CurrentSnapshot())
 	if err != nil {
 		return lake.Errorf(lake.CodeInternal, "commit: the new snapshot cannot be read: %w", err)
 	}

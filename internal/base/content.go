@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/table"
 
 	"tarn/internal/keys"
 	"tarn/internal/lake"
@@ -42,12 +43,16 @@ func (t *Table) Files(ctx context.Context) ([]lake.BaseFile, error) {
 	if err != nil {
 		return nil, err
 	}
+	return c.list(), nil
+}
+
+func (c *content) list() []lake.BaseFile {
 	out := make([]lake.BaseFile, len(c.files))
 	for i, f := range c.files {
 		out[i] = f.base
 		out[i].Deletes = slices.Clone(f.base.Deletes)
 	}
-	return out, nil
+	return out
 }
 
 func (t *Table) content(ctx context.Context) (*content, error) {
@@ -56,7 +61,7 @@ func (t *Table) content(ctx context.Context) (*content, error) {
 	if t.mu.content != nil {
 		return t.mu.content, nil
 	}
-	c, err := t.readContent(ctx, t.fs.view(ctx, t.root))
+	c, err := t.readContent(ctx, t.fs.view(ctx, t.root), t.meta.CurrentSnapshot())
 	if err != nil {
 		return nil, err
 	}
@@ -64,11 +69,10 @@ func (t *Table) content(ctx context.Context) (*content, error) {
 	return c, nil
 }
 
-// readContent reads the current snapshot through a view, which may hold its
-// manifests before they are written.
-func (t *Table) readContent(ctx context.Context, v *view) (*content, error) {
+// readContent reads a snapshot through a view, which may hold its manifests before they
+// are written. There is nothing in none.
+func (t *Table) readContent(ctx context.Context, v *view, snapshot *table.Snapshot) (*content, error) {
 	c := &content{}
-	snapshot := t.meta.CurrentSnapshot()
 	if snapshot == nil {
 		return c, nil
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 
 	"tarn/internal/lake"
@@ -17,7 +18,7 @@ import (
 // function that is not known is refused. In order: length, exactly one statement
 // that is a SELECT, every relation a dataset or a CTE in scope, table functions
 // and functions on allow-lists, nothing that would mean something else for an
-// image than for base files (rowid, TABLESAMPLE, AT).
+// image than for base files (rowid, TABLESAMPLE).
 //
 // SHOW, DESCRIBE and SUMMARIZE come as such trees too. Only EXPLAIN does not: it
 // is taken off the text and put back.
@@ -64,10 +65,25 @@ func (k Kind) String() string {
 type Checked struct {
 	Kind     Kind
 	SQL      string      // what to run; "" where the caller answers
-	Datasets []lake.Name // those that the text names, each once, in the order of the tree
-	Describe *lake.Name  // the dataset of DESCRIBE; nil for DESCRIBE of a query
-	Volatile bool        // another run may answer differently at the same read points: random(), now(), …
-	Grouped  *Grouped    // of a Select that groups in a way that can be told; else nil
+	Datasets []lake.Name // those that the text names as they are, each once, in the order of the tree
+	// Instants are datasets that the text names as they were (AT), each once. SQL names
+	// InstantView of their place in this list.
+	Instants []lake.Instant
+	Describe *lake.Name // the dataset of DESCRIBE; nil for DESCRIBE of a query
+	Volatile bool       // another run may answer differently at the same read points: random(), now(), …
+	Grouped  *Grouped   // of a Select that groups in a way that can be told; else nil
+}
+
+// Named are the datasets that the text names, as they are or as they were.
+func (c Checked) Named() []lake.Name {
+	if len(c.Instants) == 0 {
+		return c.Datasets
+	}
+	out := slices.Clone(c.Datasets)
+	for _, in := range c.Instants {
+		out = append(out, in.Dataset)
+	}
+	return out
 }
 
 // Check says whether a text may run. Errors: CodeTooLarge, CodeSQLInvalid (it
@@ -89,6 +105,7 @@ func (g *Gate) Check(ctx context.Context, sql string, env GateEnv) (Checked, err
 	if err != nil {
 		return Checked{}, err
 	}
+	text.query = sequenceUnit(text.query)
 	statement, err := g.parse(ctx, text)
 	if err != nil {
 		return Checked{}, err
@@ -109,9 +126,12 @@ func (g *Gate) Check(ctx context.Context, sql string, env GateEnv) (Checked, err
 		checked.Kind = Explain
 	}
 	if checked.Kind != ShowTables && checked.Describe == nil {
+		if text.query, err = withInstants(text.query, w.places); err != nil {
+			return Checked{}, err
+		}
 		checked.SQL = text.explain + text.query
 	}
-	if checked.Kind == Select {
+	if checked.Kind == Select && len(checked.Instants) == 0 {
 		checked.Grouped = groupedOf(checked.SQL, statement, env.Dataset)
 	}
 	return checked, nil

@@ -40,8 +40,15 @@ func (w *walker) relation(o object, in *scope) error {
 	if catalog != "" {
 		return refused("the name %s.%s.%s: names of datasets have at most two parts", catalog, namespace, name)
 	}
+	at, _ := o["at_clause"].(object)
+	if o["at_clause"] != nil && at == nil {
+		return refused("a clause that it does not know")
+	}
 	if namespace == "" {
 		if in.has(lower(name)) {
+			if at != nil {
+				return refused("AT of %s, which WITH names: AT is of a dataset", name)
+			}
 			return nil
 		}
 		namespace = lake.DefaultNamespace
@@ -53,6 +60,9 @@ func (w *walker) relation(o object, in *scope) error {
 				WithHint("FROM takes datasets, which SHOW TABLES lists; import a file to query it")
 		}
 		return &unknownDataset{lake.Name{Namespace: namespace, Dataset: name}.String()}
+	}
+	if at != nil {
+		return w.instant(o, at, canonical)
 	}
 	if key := canonical.Key(); !w.seen[key] {
 		w.seen[key] = true

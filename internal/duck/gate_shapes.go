@@ -109,7 +109,7 @@ func tableShapes() map[string]shape {
 		{"pivot_enum", mustBe("", "a PIVOT over an ENUM type")}}
 	return map[string]shape{
 		"BASE_TABLE": {{"catalog_name", harmless}, {"schema_name", harmless}, {"table_name", harmless}, {"column_name_alias", harmless},
-			{"at_clause", mustBe(nil, "AT, as memory holds no history")}},
+			{"at_clause", lookedAt}},
 		"EMPTY":           {},
 		"EXPRESSION_LIST": {{"expected_names", harmless}, {"expected_types", harmless}, {"values", listOf(listOf(expression))}},
 		"JOIN": {{"left", table}, {"right", table}, {"condition", maybe(expression)}, {"using_columns", columnNames}, {"join_type", harmless},

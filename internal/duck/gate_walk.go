@@ -14,6 +14,8 @@ type walker struct {
 	env       GateEnv
 	seen      map[string]bool // keys of datasets
 	datasets  []lake.Name
+	instants  []lake.Instant
+	places    []instantAt
 	volatile  bool
 	recursive string // name of the recursive CTE whose parts are being looked at
 }
@@ -45,7 +47,7 @@ func (w *walker) statement(s object) (Checked, error) {
 		return w.show(show)
 	}
 	err := w.parts(w.grammar.statement, s, nil)
-	return Checked{Kind: Select, Datasets: w.datasets, Volatile: w.volatile}, err
+	return Checked{Kind: Select, Datasets: w.datasets, Instants: w.instants, Volatile: w.volatile}, err
 }
 
 // showOf gives the SHOW_REF that is all of a statement, except SUMMARIZE, which
@@ -66,7 +68,7 @@ func (w *walker) show(show object) (Checked, error) {
 		if err := node(w, query, nil); err != nil {
 			return Checked{}, err
 		}
-		checked := Checked{Kind: Describe, Datasets: w.datasets, Volatile: w.volatile}
+		checked := Checked{Kind: Describe, Datasets: w.datasets, Instants: w.instants, Volatile: w.volatile}
 		if from, _ := query["from_table"].(object); len(w.datasets) == 1 && isBareStar(query) && isBareTable(from) {
 			checked.Describe = &w.datasets[0]
 		}

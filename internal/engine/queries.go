@@ -59,13 +59,13 @@ func (e *Engine) answer(ctx context.Context, r QueryRequest) (*Answer, error) {
 // touched, or copied) is published again and the query repeated once.
 func (e *Engine) run(ctx context.Context, q worker.QueryRequest, timeout time.Duration) (*Answer, error) {
 	began := time.Now()
-	res, err := e.runHere(ctx, q, timeout)
+	res, release, err := e.runAt(ctx, q, timeout)
 	if lake.CodeOf(err) == lake.CodeDamaged && e.follower != nil {
 		// The writer may have collected what is not shown there any more.
 		if changed, behind := e.follower.catchUp(ctx); behind != nil {
 			err = lake.Errorf(lake.CodeBehind, "a file is gone, and the lake could not be followed: %w", behind).WithHint("try again in a moment")
 		} else if changed {
-			res, err = e.runHere(ctx, q, timeout)
+			res, release, err = e.runAt(ctx, q, timeout)
 		}
 	}
 	if lake.CodeOf(err) == lake.CodeDamaged {
@@ -74,7 +74,7 @@ func (e *Engine) run(ctx context.Context, q worker.QueryRequest, timeout time.Du
 			mended = e.reverify(ctx, m) || mended
 		}
 		if mended {
-			res, err = e.runHere(ctx, q, timeout)
+			res, release, err = e.runAt(ctx, q, timeout)
 		}
 	}
 	e.metrics.queried(time.Since(began), err)
@@ -82,7 +82,7 @@ func (e *Engine) run(ctx context.Context, q worker.QueryRequest, timeout time.Du
 		return nil, err
 	}
 	return &Answer{
-		ID: res.ID, ContentType: res.ContentType, Head: res.Head, Body: res, Tail: res.Tail, Deadline: res.Deadline,
+		ID: res.ID, ContentType: res.ContentType, Head: res.Head, Body: heldBody{res, release}, Tail: res.Tail, Deadline: res.Deadline,
 	}, nil
 }
 

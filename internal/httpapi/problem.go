@@ -67,6 +67,7 @@ func codeTable() []codeInfo {
 		{lake.CodePreconditionFailed, http.StatusPreconditionFailed, "The dataset is not as expected", "If-Match names another state"},
 		{lake.CodeTooLarge, http.StatusRequestEntityTooLarge, "Too large", "a body, row or SQL text over its limit"},
 		{lake.CodeUnsupportedMedia, http.StatusUnsupportedMediaType, "Unknown Content-Type", "the body's type is not one that the call takes"},
+		{lake.CodeNotRetained, http.StatusGone, "Not kept any more", "the state or the changes are older than the retention"},
 		{lake.CodeRowsInvalid, http.StatusUnprocessableEntity, "Rows do not fit", "they parse, but type, null, or columns do not fit; none was taken"},
 		{lake.CodeIdempotencyReused, http.StatusUnprocessableEntity, "The Idempotency-Key was used", "it came with another request before"},
 		{lake.CodeUnsupported, http.StatusUnprocessableEntity, "Not supported", "a type or feature that a dataset cannot hold"},

@@ -43,6 +43,7 @@ const (
 	CodePendingFull        Code = "pending_full"           // pending changes at their bound: compaction catches up
 	CodeCancelled          Code = "cancelled"              // the client went away or cancelled
 	CodeNotReady           Code = "not_ready"              // recovering, draining, worker catching up
+	CodeNotRetained        Code = "not_retained"           // of the past, and not kept any more
 	CodeBehind             Code = "behind"                 // a follower could not follow within its bound
 	CodeUnavailable        Code = "unavailable"            // the lake's store does not answer
 	CodeUnknownOutcome     Code = "unknown_outcome"        // a retry with the same Idempotency-Key settles it

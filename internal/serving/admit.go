@@ -21,6 +21,9 @@ func (s *Serving) admit(ctx context.Context, sess *session, req Request) (plan, 
 		return plan{}, err
 	}
 	p := plan{sql: checked.SQL, params: req.Params, datasets: checked.Datasets}
+	if p.instants, err = s.instants(ctx, sess, checked.Instants, req.Instants); err != nil {
+		return plan{}, err
+	}
 	switch checked.Kind {
 	case duck.Select:
 		p.repeatable, p.grouped = !checked.Volatile, checked.Grouped
@@ -41,7 +44,7 @@ func (s *Serving) admit(ctx context.Context, sess *session, req Request) (plan, 
 // it names.
 func (s *Serving) check(ctx context.Context, sess *session, req Request) (duck.Checked, error) {
 	names := s.ear.namesVersion() // before the names are read
-	if checked, ok := s.gated.get(req.SQL, names); ok && (req.MaxSQLBytes <= 0 || len(req.SQL) <= req.MaxSQLBytes) && req.Visible.HasAll(checked.Datasets) {
+	if checked, ok := s.gated.get(req.SQL, names); ok && (req.MaxSQLBytes <= 0 || len(req.SQL) <= req.MaxSQLBytes) && req.Visible.HasAll(checked.Named()) {
 		return checked, nil
 	}
 	checked, err := sess.gate.Check(ctx, req.SQL, duck.GateEnv{

@@ -22,6 +22,8 @@ type Request struct {
 	Trusted  bool
 	Datasets []lake.Name
 	Visible  *lake.NameSet // nil: all; others are as if they did not exist
+	// Instants are the files of those that the SQL names, where the caller knows that.
+	Instants []lake.InstantFiles
 }
 
 // Query runs a read and gives its answer as a stream, which the caller closes.
@@ -29,8 +31,8 @@ type Request struct {
 // gate and of the SQL, CodeDatasetNotFound, CodeNotReady while a dataset is
 // behind or the wait for See outlasts ctx, CodeDamaged naming a file that is
 // not the one that was verified, CodeNotLocal with the table uuids of the datasets
-// whose files have to be brought to this machine first, CodeDeadline,
-// CodeCancelled.
+// whose files have to be brought to this machine first, CodeInstants with the instants
+// that it names and the request does not bring, CodeDeadline, CodeCancelled.
 func (s *Serving) Query(ctx context.Context, req Request) (*Answer, error) {
 	if err := s.ear.waitHeard(ctx, req.See); err != nil {
 		return nil, err
@@ -77,12 +79,17 @@ type plan struct {
 	repeatable bool
 	grouped    *duck.Grouped // nil: it runs as it is
 	byKey      *keyRead      // instead of sql
+	instants   []lake.InstantFiles
 }
 
 // run begins the plan's transaction and starts its statement.
 func (s *Serving) run(ctx context.Context, sess *session, p plan) (*Answer, error) {
 	r, err := s.begin(ctx, sess, p)
 	if err != nil {
+		return nil, err
+	}
+	if err := r.showInstants(ctx, p.instants); err != nil {
+		r.end(ctx)
 		return nil, err
 	}
 	if p.byKey != nil {

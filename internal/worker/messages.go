@@ -41,6 +41,9 @@ type QueryRequest struct {
 	// Visible are the datasets that there are for the SQL; nil: all. Others are as if
 	// they did not exist. Datasets of Trusted and Get are not held against it.
 	Visible *lake.NameSet `json:"visible,omitempty"`
+	// Instants are the files of those that the SQL names; without them the worker asks
+	// for them (lake.CodeInstants).
+	Instants []lake.InstantFiles `json:"instants,omitempty"`
 	// Owner is who asked; the server alone knows it. Caller, which the supervisor sets,
 	// tells owners apart in the worker without saying who they are.
 	Owner  string `json:"-"`

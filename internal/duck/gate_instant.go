@@ -1,0 +1,197 @@
+//go:build duckdb_arrow
+
+package duck
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"tarn/internal/lake"
+	"tarn/internal/sqltext"
+)
+
+// A dataset as it was: FROM name [alias] AT (SEQUENCE => n) or (TIMESTAMP => 'text').
+// DuckDB parses AT with the units VERSION and TIMESTAMP, and has no history itself: the
+// gate takes the clause out of the text and names a view in its place, which the caller
+// makes (InstantView).
+
+// InstantView is the full name of the view that stands for an instant in Checked.SQL, by
+// its place in Checked.Instants.
+func InstantView(n int) string { return fmt.Sprintf("temp.main.%s", lake.QuoteIdent(instantName(n))) }
+
+func instantName(n int) string { return fmt.Sprintf("%sat_%d", lake.ReservedColumnPrefix, n) }
+
+// instantAt is a place in a text that names an instant.
+type instantAt struct {
+	n            int // in instants
+	location     int // of the name, in bytes
+	named, alias bool
+	columns      bool // the alias has columns
+	name         string
+}
+
+// sequenceUnit makes SEQUENCE behind AT ( to VERSION, which is what DuckDB parses, in
+// as many bytes: places in the text stay what they are. Nothing else can stand there.
+func sequenceUnit(sql string) string {
+	var out []byte
+	s := sqltext.New(sql)
+	before := [2]string{}
+	for s.Next() {
+		if before[0] == "at" && before[1] == "(" && s.Is("sequence") {
+			if out == nil {
+				out = []byte(sql)
+			}
+			copy(out[s.Start:], "VERSION ")
+		}
+		before[0], before[1] = before[1], lower(s.Word)
+	}
+	if out == nil {
+		return sql
+	}
+	return string(out)
+}
+
+// instant notes that a relation is a dataset as it was.
+func (w *walker) instant(o, at object, name lake.Name) error {
+	location, ok := o["query_location"].(float64)
+	if !ok || location < 0 || location > math.MaxInt32 {
+		return refused("AT in this place")
+	}
+	in, err := instantOf(at, name)
+	if err != nil {
+		return err
+	}
+	n := slices.Index(w.instants, in)
+	if n < 0 {
+		n = len(w.instants)
+		w.instants = append(w.instants, in)
+	}
+	columns, _ := o["column_name_alias"].([]any)
+	w.places = append(w.places, instantAt{
+		n: n, location: int(location), alias: text(o, "alias") != "", columns: len(columns) > 0, name: text(o, "table_name"),
+		named: text(o, "schema_name") != "",
+	})
+	return nil
+}
+
+// instantOf reads an AT clause: a constant, so that the text alone says which instant.
+func instantOf(at object, name lake.Name) (lake.Instant, error) {
+	in := lake.Instant{Dataset: name}
+	unit := text(at, "unit")
+	value, typ, ok := constant(at["expr"])
+	switch {
+	case !ok:
+		return in, refused("AT with what is no constant").WithHint("write AT (SEQUENCE => 12) or AT (TIMESTAMP => '2026-11-28 10:00:00+00')")
+	case unit == "VERSION":
+		n, isNumber := value.(float64)
+		if !isNumber || n < 0 || n >= 1<<53 || n != math.Trunc(n) || !strings.HasSuffix(typ, "INT") && typ != "INTEGER" {
+			return in, lake.Errorf(lake.CodeSQLInvalid, "AT (SEQUENCE => n) takes a number from 0")
+		}
+		in.Sequence = int64(n)
+	case unit == "TIMESTAMP":
+		s, isText := value.(string)
+		if !isText || typ != "VARCHAR" || s == "" {
+			return in, lake.Errorf(lake.CodeSQLInvalid, "AT (TIMESTAMP => …) takes a time as text")
+		}
+		in.Time = s
+	default:
+		return in, refused("AT with the unit %s", unit)
+	}
+	return in, nil
+}
+
+// instantTypes are those that a constant in AT may be cast to.
+var instantTypes = map[string]bool{"BIGINT": true, "INTEGER": true, "DATE": true, "TIMESTAMP": true, "TIMESTAMP WITH TIME ZONE": true}
+
+// constant gives a literal, and its type, through casts.
+func constant(part any) (value any, typ string, ok bool) {
+	o, _ := part.(object)
+	if o["class"] == "CAST" {
+		cast, _ := o["cast_type"].(object)
+		if !instantTypes[text(cast, "id")] || o["try_cast"] != false {
+			return nil, "", false
+		}
+		return constant(o["child"])
+	}
+	v, _ := o["value"].(object)
+	t, _ := v["type"].(object)
+	if o["class"] != "CONSTANT" || v["is_null"] != false {
+		return nil, "", false
+	}
+	return v["value"], text(t, "id"), true
+}
+
+// withInstants names the views in a text in place of the datasets with AT. It fails where
+// the text does not stand as the tree says.
+func withInstants(sql string, places []instantAt) (string, error) {
+	slices.SortFunc(places, func(a, b instantAt) int { return b.location - a.location })
+	for _, p := range places {
+		name, at, err := instantSpans(sql, p)
+		if err != nil {
+			return "", err
+		}
+		view := InstantView(p.n)
+		if !p.alias {
+			view += " AS " + lake.QuoteIdent(p.name)
+		}
+		sql = sql[:name[0]] + view + sql[name[1]:at[0]] + " " + sql[at[1]:]
+	}
+	return sql, nil
+}
+
+// instantSpans finds where a name and its AT clause stand.
+func instantSpans(sql string, p instantAt) (name, at [2]int, err error) {
+	unclear := refused("AT in this place").WithHint("write FROM name AT (SEQUENCE => n), or FROM name AS alias AT (…)")
+	if p.location >= len(sql) {
+		return name, at, unclear
+	}
+	s := sqltext.New(sql[p.location:])
+	next := func() bool { return s.Next() }
+	if !next() || s.Start != 0 {
+		return name, at, unclear
+	}
+	if p.named && (!next() || s.Word != "." || !next()) {
+		return name, at, unclear
+	}
+	if last := sql[p.location+s.Start : p.location+s.End()]; last != p.name && lower(last) != lower(p.name) && !(last[0] == '"' && sqltext.Unquote(last) == p.name) {
+		return name, at, unclear
+	}
+	name = [2]int{p.location, p.location + s.End()}
+	ok := next()
+	if p.alias {
+		if ok && s.Is("as") {
+			ok = next()
+		}
+		ok = ok && next() // over the alias
+		if p.columns {
+			ok = ok && s.Word == "(" && overBrackets(s) && next()
+		}
+	}
+	if !ok || !s.Is("at") {
+		return name, at, unclear
+	}
+	at[0] = p.location + s.Start
+	if !next() || s.Word != "(" || !overBrackets(s) {
+		return name, at, unclear
+	}
+	at[1] = p.location + s.End()
+	return name, at, nil
+}
+
+// overBrackets goes from an opening bracket to its closing one.
+func overBrackets(s *sqltext.Scanner) bool {
+	for depth := 1; depth > 0; {
+		if !s.Next() {
+			return false
+		}
+		switch s.Word {
+		case "(":
+			depth++
+		case ")":
+			depth--
+		}
+	}
+	return true
+}

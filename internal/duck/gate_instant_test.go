@@ -1,0 +1,66 @@
+//go:build duckdb_arrow
+
+package duck
+
+import (
+	"reflect"
+	"testing"
+
+	"tarn/internal/lake"
+)
+
+// TestGateInstants: AT is taken out of the text, a view is named in its place, and what
+// stands around it stays.
+func TestGateInstants(t *testing.T) {
+	_, c := open(t)
+	g, env := NewGate(c), datasetsOf("t", "sales.Orders")
+	now, then := lake.Instant{Dataset: name("t"), Sequence: 7}, lake.Instant{Dataset: name("sales.Orders"), Time: "2026-11-28 10:00:00"}
+	for _, want := range []struct {
+		sql, gives string
+		datasets   int
+		instants   []lake.Instant
+	}{
+		{"FROM t AT (SEQUENCE => 7)", `FROM temp.main."_tarn_at_0" AS "t"  `, 0, []lake.Instant{now}},
+		{"select t.* from T at(version=>7) where 1=1", `select t.* from temp.main."_tarn_at_0" AS "T"   where 1=1`, 0, []lake.Instant{now}},
+		{`/* "at (sequence" ü */ FROM "t" AS "a t"(x) AT /* ) */ ( SEQUENCE => 7::BIGINT ), t`, `/* "at (sequence" ü */ FROM temp.main."_tarn_at_0" AS "a t"(x)  , t`, 1, []lake.Instant{now}},
+		{"select 'x at (sequence => 1)' from sales.orders o at (timestamp => timestamp '2026-11-28 10:00:00') join t at (sequence => 7) using (id), sales.orders p at (timestamp => '2026-11-28 10:00:00')",
+			`select 'x at (sequence => 1)' from temp.main."_tarn_at_0" o   join temp.main."_tarn_at_1" AS "t"   using (id), temp.main."_tarn_at_0" p  `, 0, []lake.Instant{then, now}},
+		{"EXPLAIN FROM t AT (SEQUENCE => 7)", `EXPLAIN  FROM temp.main."_tarn_at_0" AS "t"  `, 0, []lake.Instant{now}},
+		{"with t as (from main.t at (sequence => 7)) from t", `with t as (from temp.main."_tarn_at_0" AS "t"  ) from t`, 0, []lake.Instant{now}},
+	} {
+		got, err := g.Check(t.Context(), want.sql, env)
+		if err != nil || got.SQL != want.gives || len(got.Datasets) != want.datasets || !reflect.DeepEqual(got.Instants, want.instants) {
+			t.Errorf("%s\n gives %s\n  want %s\n       %v %v, %v", want.sql, got.SQL, want.gives, got.Datasets, got.Instants, err)
+		}
+	}
+	for sql, code := range map[string]lake.Code{
+		"FROM t AT (SEQUENCE => -7)":                     lake.CodeSQLInvalid,
+		"FROM t AT (SEQUENCE => 7.5)":                    lake.CodeSQLInvalid,
+		"FROM t AT (SEQUENCE => NULL)":                   lake.CodeSQLRefused,
+		"FROM t AT (SEQUENCE => 99999999999999999999)":   lake.CodeSQLInvalid,
+		"FROM t AT (SEQUENCE => TRY_CAST(7 AS BIGINT))":  lake.CodeSQLRefused,
+		"FROM t AT (TIMESTAMP => CAST('1' AS VARCHAR))":  lake.CodeSQLRefused,
+		"FROM t AT (TIMESTAMP => '')":                    lake.CodeSQLInvalid,
+		"FROM t AT (SNAPSHOT => 7)":                      lake.CodeSQLInvalid,
+		"FROM t AT (SEQUENCE => 7) TABLESAMPLE 10%":      lake.CodeSQLRefused,
+		"FROM 'a.csv' AT (SEQUENCE => 7)":                lake.CodeSQLRefused,
+		"FROM u AT (SEQUENCE => 7)":                      lake.CodeDatasetNotFound,
+		"FROM lake.main.t AT (SEQUENCE => 7)":            lake.CodeSQLRefused,
+		"WITH t AS (SELECT 1) FROM t AT (SEQUENCE => 7)": lake.CodeSQLRefused,
+		"SELECT at(sequence => 7)":                       lake.CodeSQLInvalid,
+		"DESCRIBE t AT (SEQUENCE => 7)":                  lake.CodeSQLInvalid,
+	} {
+		got, err := g.Check(t.Context(), sql, env)
+		if lake.CodeOf(err) != code {
+			t.Errorf("%s: %+v, %v; want %s", sql, got, err, code)
+		}
+	}
+}
+
+func name(s string) lake.Name {
+	n, err := lake.ParseName(s)
+	if err != nil {
+		panic(err)
+	}
+	return n
+}
