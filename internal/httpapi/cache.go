@@ -51,7 +51,7 @@ func (a *api) cacheRoutes() []*route {
 		summary: "Take a dataset out of memory", handle: a.cacheEvict,
 		doc:     "Unpins it too. With \"all\" every dataset that is not pinned, and the answer is {\"datasets\": […]}. The next use of a dataset may load it again.",
 		body:    jsonOf(evictBody{}),
-		answers: []answer{{status: http.StatusOK, doc: "out of memory; {\"datasets\": […]} for all", content: []content{{media: rows.MediaJSON, typ: engine.CacheEntry{}, or: evictedAnswer{}}}}},
+		answers: []answer{{status: http.StatusOK, doc: "out of memory; {\"datasets\": […]} for all", content: []content{{media: rows.MediaJSON, typ: engine.CacheEntry{}, or: []any{evictedAnswer{}}}}}},
 		errors:  errors(),
 	}, {
 		method: http.MethodGet, path: "/query/cache/stats", id: "cache-stats", tag: tagCache, needs: reads(ofLists),

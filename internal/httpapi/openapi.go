@@ -126,8 +126,11 @@ func mediaTypes(reg huma.Registry, rt *route, list []content) map[string]*huma.M
 		if c.typ != nil {
 			schema = reg.Schema(reflect.TypeOf(c.typ), true, rt.id)
 		}
-		if c.or != nil {
-			schema = &huma.Schema{Description: c.doc, OneOf: []*huma.Schema{schema, reg.Schema(reflect.TypeOf(c.or), true, rt.id)}}
+		if len(c.or) > 0 {
+			schema = &huma.Schema{Description: c.doc, OneOf: []*huma.Schema{schema}}
+			for _, other := range c.or {
+				schema.OneOf = append(schema.OneOf, reg.Schema(reflect.TypeOf(other), true, rt.id))
+			}
 		}
 		out[c.media] = &huma.MediaType{Schema: schema}
 	}

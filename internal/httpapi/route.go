@@ -45,7 +45,7 @@ type queryParam struct {
 type content struct {
 	media string
 	typ   any
-	or    any // another Go type, where a body has one of two shapes
+	or    []any // other Go types, where a body has one of several shapes
 	doc   string
 }
 
