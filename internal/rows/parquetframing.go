@@ -42,7 +42,7 @@ func (f *parquetFraming) begin(o *out, cols []Column, s *arrow.Schema, _ Head) e
 	}
 	fields := s.Fields()
 	for i, name := range uniqueNames(names) {
-		fields[i].Name = name
+		fields[i].Name, fields[i].Type = name, listedType(fields[i].Type)
 		if _, err := pqarrow.ToParquet(arrow.NewSchema(fields[i:i+1], nil), props, pqarrow.DefaultWriterProps()); err != nil {
 			return lake.Errorf(lake.CodeUnsupported, "column %s: Parquet cannot hold a value of type %s", strconv.Quote(name), cols[i].Type).
 				WithHint("cast it, for example to VARCHAR, or ask for another format")
@@ -61,10 +61,13 @@ func (f *parquetFraming) write(_ *out, rec arrow.RecordBatch) error {
 		}
 		f.bytes = 0
 	}
-	for _, c := range rec.Columns() {
+	columns := make([]arrow.Array, rec.NumCols())
+	for i, c := range rec.Columns() {
 		f.bytes += int64(c.Data().SizeInBytes())
+		columns[i] = listed(c)
+		defer columns[i].Release()
 	}
-	named := array.NewRecordBatch(f.schema, rec.Columns(), rec.NumRows())
+	named := array.NewRecordBatch(f.schema, columns, rec.NumRows())
 	defer named.Release()
 	return f.w.WriteBuffered(named)
 }
