@@ -3,6 +3,7 @@ package httpapi_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -117,8 +118,13 @@ func TestDefinitionsTakeARole(t *testing.T) {
 		{"writer", "DROP TABLE sales.hq1", http.StatusOK},
 		{"writer", "DROP TABLE sales.hq2", http.StatusOK},
 	} {
+		before := len(g.auditLines())
 		if r := g.sql(c.who, c.sql); r.status != c.status {
 			t.Errorf("%s: %s: %s", c.who, c.sql, r)
+		}
+		lines := g.auditLines()[before:]
+		if len(lines) != 1 || !strings.Contains(lines[0], `"principal":"`+c.who+`"`) || !strings.Contains(lines[0], fmt.Sprintf(`"status":%d`, c.status)) || !strings.Contains(lines[0], `"dataset":"`) {
+			t.Errorf("%s: %s: the audit log has %q", c.who, c.sql, lines)
 		}
 	}
 }
