@@ -32,6 +32,7 @@ func (s *sqlSession) converse(ctx context.Context, historyFile string) error {
 			return err
 		}
 	}
+	defer s.p.Interrupts.hand(s.running.interrupt)()
 	var c prompt.Cutter
 	term, _ := s.p.Env("TERM")
 	names := &knownNames{s: s, ctx: ctx}
@@ -69,7 +70,7 @@ func (s *sqlSession) typed(ctx context.Context, c *prompt.Cutter, line string, h
 	if before := c.Rest(); before != "" {
 		whole = before + "\n" + line
 	}
-	statements, err := s.take(ctx, c, line)
+	statements, err := s.takeTyped(ctx, c, line)
 	if errors.Is(err, errQuit) {
 		return err
 	}
@@ -90,11 +91,17 @@ func (s *sqlSession) typed(ctx context.Context, c *prompt.Cutter, line string, h
 	return nil
 }
 
+// takeTyped is take; Ctrl-C ends what a command with a dot asks.
+func (s *sqlSession) takeTyped(ctx context.Context, c *prompt.Cutter, line string) ([]string, error) {
+	ctx, end := s.running.begin(ctx)
+	defer end()
+	return s.take(ctx, c, line)
+}
+
 // answer runs a statement, which Ctrl-C ends.
 func (s *sqlSession) answer(ctx context.Context, sql string) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer s.p.Interrupts.hand(cancel)()
+	ctx, end := s.running.begin(ctx)
+	defer end()
 	return s.timed(func() error { return s.ask(ctx, question{sql: sql}) })
 }
 

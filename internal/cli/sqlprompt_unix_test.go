@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -206,12 +207,39 @@ func running(t *testing.T, url string, n int) {
 	}
 }
 
+// So it does where tarn has opened the lake itself, with a worker of its own; and a
+// Ctrl-C that comes when nothing runs does nothing.
+func TestCtrlCAtALakeOfOnesOwn(t *testing.T) {
+	lake := filepath.Join(t.TempDir(), "lake")
+	ok(t, "create", "t", "--column", "id BIGINT", "--data", lake)
+	p := sitDown(t, "sql", "--data", lake, "--history", "none")
+	p.sees("tarn> ")
+	if err := p.cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	p.types("select 6 * 7 as answer;\r")
+	p.sees("42", "tarn> ")
+	// The statement says by itself that it runs: rows come, and never end.
+	p.types(".mode csv\r")
+	p.sees("tarn> ")
+	p.types("select range as endless from range(1000000000000);\r")
+	p.sees("endless", "4096\r\n")
+	p.types("\x03")
+	p.sees("tarn: cancelled", "tarn> ")
+	p.types("select 40 + 2 as answer;\r")
+	p.sees("42", "tarn> ")
+	p.types("\x04")
+	if code := p.leaves(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
 // What a signal asks of the whole program the prompt does too.
 func TestThePromptEndsWhenItIsTold(t *testing.T) {
 	url, _ := served(t, filepath.Join(t.TempDir(), "lake"))
 	p := sitDown(t, "sql", "--server", url, "--history", "none")
 	p.sees("tarn> ")
-	if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	p.sees("tarn: cancelled")

@@ -23,6 +23,7 @@ type sqlSession struct {
 	timeout time.Duration
 	maxRows int
 	timing  bool
+	running statementInHand // at the prompt
 }
 
 // outputs are the formats that answers are shown in.
