@@ -105,22 +105,19 @@ func writeAltered(p *Program, r engine.AlterResult) error {
 	return err
 }
 
-// alter runs an ALTER TABLE. A text that does not parse goes to the lake all the same:
-// the error is its.
-func (c *sqlCommand) alter(ctx context.Context, p *Program, sql string) error {
-	if c.IfMatch != "" || len(c.Param) > 0 {
+// alter runs an ALTER TABLE, and says what came of it.
+func (s *sqlSession) alter(ctx context.Context, q question) error {
+	if q.options.IfMatch != "" || q.params != nil {
 		return usagef("ALTER TABLE takes no --if-match and no --param")
 	}
-	return c.withLake(ctx, p, lakeExists, func(d lakeDoor) error {
-		r, err := d.AlterBySQL(ctx, sql, c.IdempotencyKey)
-		if err != nil {
-			return err
-		}
-		if c.Output == "json" || c.Output == "ndjson" {
-			return json.NewEncoder(p.Stdout).Encode(r)
-		}
-		return writeAltered(p, r)
-	})
+	r, err := s.d.AlterBySQL(ctx, q.sql, q.options.IdempotencyKey)
+	if err != nil {
+		return err
+	}
+	if s.output == "json" || s.output == "ndjson" {
+		return json.NewEncoder(s.p.Stdout).Encode(r)
+	}
+	return writeAltered(s.p, r)
 }
 
 // isAlter says whether a text is an ALTER TABLE, or would be one.

@@ -74,7 +74,6 @@ func TestWrongUsageIsOneLineAndExitCode2(t *testing.T) {
 		says string
 	}{
 		{[]string{"nonsense"}, "nonsense"},
-		{[]string{"sql"}, "tarn sql --help"},
 		{[]string{"sql", "select 1", "--nonsense"}, "--nonsense"},
 		{[]string{"sql", "select 1", "-o", "xml"}, "xml"},
 		{[]string{"sql", "select ?", "--param", "1", "--param", "a=2"}, "with and without a name"},

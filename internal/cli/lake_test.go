@@ -151,7 +151,7 @@ func session(t *testing.T, where ...string) {
 		t.Errorf("show tables: %q", got)
 	}
 	refused(t, "dataset_not_found", with("sql", "select * from nothing")...)
-	refused(t, "sql_refused", with("sql", "drop table trips")...)
+	refused(t, "sql_refused", with("sql", "attach 'trips'")...)
 	refused(t, "sql_invalid", with("sql", "selec 1")...)
 
 	if got := ok(t, with("compact", "trips", "--dry-run")...); !strings.Contains(got, "trips") {

@@ -10,15 +10,21 @@ import (
 
 // Main runs the program of this process: its arguments, streams, environment
 // and signals. The first SIGINT or SIGTERM cancels the command (a server
-// drains); the second ends the process at once.
+// drains); the second ends the process at once. A SIGINT that a command takes for
+// itself does not count.
 func Main(version string) int {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	defer signal.Stop(signals)
+	interrupts := &Interrupts{}
 	go func() {
-		<-signals
+		for s := range signals {
+			if s != syscall.SIGINT || !interrupts.taken() {
+				break
+			}
+		}
 		if startedByTarn(os.Args) {
 			// Ctrl-C and a service manager's stop reach all processes of the group.
 			// It is the parent that says when these end: a server that drains still
@@ -38,7 +44,7 @@ func Main(version string) int {
 	p := &Program{
 		Args:  os.Args[1:],
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-		Env: takeToken(), Self: []string{self}, Memory: MachineMemory(), Version: version,
+		Env: takeToken(), Self: []string{self}, Memory: MachineMemory(), Version: version, Interrupts: interrupts,
 	}
 	return p.Run(ctx)
 }

@@ -27,6 +27,8 @@ type Program struct {
 	// Memory is what the machine, or the control group of this process, has.
 	Memory  int64
 	Version string
+	// Interrupts lets a command have a Ctrl-C for itself; nil where there are none.
+	Interrupts *Interrupts
 }
 
 // commands is the command line.

@@ -4,133 +4,94 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"regexp"
 	"strings"
 	"time"
 
 	"tarn/internal/client"
-	"tarn/internal/rows"
-	"tarn/internal/sqlwrite"
+	"tarn/internal/sqlddl"
 )
 
 type sqlCommand struct {
-	Query string `arg:"" help:"The SQL, or - to read it from standard input."`
+	Query *string `arg:"" optional:"" help:"The SQL. Without it, on a terminal a prompt, else statements from standard input, as with -."`
 
-	Output  string        `short:"o" enum:",table,json,ndjson,csv,arrow" default:"" placeholder:"FORMAT" help:"table, json, ndjson, csv or arrow; by default a table on a terminal and csv elsewhere."`
+	Output  string        `short:"o" enum:",table,json,ndjson,csv,arrow,parquet" default:"" placeholder:"FORMAT" help:"table, json, ndjson, csv, arrow or parquet; by default a table on a terminal and csv elsewhere."`
 	Param   []string      `sep:"none" placeholder:"VALUE" help:"Value of the next ? (or $$1, $$2, ...), or name=value for $$name; JSON where it parses, else text. May be repeated."`
+	To      string        `placeholder:"FILE" help:"Write the answer into a file, which is there once it is whole; its format is that of its name, or of -o."`
 	Timeout time.Duration `placeholder:"TIME" help:"Give up after this time; by default the lake's setting."`
 	MaxRows int           `default:"1000" placeholder:"N" help:"Rows that a table shows; 0 shows all."`
+	History string        `placeholder:"FILE" help:"Where the prompt keeps what was typed; by default ~/.local/state/tarn/sql_history, none keeps nothing."`
 
 	IfMatch        string `placeholder:"ETAG" help:"Of INSERT, UPDATE and DELETE: change only if the dataset still has this ETag."`
-	IdempotencyKey string `placeholder:"KEY" help:"Of INSERT, UPDATE and DELETE: sent again with the same key, the change is made once."`
+	IdempotencyKey string `placeholder:"KEY" help:"Of what changes something: sent again with the same key, it is done once."`
 
 	clientFlags `embed:""`
 }
 
 func (*sqlCommand) Help() string {
-	return `SELECT in DuckDB's SQL over all datasets of the lake; SHOW TABLES, DESCRIBE and EXPLAIN too. INSERT, UPDATE and DELETE change rows, all or none; EXPLAIN before them says how many rows they would change. ALTER TABLE changes columns.
+	return `SELECT in DuckDB's SQL over all datasets of the lake; SHOW TABLES, DESCRIBE, SUMMARIZE and EXPLAIN too. INSERT, UPDATE and DELETE change rows, all or none; EXPLAIN before them says how many rows they would change. CREATE TABLE, also AS a query, and DROP TABLE make and drop datasets; ALTER TABLE changes columns. COPY reads and writes files of this machine.
+
+At the prompt a statement ends with a semicolon; .help lists the commands, Tab completes, Ctrl-C ends a running statement, Ctrl-D the prompt. From standard input statements run one after the other, up to the first that fails.
 
 Examples:
 
+  tarn sql
   tarn sql "select city, count(*) from trips group by city"
   tarn sql 'select * from trips where trip_id = ?' --param 7
   tarn sql 'select * from trips where city = $city' --param city=Oslo -o ndjson
-  tarn sql 'update trips set fare = fare * 1.1 where city = ?' --param Oslo`
+  tarn sql 'update trips set fare = fare * 1.1 where city = ?' --param Oslo
+  tarn sql "copy (select * from trips where city = 'Oslo') to 'oslo.parquet'"
+  tarn sql "select * from trips" --to trips.csv.gz
+  tarn sql < statements.sql`
 }
 
-var outputs = map[string]rows.OutFormat{
-	"table": rows.OutJSON, "json": rows.OutJSON, "ndjson": rows.OutNDJSON, "csv": rows.OutCSV, "arrow": rows.OutArrow,
+// several says that more than one statement may come.
+func (c *sqlCommand) several() bool { return c.Query == nil || *c.Query == "-" }
+
+// expects says whether there must be a lake: CREATE TABLE makes one, as tarn create does.
+func (c *sqlCommand) expects() lakeMust {
+	if c.Query != nil {
+		if s, err := sqlddl.Parse(*c.Query); err == nil && s != nil && s.Verb == sqlddl.Create {
+			return lakeMade
+		}
+	}
+	return lakeExists
 }
 
 func (c *sqlCommand) Run(ctx context.Context, p *Program) error {
-	terminal := isTerminal(p.Stdout)
-	output := c.Output
-	switch {
-	case output == "" && terminal:
-		output = "table"
-	case output == "":
-		output = "csv"
-	case output == "arrow" && terminal:
-		return usagef("-o arrow is not text; send it to a file or a program")
-	}
-	query := c.Query
-	if query == "-" {
-		text, err := io.ReadAll(p.Stdin)
-		if err != nil {
-			return fmt.Errorf("read the query from standard input: %w", err)
-		}
-		query = string(text)
-	}
 	params, err := parseParams(c.Param)
 	if err != nil {
 		return err
 	}
-	if isAlter(query) {
-		return c.alter(ctx, p, query)
+	s := &sqlSession{p: p, timeout: c.Timeout, maxRows: c.MaxRows}
+	if c.To != "" {
+		if c.several() || c.Output == "table" {
+			return usagef("--to takes the answer of one query, in another format than table").withHint("COPY (SELECT …) TO 'FILE' does the same among other statements")
+		}
+		return c.withLake(ctx, p, lakeExists, func(d lakeDoor) error {
+			s.d = d
+			return s.writeFile(ctx, client.Query{SQL: *c.Query, Params: params, Timeout: c.Timeout}, c.To, c.Output)
+		})
 	}
-	// A text that does not parse goes to the lake all the same: the error is its.
-	if statement, err := sqlwrite.Parse(query); statement != nil || err != nil {
-		return c.execute(ctx, p, query, params, statement)
-	}
-	if c.IfMatch != "" || c.IdempotencyKey != "" {
-		return usagef("--if-match and --idempotency-key are for INSERT, UPDATE and DELETE")
-	}
-	return c.withLake(ctx, p, lakeExists, func(d lakeDoor) (err error) {
-		a, err := d.SQL(ctx, client.Query{SQL: query, Params: params, Timeout: c.Timeout, Format: outputs[output]})
-		if err != nil {
-			return err
-		}
-		// Closing an answer that was read to its end tells nothing new.
-		defer a.Close()
-		if output == "table" {
-			return writeTable(p.Stdout, a, c.MaxRows, width(p.Stdout))
-		}
-		out := p.Stdout
-		if output == "csv" {
-			out = &csvLines{w: out}
-		}
-		if _, err := io.Copy(out, a); err != nil {
-			return err
-		}
-		if output == "json" {
-			_, err = io.WriteString(p.Stdout, "\n")
-		}
+	if err := s.setOutput(c.Output); err != nil {
 		return err
-	})
-}
-
-// execute runs a statement that changes rows, and says what it did.
-func (c *sqlCommand) execute(ctx context.Context, p *Program, sql string, params any, statement *sqlwrite.Statement) error {
-	return c.withLake(ctx, p, lakeExists, func(d lakeDoor) error {
-		began := time.Now()
-		r, err := d.Execute(ctx, client.Query{SQL: sql, Params: params, Timeout: c.Timeout}, client.ChangeOptions{IfMatch: c.IfMatch, IdempotencyKey: c.IdempotencyKey})
-		if err != nil {
-			return err
-		}
-		switch {
-		case c.Output == "json" || c.Output == "ndjson" || statement == nil:
-			return json.NewEncoder(p.Stdout).Encode(r)
-		case r.Explain:
-			_, err = fmt.Fprintf(p.Stdout, "%s: %s would be %s; nothing was changed\n", statement.Target, countOf(r.Rows, "row"), done[r.Statement])
-		case r.Rows == 0:
-			_, err = fmt.Fprintf(p.Stdout, "%s: no row %s in %s, sequence %d\n", statement.Target, done[r.Statement], elapsed(time.Since(began)), r.Sequence)
-		default:
-			_, err = fmt.Fprintf(p.Stdout, "%s: %s %s in %s, sequence %d\n", statement.Target, countOf(r.Rows, "row"), done[r.Statement], elapsed(time.Since(began)), r.Sequence)
-		}
-		return err
-	})
-}
-
-// done is what a statement did to rows.
-var done = map[string]string{"insert": "inserted", "update": "updated", "delete": "deleted"}
-
-func countOf(n int64, what string) string {
-	if n != 1 {
-		what += "s"
 	}
-	return count(n) + " " + what
+	first := question{params: params, options: client.ChangeOptions{IfMatch: c.IfMatch, IdempotencyKey: c.IdempotencyKey}}
+	interactive := c.Query == nil && isTerminal(p.Stdin) && isTerminal(p.Stdout)
+	if interactive && first.single() {
+		return usagef("--param, --if-match and --idempotency-key belong to one statement").withHint("give it too: tarn sql STATEMENT")
+	}
+	return c.withLake(ctx, p, c.expects(), func(d lakeDoor) error {
+		switch s.d = d; {
+		case interactive:
+			return s.converse(ctx, c.History)
+		case c.several():
+			return s.script(ctx, p.Stdin, first)
+		}
+		first.sql = *c.Query
+		return s.ask(ctx, first)
+	})
 }
 
 var namedParam = regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_]*)=(.*)$`)

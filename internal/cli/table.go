@@ -23,6 +23,9 @@ func writeTable(w io.Writer, answer io.Reader, maxRows, width int) error {
 	if err != nil {
 		return err
 	}
+	if a.plan() {
+		return a.writePlan(w)
+	}
 	header := make(table.Row, len(a.columns))
 	configs := make([]table.ColumnConfig, len(a.columns))
 	for i, c := range a.columns {
@@ -50,6 +53,23 @@ func writeTable(w io.Writer, answer io.Reader, maxRows, width int) error {
 	return err
 }
 
+// plan says whether the answer is that of EXPLAIN: texts of many lines.
+func (a *readRows) plan() bool {
+	return len(a.columns) == 2 && a.columns[0].Name == "explain_key" && a.columns[1].Name == "explain_value" && a.texts != nil
+}
+
+// writePlan writes the texts as they are, line by line.
+func (a *readRows) writePlan(w io.Writer) error {
+	for _, text := range a.texts {
+		for line := range strings.SplitSeq(strings.TrimRight(text, "\n"), "\n") {
+			if _, err := fmt.Fprintln(w, shown(line)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // newTable is a table in the style that all commands share.
 func newTable(w io.Writer, width int) table.Writer {
 	t := table.NewWriter()
@@ -68,6 +88,7 @@ type readRows struct {
 	rows      []table.Row
 	count     int64
 	elapsedMS float64
+	texts     []string // the values of explain_value
 }
 
 // readAnswer reads the JSON of /query/sql token by token.
@@ -129,6 +150,10 @@ func (a *readRows) read(d *json.Decoder, maxRows int) error {
 			cells[i] = cell(raw)
 		}
 		a.rows = append(a.rows, cells)
+		var text string
+		if len(row) == 2 && a.columns != nil && a.columns[len(a.columns)-1].Name == "explain_value" && json.Unmarshal(row[1], &text) == nil {
+			a.texts = append(a.texts, text)
+		}
 	}
 	_, err := d.Token() // ]
 	return err

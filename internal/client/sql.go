@@ -52,7 +52,7 @@ func (c *Client) SQL(ctx context.Context, query Query) (*Answer, error) {
 func (c *Client) answer(ctx context.Context, q *request, format rows.OutFormat) (*Answer, error) {
 	// The media type without parameters is what Accept names.
 	media := map[rows.OutFormat]string{
-		rows.OutJSON: rows.MediaJSON, rows.OutNDJSON: rows.MediaNDJSON, rows.OutCSV: rows.MediaCSV, rows.OutArrow: rows.MediaArrow,
+		rows.OutJSON: rows.MediaJSON, rows.OutNDJSON: rows.MediaNDJSON, rows.OutCSV: rows.MediaCSV, rows.OutArrow: rows.MediaArrow, rows.OutParquet: rows.MediaParquet,
 	}[format]
 	if media == "" {
 		return nil, lake.Errorf(lake.CodeInternal, "%d is not a format of answers", format)

@@ -21,7 +21,8 @@ import (
 // image than for base files (rowid, TABLESAMPLE).
 //
 // SHOW, DESCRIBE and SUMMARIZE come as such trees too. Only EXPLAIN does not: it
-// is taken off the text and put back.
+// is taken off the text and put back. EXPLAIN ANALYZE runs what follows, which is a
+// SELECT that may run.
 //
 // It belongs to its Conn and is not for concurrent use; making one costs nothing.
 // Check must not be called while a Stream of that Conn is read.
@@ -54,11 +55,12 @@ const (
 	Select     Kind = iota + 1 // run Checked.SQL
 	Explain                    // run Checked.SQL, whose rows are the plan
 	ShowTables                 // the caller lists the datasets
+	Analyze                    // run Checked.SQL, whose one row is the plan with what was measured, as JSON
 	Describe                   // of a dataset: the caller answers; of a query: run Checked.SQL
 )
 
 func (k Kind) String() string {
-	return [...]string{"", "select", "explain", "show tables", "describe"}[k]
+	return [...]string{"", "select", "explain", "show tables", "explain analyze", "describe"}[k]
 }
 
 // Checked is a text that may run.
@@ -124,6 +126,9 @@ func (g *Gate) Check(ctx context.Context, sql string, env GateEnv) (Checked, err
 			return Checked{}, refused("EXPLAIN of what is no query")
 		}
 		checked.Kind = Explain
+		if text.analyzes {
+			checked.Kind = Analyze
+		}
 	}
 	if checked.Kind != ShowTables && checked.Describe == nil {
 		if text.query, err = withInstants(text.query, w.places); err != nil {
@@ -185,11 +190,11 @@ func notARead(text statementText) error {
 // instead says what to use for statements that are not served.
 var instead = map[string]string{
 	"MERGE":    "INSERT … ON CONFLICT DO UPDATE, UPDATE … FROM and DELETE … USING change rows by those of another query",
-	"CREATE":   "make a dataset by PUT /datasets/{name} or tarn create; fill it by INSERT … SELECT",
-	"DROP":     "drop a dataset by DELETE /datasets/{name} or tarn drop",
+	"CREATE":   "CREATE TABLE, PUT /datasets/{name} or tarn create make a dataset; INSERT … SELECT fills it",
+	"DROP":     "DROP TABLE, DELETE /datasets/{name} or tarn drop drop a dataset",
 	"ALTER":    "a dataset is renamed by POST /datasets/{name}/rename or tarn rename; its columns stay as they are",
 	"TRUNCATE": "DELETE FROM name deletes all rows of a dataset with a primary key",
-	"COPY":     "import files by POST /datasets/{name}/import or tarn import; a query's answer comes as CSV, NDJSON or Arrow",
+	"COPY":     "the server opens no files: COPY in tarn sql reads and writes those of its own machine; POST /datasets/{name}/import takes files, and a query's answer comes as CSV, NDJSON, Arrow or Parquet by its Accept",
 	"BEGIN":    "each statement is a transaction of its own",
 	"START":    "each statement is a transaction of its own",
 	"COMMIT":   "each statement is a transaction of its own",

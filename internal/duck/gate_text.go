@@ -12,6 +12,7 @@ import (
 // statementText is a text with EXPLAIN taken off.
 type statementText struct {
 	explain   string // "EXPLAIN " with its options, to be put back; or ""
+	analyzes  bool   // EXPLAIN ANALYZE
 	query     string // the rest, of the same bytes as it came
 	firstWord string // of query
 	pivots    bool   // query has the word PIVOT
@@ -38,7 +39,7 @@ func readText(sql string) (statementText, error) {
 		if err != nil {
 			return t, err
 		}
-		t.explain, t.query = "EXPLAIN "+options, rest
+		t.explain, t.analyzes, t.query = "EXPLAIN "+options, options == analyzed, rest
 		s = sqltext.New(rest)
 		s.Next()
 	}
@@ -66,31 +67,44 @@ func readText(sql string) (statementText, error) {
 	return t, nil
 }
 
-// explainOptions reads what stands between EXPLAIN and the statement. ANALYZE
-// would run the statement, which may be any.
+// analyzed are the options of EXPLAIN ANALYZE: its JSON is made a text for the client,
+// of which all is taken out that he must not see.
+const analyzed = "(ANALYZE, FORMAT json) "
+
+// explainOptions reads what stands between EXPLAIN and the statement.
 func explainOptions(s *sqltext.Scanner) (options, rest string, err error) {
 	rest = s.Rest()
 	if !s.Next() {
 		return "", rest, nil
 	}
-	if s.Is("analyze") || s.Is("analyse") {
-		return "", "", refused("EXPLAIN ANALYZE").WithHint("EXPLAIN shows the plan without running it")
+	if isAnalyze(s) {
+		return analyzed, s.Rest(), nil
 	}
 	if s.Word != "(" {
 		return "", rest, nil
 	}
 	// EXPLAIN (FORMAT json) SELECT …; any other parenthesis begins the statement.
-	if !s.Next() || !s.Is("format") && !s.Is("analyze") && !s.Is("analyse") {
+	if !s.Next() || !s.Is("format") && !isAnalyze(s) {
 		return "", rest, nil
 	}
-	if !s.Is("format") || !s.Next() || !explainFormats[strings.ToLower(s.Word)] {
-		return "", "", refused("these options of EXPLAIN").WithHint("EXPLAIN, or EXPLAIN (FORMAT json), yaml or text")
+	if isAnalyze(s) {
+		if !s.Next() || s.Word != ")" {
+			return "", "", refused("these options of EXPLAIN").WithHint("EXPLAIN ANALYZE gives a text, and takes no other options")
+		}
+		return analyzed, s.Rest(), nil
+	}
+	if !s.Next() || !explainFormats[strings.ToLower(s.Word)] {
+		return "", "", refused("these options of EXPLAIN").WithHint(explainHint)
 	}
 	format := strings.ToLower(s.Word)
 	if !s.Next() || s.Word != ")" {
-		return "", "", refused("these options of EXPLAIN").WithHint("EXPLAIN, or EXPLAIN (FORMAT json), yaml or text")
+		return "", "", refused("these options of EXPLAIN").WithHint(explainHint)
 	}
 	return "(FORMAT " + format + ") ", s.Rest(), nil
 }
+
+const explainHint = "EXPLAIN, EXPLAIN ANALYZE, or EXPLAIN (FORMAT json), yaml or text"
+
+func isAnalyze(s *sqltext.Scanner) bool { return s.Is("analyze") || s.Is("analyse") }
 
 var explainFormats = sqltext.WordSet("text json yaml")

@@ -235,6 +235,7 @@ type Answer struct {
 	ID          string // of /queries/{id}
 	ContentType string
 	Head        rows.Head
+	Columns     []rows.Column
 	ETag        string        // of a read of one dataset, else ""
 	Deadline    time.Time     // covers sending: a client that takes longer is cut
 	Outage      bool          // the bucket does not answer: whether another server took the lake over is not known
@@ -348,6 +349,9 @@ type Door interface {
 	Change(ctx context.Context, r ChangeRequest) (ChangeResult, error)
 	// Execute runs an INSERT, UPDATE or DELETE, all or nothing.
 	Execute(ctx context.Context, r StatementRequest) (StatementResult, error)
+	// Define runs a CREATE TABLE or DROP TABLE. Its ctx ends the query of CREATE TABLE AS;
+	// what is being committed goes on.
+	Define(ctx context.Context, r DefinitionRequest) (DefinitionResult, error)
 	// Import reads the files, then starts a job and returns it.
 	Import(ctx context.Context, r ImportRequest) (*Job, error)
 	// Compact starts a job; its result is a CompactResult or CompactResults.

@@ -102,6 +102,14 @@ func executes(sql string) func(*opened, string) error {
 	}
 }
 
+// defines makes or drops a dataset by a statement.
+func defines(sql string) func(*opened, string) error {
+	return func(o *opened, key string) error {
+		_, err := o.define(sql, func(r *engine.DefinitionRequest) { r.Idempotency = idempotency(key) })
+		return err
+	}
+}
+
 func tidies(o *opened, _ string) error { return o.Tidy(context.Background()) }
 
 // spoolBytes is small in these tests, so that a body of a few rows is a large
@@ -158,6 +166,10 @@ func historySteps(people, log lake.Schema) []step {
 		{"tidy all", tidies},
 		{"create log anew", creates("log", people)},
 		{"upsert anew", sends("log", engine.OpUpsert, `{"id":7,"name":null,"pay":"7.00"}`)},
+		{"create by SQL", defines("CREATE TABLE sql.made (id BIGINT PRIMARY KEY, name VARCHAR)")},
+		{"create as", defines("CREATE TABLE sql.copies (PRIMARY KEY (id)) AS SELECT id, name FROM people WHERE id > 10")},
+		{"update copies", executes("UPDATE sql.copies SET name = name || '!' WHERE id > 100")},
+		{"drop by SQL", defines("DROP TABLE sql.made")},
 		{"fold shop", compacts("shop.sales")},
 		{"tidy at last", tidies},
 	}

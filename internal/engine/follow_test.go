@@ -161,6 +161,9 @@ func TestFollowerRefusesChanges(t *testing.T) {
 		"drop":   func() error { return f.Drop(ctx, n, engine.Idempotency{}) },
 		"change": func() error { _, err := f.tryChange("t", engine.OpUpsert, `{"id":1}`); return err },
 		"sql":    func() error { _, err := f.exec("INSERT INTO t VALUES (1)"); return err },
+		"make":   func() error { _, err := f.define("CREATE TABLE IF NOT EXISTS t (id BIGINT)"); return err },
+		"as":     func() error { _, err := f.define("CREATE TABLE IF NOT EXISTS t AS SELECT 1 AS id"); return err },
+		"take":   func() error { _, err := f.define("DROP TABLE IF EXISTS nothing"); return err },
 		"dry":    func() error { _, err := f.exec("EXPLAIN DELETE FROM t"); return err },
 		"import": func() error {
 			_, err := f.importText("t", engine.ImportAppend, rows.CSV, nil, "", "id\n1\n")

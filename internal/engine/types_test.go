@@ -281,11 +281,25 @@ func checkTypes(t *testing.T, what string, o *opened, p *plain, tt typeTable, da
 	tt.compare(t, what+": JSON", a.Rows)
 	tt.compare(t, what+": NDJSON", ndjsonRows(t, tt, o.bytes(sql, rows.OutNDJSON)))
 	compareArrow(t, what+": Arrow", o.bytes(sql, rows.OutArrow), p.arrowStream("SELECT * FROM "+table+" ORDER BY id"))
+	compareParquet(t, what+": Parquet", p, o.bytes(sql, rows.OutParquet), "SELECT * FROM "+table+" ORDER BY id")
 	path := filepath.Join(p.dir, "answer.csv")
 	if err := os.WriteFile(path, o.bytes(sql, rows.OutCSV), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	tt.compareCSV(t, what+": CSV", p, path)
+}
+
+// compareParquet holds a Parquet file, as DuckDB reads it, against a query: values and
+// types.
+func compareParquet(t *testing.T, what string, p *plain, file []byte, query string) {
+	t.Helper()
+	path := filepath.Join(p.dir, "answer.parquet")
+	if err := os.WriteFile(path, file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if d := p.answer("SELECT * FROM read_parquet('"+path+"')").differs(p.answer(query), true); d != "" {
+		t.Errorf("%s: %s", what, d)
+	}
 }
 
 // bytes is an answer as it comes.

@@ -7,6 +7,7 @@ import (
 	"tarn/internal/access"
 	"tarn/internal/engine"
 	"tarn/internal/lake"
+	"tarn/internal/sqlddl"
 )
 
 // Door is the lake for one principal.
@@ -149,6 +150,26 @@ func (d *Door) Execute(ctx context.Context, r engine.StatementRequest) (engine.S
 	r.Owner, r.Visible = d.who.ID, d.who.Visible()
 	r.Idempotency = d.own(r.Idempotency)
 	return d.door.Execute(ctx, r)
+}
+
+// Define implements engine.Door. It takes what the call for the same takes: PUT or DELETE
+// of a dataset. What the query of CREATE TABLE AS reads has to be seen, as by Query.
+func (d *Door) Define(ctx context.Context, r engine.DefinitionRequest) (engine.DefinitionResult, error) {
+	target := r.Statement.Target
+	may := d.makes(target)
+	if r.Statement.Verb == sqlddl.Drop {
+		may = d.need(access.Write, target)
+		if r.Statement.IfExists && lake.CodeOf(may) == lake.CodeDatasetNotFound {
+			// For him it does not exist: the answer is that for a name that no dataset has.
+			return engine.DefinitionResult{Statement: string(r.Statement.Verb), Dataset: target.String()}, nil
+		}
+	}
+	if may != nil {
+		return engine.DefinitionResult{}, may
+	}
+	r.Owner, r.Visible = d.who.ID, d.who.Visible()
+	r.Idempotency = d.own(r.Idempotency)
+	return d.door.Define(ctx, r)
 }
 
 // Import implements engine.Door.

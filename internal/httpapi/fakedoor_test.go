@@ -12,6 +12,7 @@ import (
 	"tarn/internal/engine"
 	"tarn/internal/lake"
 	"tarn/internal/rows"
+	"tarn/internal/sqlddl"
 	"tarn/internal/walls"
 )
 
@@ -145,6 +146,18 @@ func (d *door) Execute(ctx context.Context, r engine.StatementRequest) (engine.S
 	res := engine.StatementResult{Statement: string(r.Statement.Verb), Explain: r.Statement.Explain, Rows: 2, Sequence: 8, ReadPoint: lake.ReadPoint{TableUUID: tableUUID, Sequence: 8}}
 	if !res.Explain {
 		res.ETag = `"` + tableUUID + `.8.1"`
+	}
+	return res, told(r.SQL, "fail")
+}
+
+func (d *door) Define(ctx context.Context, r engine.DefinitionRequest) (engine.DefinitionResult, error) {
+	d.logf("define %s %s params=%s timeout=%s idem=%s id=%s sql=%q", r.Statement.Verb, r.Statement.Target, r.Params, r.Timeout, shown(r.Idempotency), r.ID, r.SQL)
+	if err := ctx.Err(); err != nil {
+		return engine.DefinitionResult{}, err
+	}
+	res := engine.DefinitionResult{Statement: string(r.Statement.Verb), Dataset: r.Statement.Target.String(), Changed: true}
+	if r.Statement.Verb == sqlddl.Create {
+		res.Rows, res.ReadPoint, res.ETag = 3, &lake.ReadPoint{TableUUID: tableUUID}, `"`+tableUUID+`.0.0"`
 	}
 	return res, told(r.SQL, "fail")
 }

@@ -52,7 +52,7 @@ var hiddenSQL = []string{
 	"SELECT 1 FROM orders ORDER BY LAST", "SELECT n FROM orders GROUP BY LAST", "SELECT n FROM orders WHERE LAST", "SELECT n FROM orders LIMIT LAST", "SELECT n FROM orders LIMIT (SELECT count(*) FROM NAME)",
 	"SELECT n FROM orders QUALIFY LAST", "SELECT n FROM orders HAVING LAST", "SELECT count(*) FILTER (LAST) FROM orders", "SELECT sum(n) OVER (PARTITION BY LAST) FROM orders",
 	"SELECT sum(n) OVER LAST FROM orders", "SELECT has_table_privilege('LAST', 'select')", "SELECT 'LAST'::regclass", "SELECT enum_range(NULL::LAST)", "SELECT $LAST",
-	"INSERT INTO NAME VALUES (1)", "DROP TABLE NAME", "SELECT * FROM 'NAME'", `SELECT * FROM "NAME"`, "SELECT * FROM NAME TABLESAMPLE 1", "SELECT rowid FROM NAME", "SELECT * FROM NAME AT (VERSION => 1)",
+	"INSERT INTO NAME VALUES (1)", "COPY NAME TO 'x'", "EXPLAIN ANALYZE SELECT * FROM NAME", "EXPLAIN (ANALYZE) FROM orders, NAME", "SELECT * FROM 'NAME'", `SELECT * FROM "NAME"`, "SELECT * FROM NAME TABLESAMPLE 1", "SELECT rowid FROM NAME", "SELECT * FROM NAME AT (VERSION => 1)",
 	"SELECT (FROM NAME)", "VALUES ((SELECT id FROM NAME LIMIT 1))", "SELECT * FROM (VALUES (1)) t(a) WHERE a = ANY (SELECT id FROM NAME)", "SELECT struct_pack(a := (SELECT 1 FROM NAME))",
 	"SELECT a.LAST FROM orders a", "SELECT * FROM orders JOIN sales.items USING (LAST)", "SHOW TABLES", "SELECT row_number() OVER (ORDER BY LAST) FROM orders", "SELECT * FROM orders AS LAST", "SELECT try(LAST)",
 }
@@ -67,6 +67,8 @@ var hiddenStatements = []string{
 	"WITH z AS (FROM NAME) INSERT INTO orders SELECT * FROM z", "UPDATE orders SET note = (SELECT any_value(note) FROM NAME)", "UPDATE orders SET note = z.note FROM NAME z", "UPDATE orders SET note = 'x' WHERE EXISTS (FROM NAME)",
 	"DELETE FROM orders WHERE id IN (SELECT id FROM NAME)", "DELETE FROM orders USING NAME z WHERE z.id = orders.id", "EXPLAIN UPDATE orders SET note = z.note FROM NAME z", "WITH z AS (DELETE FROM NAME RETURNING *) DELETE FROM orders",
 	"INSERT INTO orders VALUES (78, 'x', 1) ON CONFLICT (id) DO UPDATE SET note = (SELECT any_value(note) FROM NAME)", "UPDATE orders SET note = LAST.note", "UPDATE orders SET note = NS.orders.note WHERE false",
+	"DROP TABLE NAME", "DROP TABLE IF EXISTS NAME -- false", "CREATE TABLE NAME (a BIGINT)", "CREATE TABLE IF NOT EXISTS NAME (a BIGINT)", "CREATE TABLE NAME AS SELECT 1 AS a", "CREATE TABLE IF NOT EXISTS NAME AS FROM orders",
+	"CREATE TABLE sales.hqzcopy AS FROM NAME", "CREATE TABLE sales.hqzcopy AS SELECT o.* FROM orders o, NAME", "CREATE TABLE sales.hqzcopy (a, PRIMARY KEY (a)) AS SELECT max(id) FROM NAME", "EXPLAIN DROP TABLE NAME", "DROP VIEW NAME",
 }
 
 // hiddenCalls are calls about NAME.

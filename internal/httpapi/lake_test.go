@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow/ipc"
+	"github.com/apache/arrow-go/v18/parquet/file"
 
 	"tarn/internal/client"
 	"tarn/internal/engine"
@@ -85,6 +86,10 @@ func TestOnALake(t *testing.T) {
 			}
 			return n == 2 && r.Err() == nil
 		},
+		rows.OutParquet: func(b []byte) bool {
+			f, err := file.NewParquetReader(bytes.NewReader(b))
+			return err == nil && f.NumRows() == 2 && f.Close() == nil
+		},
 	} {
 		ans, err := c.SQL(ctx, client.Query{SQL: "SELECT * FROM people ORDER BY id", Format: format})
 		if err != nil {
@@ -96,7 +101,7 @@ func TestOnALake(t *testing.T) {
 			t.Errorf("%s: %q, %v, tail %+v", format.ContentType(), got, err, ans.Tail())
 		}
 	}
-	if _, err := c.SQL(ctx, client.Query{SQL: "DROP TABLE people", Format: rows.OutJSON}); lake.CodeOf(err) != lake.CodeSQLRefused {
+	if _, err := c.SQL(ctx, client.Query{SQL: "ATTACH 'people'", Format: rows.OutJSON}); lake.CodeOf(err) != lake.CodeSQLRefused {
 		t.Errorf("the gate: %v", err)
 	}
 

@@ -128,8 +128,8 @@ func mediaTypes(reg huma.Registry, rt *route, list []content) map[string]*huma.M
 		}
 		if len(c.or) > 0 {
 			schema = &huma.Schema{Description: c.doc, OneOf: []*huma.Schema{schema}}
-			for _, typ := range c.or {
-				schema.OneOf = append(schema.OneOf, reg.Schema(reflect.TypeOf(typ), true, rt.id))
+			for _, other := range c.or {
+				schema.OneOf = append(schema.OneOf, reg.Schema(reflect.TypeOf(other), true, rt.id))
 			}
 		}
 		out[c.media] = &huma.MediaType{Schema: schema}

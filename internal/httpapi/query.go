@@ -18,13 +18,13 @@ const mediaText = "text/plain"
 
 // sqlBody is a query as JSON.
 type sqlBody struct {
-	SQL     string          `json:"sql" doc:"one SELECT, SHOW TABLES, DESCRIBE, EXPLAIN, INSERT, UPDATE, DELETE or ALTER TABLE, in DuckDB's SQL"`
+	SQL     string          `json:"sql" doc:"one SELECT, SHOW TABLES, DESCRIBE, EXPLAIN, INSERT, UPDATE, DELETE, CREATE TABLE, DROP TABLE or ALTER TABLE, in DuckDB's SQL"`
 	Params  json.RawMessage `json:"params,omitempty" doc:"an array for ? and $1, an object for $name"`
 	Timeout string          `json:"timeout,omitempty" doc:"such as 5s; sending the answer included"`
 }
 
 // querySQL runs a query and streams its answer, or executes a statement that changes
-// rows.
+// rows, or one that makes or drops a dataset.
 func (a *api) querySQL(c *call) error {
 	out, media, err := c.negotiate()
 	if err != nil {
@@ -53,6 +53,13 @@ func (a *api) querySQL(c *call) error {
 	}
 	if statement != nil {
 		return a.execute(c, body, statement, timeout)
+	}
+	definition, err := sqlddl.Parse(body.SQL)
+	if err != nil {
+		return err
+	}
+	if definition != nil {
+		return a.define(c, body, definition, timeout)
 	}
 	if c.ifMatch() != "" {
 		return lake.Errorf(lake.CodeInvalidRequest, "a query takes no If-Match").WithHint("statements that change rows do")

@@ -60,6 +60,7 @@ func streamed() []answer {
 			{media: rows.MediaNDJSON, doc: "an object a line"},
 			{media: rows.MediaCSV, doc: "RFC 4180 with a header"},
 			{media: rows.MediaArrow, doc: "an Arrow IPC stream"},
+			{media: rows.MediaParquet, doc: "a Parquet file, which ends with its footer"},
 		},
 		headers: []string{headerQueryID, headerReadPoints, headerServedFrom, headerResults, headerStore, headerAsOf, headerStaleness},
 	}}
@@ -81,17 +82,19 @@ type queryAnswer struct {
 
 func (a *api) queryRoutes() []*route {
 	answers := streamed()
-	answers[0].content[0].or = []any{engine.StatementResult{}, engine.AlterResult{}}
+	answers[0].content[0].or = []any{engine.StatementResult{}, engine.DefinitionResult{}, engine.AlterResult{}}
 	answers[0].headers = append(answers[0].headers, "ETag")
 	return []*route{{
 		method: http.MethodPost, path: "/query/sql", id: "query-sql", tag: tagQueries, needs: reads(ofSQL),
-		summary: "Run a query, or a statement that changes rows", handle: a.querySQL, asQuery: true, fresh: true, idempotent: true, ifMatch: true,
+		summary: "Run a query, or a statement that changes something", handle: a.querySQL, asQuery: true, fresh: true, idempotent: true, ifMatch: true,
 		doc: "One SELECT, SHOW TABLES, DESCRIBE or EXPLAIN over all datasets, at one instant of the whole lake. The answer streams in the format that Accept asks for. A client that goes away cancels it. " +
-			"Or one INSERT, UPDATE or DELETE, which reads at the newest state and changes all its rows or none; it answers JSON, and takes If-Match and Idempotency-Key, which queries do not. Or one ALTER TABLE, as POST /datasets/{name}/schema and /rename.",
+			"Or one INSERT, UPDATE or DELETE, which reads at the newest state and changes all its rows or none; it answers JSON, and takes If-Match and Idempotency-Key, which queries do not. " +
+			"Or one CREATE TABLE (with columns, or AS a query) or DROP TABLE, which makes or drops a dataset in one step; it answers JSON and takes Idempotency-Key. Or one ALTER TABLE, as POST /datasets/{name}/schema and /rename.",
 		body:    []content{{media: rows.MediaJSON, typ: sqlBody{}}, {media: mediaText, doc: "the SQL itself"}},
 		answers: answers,
 		errors: queryErrors(lake.CodeSQLInvalid, lake.CodeSQLRefused, lake.CodeReadOnly, lake.CodeIdempotencyReused, lake.CodeUnknownOutcome, lake.CodeFenced,
-			lake.CodeNoPrimaryKey, lake.CodeKeyConflict, lake.CodeSchemaChanged, lake.CodePreconditionFailed, lake.CodeRowsInvalid, lake.CodeUnsupported, lake.CodePendingFull),
+			lake.CodeNoPrimaryKey, lake.CodeKeyConflict, lake.CodeSchemaChanged, lake.CodePreconditionFailed, lake.CodeRowsInvalid, lake.CodeUnsupported, lake.CodePendingFull,
+			lake.CodeDatasetExists),
 	}}
 }
 

@@ -20,7 +20,7 @@ import (
 
 // formats are all formats of answers.
 func formats() map[string]rows.OutFormat {
-	return map[string]rows.OutFormat{"json": rows.OutJSON, "ndjson": rows.OutNDJSON, "csv": rows.OutCSV, "arrow": rows.OutArrow}
+	return map[string]rows.OutFormat{"json": rows.OutJSON, "ndjson": rows.OutNDJSON, "csv": rows.OutCSV, "arrow": rows.OutArrow, "parquet": rows.OutParquet}
 }
 
 func serve(t *testing.T, d *door) *client.Client {

@@ -18,6 +18,7 @@ type Request struct {
 	Key         []string // primary key; for an existing dataset that of its schema, or nil
 	OnDuplicate string   // job.OnDuplicateError or OnDuplicateLast
 	Files       []job.InputFile
+	Schema      *lake.Schema // of a dataset to be made, with field ids; nil: inferred from the files
 	Progress    func(job.Progress)
 	// Catalog edits the catalog version that makes the import current; it is
 	// told the read point that the import will have. May be nil.
@@ -64,7 +65,7 @@ func (i *Importer) Create(ctx context.Context, tableUUID string, r Request) (Don
 	if target == 0 {
 		target = importTarget(r.Files)
 	}
-	res, err := i.read(ctx, pad, r, nil, target)
+	res, err := i.read(ctx, pad, r, r.Schema, target)
 	if err != nil {
 		return Done{}, err
 	}

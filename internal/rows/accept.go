@@ -17,6 +17,7 @@ const (
 	OutNDJSON
 	OutCSV
 	OutArrow
+	OutParquet
 )
 
 // ContentType is what an answer in the format says it is.
@@ -30,12 +31,14 @@ func (f OutFormat) ContentType() string {
 		return MediaCSV + "; charset=utf-8; header=present"
 	case OutArrow:
 		return MediaArrow
+	case OutParquet:
+		return MediaParquet
 	}
 	return "application/octet-stream"
 }
 
 // outFormats in the order of preference where a client has none.
-var outFormats = [...]OutFormat{OutJSON, OutNDJSON, OutCSV, OutArrow}
+var outFormats = [...]OutFormat{OutJSON, OutNDJSON, OutCSV, OutArrow, OutParquet}
 
 // acceptRange is one media range of an Accept header.
 type acceptRange struct {
@@ -87,7 +90,7 @@ func Negotiate(accept string) (OutFormat, string, error) {
 	}
 	if best == 0 {
 		return 0, "", lake.Errorf(lake.CodeNotAcceptable, "no answer can be given as %s", clip(accept, 200)).
-			WithHint("accept application/json, application/x-ndjson, text/csv or application/vnd.apache.arrow.stream")
+			WithHint("accept application/json, application/x-ndjson, text/csv, application/vnd.apache.arrow.stream or application/vnd.apache.parquet")
 	}
 	// An alias is answered by the name that the client knows it by.
 	if r := ranges[bestAt]; bestSpec == 3 && r.kind+"/"+r.sub != MediaCSV {
@@ -124,6 +127,8 @@ func parseAccept(accept string) []acceptRange {
 			r.format = OutCSV
 		case ArrowStream:
 			r.format = OutArrow
+		case Parquet:
+			r.format = OutParquet
 		}
 		out = append(out, r)
 	}

@@ -57,6 +57,8 @@ func NewEncoder(f OutFormat, w io.Writer) Encoder {
 		body = &csvFraming{}
 	case OutArrow:
 		body = &arrowFraming{}
+	case OutParquet:
+		body = &parquetFraming{}
 	default:
 		body = &jsonFraming{}
 	}

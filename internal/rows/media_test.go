@@ -61,7 +61,8 @@ func TestNegotiate(t *testing.T) {
 		{"text/html", 0, ""},
 		{"application/json;q=0", 0, ""},
 		{"application/json;q=x", 0, ""},
-		{"application/vnd.apache.parquet", 0, ""},
+		{"application/vnd.apache.parquet", rows.OutParquet, "application/vnd.apache.parquet"},
+		{"application/x-parquet;q=0.5, text/html", rows.OutParquet, "application/x-parquet"},
 	}
 	for _, c := range cases {
 		f, media, err := rows.Negotiate(c.accept)

@@ -28,7 +28,9 @@ func (s *Serving) admit(ctx context.Context, sess *session, req Request) (plan, 
 	case duck.Select:
 		p.repeatable, p.grouped = !checked.Volatile, checked.Grouped
 	case duck.Explain:
-		p.clean = true
+		p.text = func(text string, _ map[string]lake.Place) (string, error) { return s.withoutDirs(text), nil }
+	case duck.Analyze:
+		p.text = s.analyzedText
 	case duck.ShowTables:
 		return plan{sql: showTables(req.Visible), whole: true}, nil
 	case duck.Describe:
@@ -99,35 +101,42 @@ func (s *Serving) describe(name lake.Name) (plan, error) {
 	return plan{sql: sql, datasets: []lake.Name{d.name}}, nil
 }
 
-// withoutFolders takes the lake's folders out of a batch of texts (a plan may
-// name the files it reads). It releases the batch.
-func (s *Serving) withoutFolders(rec arrow.RecordBatch) (arrow.RecordBatch, error) {
+// withoutDirs takes the lake's folders out of a text (a plan may name the files that it
+// reads).
+func (s *Serving) withoutDirs(text string) string {
+	for _, dir := range s.dirs {
+		text = strings.ReplaceAll(text, strings.TrimRight(dir, "/")+"/", "")
+	}
+	return text
+}
+
+// planText makes of what DuckDB says of a plan what the client may see of it. points are
+// the query's datasets.
+type planText func(text string, points map[string]lake.Place) (string, error)
+
+// explained passes what a batch says of a plan, its last column, through a function. It
+// releases the batch.
+func explained(rec arrow.RecordBatch, points map[string]lake.Place, text planText) (arrow.RecordBatch, error) {
 	defer rec.Release()
-	columns := make([]arrow.Array, rec.NumCols())
-	for i, col := range rec.Columns() {
-		text, ok := col.(*array.String)
-		if !ok {
-			col.Retain()
-			columns[i] = col
+	last := int(rec.NumCols()) - 1
+	in, ok := rec.Column(last).(*array.String)
+	if !ok {
+		return nil, lake.Errorf(lake.CodeInternal, "a plan comes as %s", rec.Column(last).DataType())
+	}
+	b := array.NewStringBuilder(memory.DefaultAllocator)
+	defer b.Release()
+	for row := range in.Len() {
+		if in.IsNull(row) {
+			b.AppendNull()
 			continue
 		}
-		b := array.NewStringBuilder(memory.DefaultAllocator)
-		for row := range text.Len() {
-			if text.IsNull(row) {
-				b.AppendNull()
-				continue
-			}
-			v := text.Value(row)
-			for _, dir := range s.dirs {
-				v = strings.ReplaceAll(v, strings.TrimRight(dir, "/")+"/", "")
-			}
-			b.Append(v)
+		out, err := text(in.Value(row), points)
+		if err != nil {
+			return nil, err
 		}
-		columns[i] = b.NewArray()
+		b.Append(out)
 	}
-	out := array.NewRecordBatch(rec.Schema(), columns, rec.NumRows())
-	for _, c := range columns {
-		c.Release()
-	}
-	return out, nil
+	plan := b.NewArray()
+	defer plan.Release()
+	return array.NewRecordBatch(rec.Schema(), append(slices.Clone(rec.Columns()[:last]), plan), rec.NumRows()), nil
 }

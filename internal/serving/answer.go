@@ -26,14 +26,14 @@ type Answer struct {
 	sess   *session
 	read   *reading
 	stream *duck.Stream
-	clean  bool
+	text   planText // of a plan; nil for rows
 	broken bool
 	after  func(*session) // before the session goes back
 	once   sync.Once
 }
 
 func newAnswer(s *Serving, sess *session, r *reading, stream *duck.Stream, p plan) *Answer {
-	a := &Answer{s: s, sess: sess, read: r, stream: stream, clean: p.clean,
+	a := &Answer{s: s, sess: sess, read: r, stream: stream, text: p.text,
 		Schema: stream.Schema(), ReadPoints: r.points, ServedFrom: r.from, Repeatable: p.repeatable}
 	for _, c := range stream.Columns() {
 		a.Columns = append(a.Columns, rows.Column{Name: c.Name, Type: c.Type})
@@ -53,8 +53,8 @@ func (a *Answer) Next(ctx context.Context) (arrow.RecordBatch, error) {
 		a.broken = !sound(err)
 		return nil, a.read.explain(err)
 	}
-	if a.clean {
-		return a.s.withoutFolders(rec)
+	if a.text != nil {
+		return explained(rec, a.ReadPoints, a.text)
 	}
 	return rec, nil
 }

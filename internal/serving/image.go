@@ -79,6 +79,9 @@ type image struct {
 // imageCounts are rows: in the table, and taken out of it since it was sorted.
 type imageCounts struct{ rows, replaced int64 }
 
+// imagePrefix begins the name of an image's table; the table uuid follows.
+const imagePrefix = "image_"
+
 // imageChange is what a transaction does to an image before it is committed.
 type imageChange struct {
 	counts   imageCounts
@@ -88,7 +91,7 @@ type imageChange struct {
 
 func (p *publisher) newImage(uuid string, s lake.Schema) *image {
 	p.images++
-	m := &image{number: p.images, table: fmt.Sprintf("image_%s_%d", uuid, p.images), schema: s}
+	m := &image{number: p.images, table: fmt.Sprintf(imagePrefix+"%s_%d", uuid, p.images), schema: s}
 	if s.Keyed() {
 		m.key = keys.NewEncoder(s.KeySchema(), s.KeyIndexes())
 		m.filter = newKeyFilter(s.KeySchema())

@@ -74,7 +74,8 @@ type plan struct {
 	params   duck.Params
 	datasets []lake.Name
 	whole    bool // it reads the list of datasets: all that was heard must show
-	clean    bool // its text values may name files: take their folders out
+	// text makes of a plan what the client may see of it; nil: the answer is rows.
+	text planText
 	// repeatable says that another run at the same read points gives the same answer.
 	repeatable bool
 	grouped    *duck.Grouped // nil: it runs as it is

@@ -38,3 +38,16 @@ xmlpi xmlroot xmlserialize xmltable`)
 func Unquote(s string) string {
 	return strings.ReplaceAll(strings.TrimSuffix(s[1:], `"`), `""`, `"`)
 }
+
+// Quote gives a name as it stands in SQL: in quotes where it must.
+func Quote(name string) string {
+	low := strings.ToLower(name)
+	plain := name != "" && (name[0] < '0' || name[0] > '9') && !Reserved[low] && !TypeFunction[low] && !ColumnName[low]
+	for i := range len(name) {
+		plain = plain && isNameByte(name[i]) && name[i] < 0x80
+	}
+	if plain {
+		return name
+	}
+	return `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
+}
