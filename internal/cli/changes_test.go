@@ -27,7 +27,7 @@ type killable struct {
 // serveProcess starts one; it ends with the test.
 func serveProcess(t *testing.T, dir, listen string) *killable {
 	t.Helper()
-	k := &killable{cmd: exec.Command(os.Args[0], "serve", "--data", dir, "--listen", listen, "--feed-heartbeat", "50ms")}
+	k := &killable{cmd: exec.Command(os.Args[0], "serve", "--data", dir, "--listen", listen, "--feed-heartbeat", "50ms", "--log-level", "error")}
 	k.cmd.Stderr = os.Stderr
 	out, err := k.cmd.StdoutPipe()
 	if err != nil {
@@ -169,4 +169,92 @@ func TestAConsumerResumesExactly(t *testing.T) {
 		t.Errorf("tarn changes says %s", out)
 	}
 	refused(t, "changes_gone", "changes", "log", "--since", "1000", "--server", server.url)
+}
+
+// exampleConsumer gives the Python of docs/HTTP.md that keeps a replica of people.
+func exampleConsumer(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/HTTP.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, feed, _ := strings.Cut(string(text), "## Change feed")
+	_, code, _ := strings.Cut(feed, "```python\n")
+	code, _, found := strings.Cut(code, "```")
+	if !found {
+		t.Fatal("docs/HTTP.md has no example of a consumer")
+	}
+	return code
+}
+
+// TestTheExampleConsumerResumesExactly: the consumer of the documentation is killed again
+// and again, and its server with it; changes, deletes and an import later it holds what
+// the dataset does.
+func TestTheExampleConsumerResumesExactly(t *testing.T) {
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		t.Skip("there is no python3 here")
+	}
+	dir := t.TempDir()
+	server := serveProcess(t, dir+"/lake", "127.0.0.1:0")
+	ok(t, "create", "people", "--column", "id BIGINT", "--column", "name VARCHAR", "--primary-key", "id", "--server", server.url)
+	script := writeFile(t, dir, "consumer.py", fmt.Sprintf("T = %q\n", server.url)+exampleConsumer(t))
+	start := func() *killable {
+		t.Helper()
+		k := &killable{cmd: exec.Command(python, script)}
+		k.cmd.Dir, k.cmd.Stderr = dir, os.Stderr
+		if err := k.cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(k.kill)
+		return k
+	}
+	dump := func() string { // "" while there is nothing to read
+		show := exec.Command(python, "-c", `import sqlite3
+for row in sqlite3.connect("people.db").execute("SELECT id, name FROM people ORDER BY id"): print(*row, sep=",")`)
+		show.Dir = dir
+		out, err := show.Output()
+		if err != nil {
+			return ""
+		}
+		return string(out)
+	}
+	want := func() string {
+		t.Helper()
+		_, all, _ := strings.Cut(ok(t, "sql", "select id, name from people order by id", "-o", "csv", "--server", server.url), "\n")
+		return all
+	}
+	reaches := func() {
+		t.Helper()
+		for until, last := time.Now().Add(4*time.Minute), ""; ; time.Sleep(50 * time.Millisecond) {
+			is := want()
+			if last = dump(); last == is {
+				return
+			}
+			if time.Now().After(until) {
+				t.Fatalf("the consumer has\n%s\nthe dataset\n%s", last, is)
+			}
+		}
+	}
+	consumer := start()
+	for round := range 4 {
+		var up, gone strings.Builder
+		for i := range 30 {
+			fmt.Fprintf(&up, `{"id":%d,"name":"r%d"}`+"\n", i*(round+1), round)
+		}
+		fmt.Fprintf(&gone, `{"id":%d}`+"\n", round*3)
+		ok(t, "upsert", "people", writeFile(t, dir, "up.ndjson", up.String()), "--server", server.url)
+		if round == 0 {
+			reaches()
+		}
+		consumer.kill()
+		ok(t, "delete", "people", writeFile(t, dir, "gone.ndjson", gone.String()), "--server", server.url)
+		if round == 2 {
+			ok(t, "import", "people", writeFile(t, dir, "in.csv", "id,name\n1000,in\n"), "--mode", "append", "--server", server.url)
+		}
+		consumer = start()
+		server.kill()
+		server = serveProcess(t, dir+"/lake", strings.TrimPrefix(server.url, "http://"))
+	}
+	reaches()
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -163,7 +164,10 @@ func (f *Feed) Run(ctx context.Context, emit func(FeedEvent) error) error {
 		case ok:
 			err = f.send(ctx, m, d, emit)
 			if errors.Is(err, errTrimmed) {
-				return emit(FeedEvent{Op: FeedEnd, Sequence: f.after, Time: f.engine.opts.Now(), Reason: EndTrimmed})
+				if _, _, _, reason, err = f.look(); err != nil {
+					return err
+				}
+				return emit(FeedEvent{Op: FeedEnd, Sequence: f.after, Time: f.engine.opts.Now(), Reason: cmp.Or(reason, EndTrimmed)})
 			}
 		default:
 			if err = f.wait(ctx, changed, told); errors.Is(err, errBeat) {

@@ -16,6 +16,7 @@ import (
 	"tarn/internal/engine"
 	"tarn/internal/lake"
 	"tarn/internal/rows"
+	"tarn/internal/store/s3test"
 )
 
 // feedEvent is an event of a feed of a dataset (id BIGINT, v VARCHAR), spelled out.
@@ -133,14 +134,28 @@ func (r *replica) read(o *opened, dataset string) {
 func TestFeedKeepsAReplica(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 1))
 	dir := t.TempDir()
-	o := openLake(t, dir)
+	keepsAReplica(t, rand.New(rand.NewPCG(seed, 1)), 60, func() *opened { return openLake(t, dir) })
+}
+
+// The same of a lake in a bucket, each time opened on a machine that has nothing of it:
+// what a take-over puts into the log is no change, and folded deltas are fetched.
+func TestFeedFromABucket(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	s := s3test.Start(t)
+	bucket := s.NewBucket(t)
+	keepsAReplica(t, rand.New(rand.NewPCG(seed, 1)), 30, func() *opened { return openLake(t, "", onBucket(s.URL, bucket, t.TempDir())) })
+}
+
+func keepsAReplica(t *testing.T, random *rand.Rand, steps int, open func() *opened) {
+	t.Helper()
+	o := open()
 	defer func() { o.close() }()
 	o.create("t", schema(t, []string{"id"}, "id BIGINT", "v VARCHAR"))
 	r := &replica{rows: map[int64]string{}}
 	contents := 0
-	for step := range 60 {
+	for step := range steps {
 		switch n := random.IntN(20); {
 		case n < 11:
 			var lines []string
@@ -164,7 +179,7 @@ func TestFeedKeepsAReplica(t *testing.T) {
 			}
 		default:
 			o.close()
-			o = openLake(t, dir)
+			o = open()
 		}
 		if random.IntN(3) == 0 {
 			r.follow(o, "t", int64(1+random.IntN(6)))

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"context"
 	"net/http"
 	"strconv"
 	"strings"
@@ -106,13 +105,14 @@ func (a *api) streamFeed(c *call, feed *engine.Feed, name lake.Name, out rows.Ou
 		h.Set(trailerRowCount, strconv.FormatInt(sent, 10))
 		h.Set(trailerElapsed, strconv.FormatFloat(float64(time.Since(c.start).Microseconds())/1000, 'f', -1, 64))
 		return nil
-	case !w.wrote && c.r.Context().Err() == nil:
+	case !w.wrote:
 		h.Del("Trailer")
 		return err
-	case w.wrote:
-		c.abort(err)
 	}
-	return lake.Step("send the changes", context.Cause(c.r.Context()))
+	// Who follows leaves in no other way.
+	c.left = c.r.Context().Err() != nil
+	c.abort(err)
+	return nil
 }
 
 // stillMay holds who reads a feed against the tokens as they are now: one that was
