@@ -11,7 +11,7 @@ import (
 var update = flag.Bool("update", false, "write the golden files anew")
 
 func TestHelpReadsAsWritten(t *testing.T) {
-	commands := []string{"", "serve", "sql", "import", "upsert", "delete", "datasets", "create", "alter", "rename", "drop", "cache", "cache stats", "cache pin", "cache unpin", "cache evict", "compact", "backup", "restore", "reroot", "verify", "token", "token new", "token list", "token revoke", "demo", "bench", "version"}
+	commands := []string{"", "serve", "sql", "import", "upsert", "delete", "changes", "datasets", "create", "alter", "rename", "drop", "cache", "cache stats", "cache pin", "cache unpin", "cache evict", "compact", "backup", "restore", "reroot", "verify", "token", "token new", "token list", "token revoke", "demo", "bench", "version"}
 	for _, command := range commands {
 		name := strings.ReplaceAll(command, " ", "-")
 		if name == "" {

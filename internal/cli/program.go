@@ -37,6 +37,7 @@ type commands struct {
 	Import   importCommand   `cmd:"" group:"data" help:"Bring files into a dataset."`
 	Upsert   upsertCommand   `cmd:"" group:"data" help:"Insert or replace rows by key."`
 	Delete   deleteCommand   `cmd:"" group:"data" help:"Delete rows by key."`
+	Changes  changesCommand  `cmd:"" group:"data" help:"Read the changes of a dataset after a sequence, or follow them."`
 	Datasets datasetsCommand `cmd:"" group:"data" help:"List datasets, or describe one."`
 	Create   createCommand   `cmd:"" group:"data" help:"Create an empty dataset."`
 	Alter    alterCommand    `cmd:"" group:"data" help:"Add, drop, rename and widen columns."`

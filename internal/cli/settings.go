@@ -21,6 +21,9 @@ type settings struct {
 	Threads          *int           `group:"settings" setting:"" placeholder:"N" help:"Threads of queries; 0 is all cores."`
 	MaxSQLBytes      *size          `group:"settings" setting:"" placeholder:"SIZE" help:"Longest SQL text."`
 
+	MaxFeeds      *int           `group:"settings" setting:"" placeholder:"N" help:"Change feeds that are read at once; beyond it they are refused (429)."`
+	FeedHeartbeat *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"How often a change feed that is followed says that it is there."`
+
 	CacheBytes       *size `name:"cache-size" group:"settings" setting:"" placeholder:"SIZE" help:"Memory for datasets in use; 0 holds none."`
 	ResultCacheBytes *size `name:"result-cache-size" group:"settings" setting:"" placeholder:"SIZE" help:"The part of it for answers that are given again; unless said, a 32nd of it and at most 256MiB; 0 keeps none."`
 

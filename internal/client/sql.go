@@ -28,6 +28,7 @@ type Answer struct {
 	QueryID     string
 	ContentType string
 	ETag        string // of a read of one dataset, else ""
+	TableUUID   string // of a change feed: the table that its sequences are of
 	// Head is empty for JSON, which has it inside.
 	Head rows.Head
 
@@ -64,7 +65,8 @@ func (c *Client) answer(ctx context.Context, q *request, format rows.OutFormat) 
 	}
 	a := &Answer{
 		QueryID: res.Header.Get("Tarn-Query-Id"), ContentType: res.Header.Get("Content-Type"), ETag: res.Header.Get("ETag"),
-		res: res, ctx: ctx,
+		TableUUID: res.Header.Get("Tarn-Table-Uuid"),
+		res:       res, ctx: ctx,
 	}
 	for name, into := range map[string]any{"Tarn-Read-Points": &a.Head.ReadPoints, "Tarn-Served-From": &a.Head.ServedFrom} {
 		if s := res.Header.Get(name); s != "" {

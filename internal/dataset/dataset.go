@@ -14,6 +14,7 @@ type Dataset struct {
 
 	state    atomic.Pointer[State]
 	requests requests
+	changed  signal
 
 	// jobs holds a token while an import or compaction runs on the dataset.
 	jobs chan struct{}
@@ -42,8 +43,13 @@ func (d *Dataset) Update(change func(next *State)) *State {
 	next := *d.state.Load()
 	change(&next)
 	d.state.Store(&next)
+	d.changed.fire()
 	return &next
 }
+
+// Changed is closed by the next Update, Append or Trim. Take it before State, so that
+// none is missed.
+func (d *Dataset) Changed() <-chan struct{} { return d.changed.next() }
 
 // Append adds a delta that was just committed; as Update, within Stream.Do.
 func (d *Dataset) Append(dl lake.Delta) *State {

@@ -58,6 +58,24 @@ func (s *State) Pending() []lake.Delta {
 	return s.Deltas[s.firstPending():]
 }
 
+// FirstKept is the sequence after which every delta is kept.
+func (s *State) FirstKept() int64 {
+	if len(s.Deltas) == 0 {
+		return s.Sequence
+	}
+	return s.Deltas[0].First - 1
+}
+
+// After is the first kept delta with a sequence after one; ok is false where there is
+// none.
+func (s *State) After(sequence int64) (d lake.Delta, ok bool) {
+	i := sort.Search(len(s.Deltas), func(i int) bool { return s.Deltas[i].Sequence > sequence })
+	if i == len(s.Deltas) {
+		return lake.Delta{}, false
+	}
+	return s.Deltas[i], true
+}
+
 func (s *State) firstPending() int {
 	return sort.Search(len(s.Deltas), func(i int) bool { return s.Deltas[i].Sequence > s.FoldedThrough })
 }

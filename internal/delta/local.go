@@ -31,6 +31,12 @@ func (l *Log) Local(ctx context.Context, key string) (string, error) {
 	return path, nil
 }
 
+// Hold is Local for one reader of a delta that may be folded: the file stays until
+// its release.
+func (l *Log) Hold(ctx context.Context, key string) (path string, release func(), err error) {
+	return l.store.Local(ctx, key)
+}
+
 // Path is Local for a delta that Open or Create just had; "" if the store cannot
 // give its file now, which whoever opens "" finds out.
 func (l *Log) Path(key string) string {

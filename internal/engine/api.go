@@ -19,19 +19,21 @@ type Column struct {
 
 // Description is what is known of a dataset at one read point.
 type Description struct {
-	Dataset       string     `json:"dataset"`
-	Columns       []Column   `json:"columns"`
-	PrimaryKey    []string   `json:"primary_key"`    // empty: append-only
-	Rows          int64      `json:"rows"`           // exact, pending changes merged
-	BaseRows      int64      `json:"base_rows"`      // in the base alone
-	Files         int        `json:"files"`          // data files of the base
-	Bytes         int64      `json:"bytes"`          // of these files
-	PendingDeltas int        `json:"pending_deltas"` // that hold changes
-	PendingRows   int64      `json:"pending_rows"`   // changes in them
-	PendingBytes  int64      `json:"pending_bytes"`
-	FoldedThrough int64      `json:"folded_through"`
-	ReadPoint     lake.Place `json:"read_point"`
-	ETag          string     `json:"-"`
+	Dataset       string   `json:"dataset"`
+	Columns       []Column `json:"columns"`
+	PrimaryKey    []string `json:"primary_key"`    // empty: append-only
+	Rows          int64    `json:"rows"`           // exact, pending changes merged
+	BaseRows      int64    `json:"base_rows"`      // in the base alone
+	Files         int      `json:"files"`          // data files of the base
+	Bytes         int64    `json:"bytes"`          // of these files
+	PendingDeltas int      `json:"pending_deltas"` // that hold changes
+	PendingRows   int64    `json:"pending_rows"`   // changes in them
+	PendingBytes  int64    `json:"pending_bytes"`
+	FoldedThrough int64    `json:"folded_through"`
+	// TrimmedThrough is the sequence after which all deltas are kept.
+	TrimmedThrough int64      `json:"trimmed_through" doc:"the earliest sequence after which GET …/changes can be read"`
+	ReadPoint      lake.Place `json:"read_point"`
+	ETag           string     `json:"-"`
 	// Problem says, in a list, why the rows could not be counted; Rows is -1 then.
 	Problem string `json:"problem,omitempty"`
 }
@@ -345,6 +347,8 @@ type Door interface {
 	// Alter changes a dataset's schema.
 	Alter(ctx context.Context, r AlterRequest) (AlterResult, error)
 	Deltas(ctx context.Context, name lake.Name) ([]DeltaInfo, error)
+	// Feed opens a dataset's changes after a sequence, to be read by its Run.
+	Feed(ctx context.Context, r FeedRequest) (*Feed, error)
 
 	Change(ctx context.Context, r ChangeRequest) (ChangeResult, error)
 	// Execute runs an INSERT, UPDATE or DELETE, all or nothing.

@@ -11,7 +11,11 @@ import (
 )
 
 // Drain makes Ready say no, so that load balancers go elsewhere.
-func (e *Engine) Drain() { e.draining.Store(true) }
+func (e *Engine) Drain() {
+	if !e.draining.Swap(true) {
+		close(e.drained) // feeds end
+	}
+}
 
 // Ready is nil when every way works.
 func (e *Engine) Ready() error {

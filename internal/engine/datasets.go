@@ -89,7 +89,7 @@ func (e *Engine) describe(ctx context.Context, m *member) (Description, error) {
 func describeState(s *dataset.State) Description {
 	d := Description{
 		Dataset: s.Name.String(), PrimaryKey: append([]string{}, s.Schema.Key...),
-		Files: len(s.Files), FoldedThrough: s.FoldedThrough, ReadPoint: s.Place(), ETag: s.ETag(),
+		Files: len(s.Files), FoldedThrough: s.FoldedThrough, TrimmedThrough: s.FirstKept(), ReadPoint: s.Place(), ETag: s.ETag(),
 	}
 	for _, c := range s.Schema.Columns {
 		d.Columns = append(d.Columns, Column{c.Name, c.Type.SQL(), c.Nullable})

@@ -15,6 +15,7 @@ type metrics struct {
 	queries       *prometheus.CounterVec
 	querySeconds  prometheus.Histogram
 	changeRows    *prometheus.CounterVec
+	feedRows      prometheus.Counter
 	jobs          *prometheus.CounterVec
 	foldedDeltas  prometheus.Counter
 	rewrittenSize prometheus.Counter
@@ -35,6 +36,9 @@ func newMetrics(e *Engine, reg *prometheus.Registry) *metrics {
 		changeRows: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "tarn_changes_rows_total", Help: "Acknowledged changes by dataset.",
 		}, []string{"dataset"}),
+		feedRows: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "tarn_feed_rows_total", Help: "Changes that were sent by change feeds.",
+		}),
 		jobs: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "tarn_jobs_total", Help: "Ended jobs by kind and state.",
 		}, []string{"kind", "state"}),
@@ -45,7 +49,7 @@ func newMetrics(e *Engine, reg *prometheus.Registry) *metrics {
 			Name: "tarn_compaction_rewritten_bytes", Help: "Bytes of base files that compactions rewrote.",
 		}),
 	}
-	reg.MustRegister(m.queries, m.querySeconds, m.changeRows, m.jobs, m.foldedDeltas, m.rewrittenSize)
+	reg.MustRegister(m.queries, m.querySeconds, m.changeRows, m.feedRows, m.jobs, m.foldedDeltas, m.rewrittenSize)
 	gauge := func(name, help string, value func() float64) {
 		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
 	}
@@ -59,6 +63,7 @@ func newMetrics(e *Engine, reg *prometheus.Registry) *metrics {
 		return float64(bytes)
 	})
 	gauge("tarn_queries_running", "Queries that run or wait.", func() float64 { return float64(len(e.queries.List())) })
+	gauge("tarn_feeds_open", "Change feeds that are being read.", func() float64 { return float64(e.feeds.count()) })
 	gauge("tarn_worker_restarts", "Workers after the first.", func() float64 { return float64(e.worker.Stats().Restarts) })
 	if e.follower != nil {
 		gauge("tarn_follow_staleness_seconds", "How old the answers of a follower may be.", func() float64 {
@@ -93,6 +98,8 @@ func (m *metrics) queried(took time.Duration, err error) {
 func (m *metrics) changed(name lake.Name, rows int64) {
 	m.changeRows.WithLabelValues(name.String()).Add(float64(rows))
 }
+
+func (m *metrics) fed(rows int64) { m.feedRows.Add(float64(rows)) }
 
 func (m *metrics) jobEnded(kind string, state JobState) {
 	m.jobs.WithLabelValues(kind, string(state)).Inc()

@@ -105,12 +105,14 @@ type Engine struct {
 	made  *semaphore.Weighted
 	asked lastAsked
 	idem  change.Inflight // of requests to the catalog
-	holds holds           // of backups that are being made
+	holds holds           // of backups that are being made, and of feeds
+	feeds *feeds
 
 	ctx       context.Context // of everything durable; ends in Close
 	cancel    context.CancelFunc
 	going     sync.WaitGroup // goroutines of upkeep, policy and jobs
 	draining  atomic.Bool
+	drained   chan struct{} // closed as draining begins
 	tidying   sync.Mutex
 	closeOnce sync.Once
 	closeErr  error
@@ -148,7 +150,7 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	if err := set.check(); err != nil {
 		return nil, lake.Step("open the lake", err)
 	}
-	e := &Engine{opts: o, set: set, log: o.Log}
+	e := &Engine{opts: o, set: set, log: o.Log, feeds: newFeeds(set.MaxFeeds), drained: make(chan struct{})}
 	e.mu.byName, e.mu.byUUID = map[string]*member{}, map[string]*member{}
 	e.jobs.init()
 	e.bodies = semaphore.NewWeighted(largeBodies * e.set.SpoolBytes)

@@ -20,6 +20,8 @@ type Settings struct {
 	QuerySpillBytes  int64 // on disk, of queries beyond it; 0: half of what is free when the lake opens
 	Threads          int   // of the worker; 0: all cores
 	MaxSQLBytes      int64
+	MaxFeeds         int           // change feeds that are read at once; beyond: CodeOverloaded
+	FeedHeartbeat    time.Duration // how often a feed that is followed says that it is there
 
 	CacheBytes int64 // budget of what is held in memory to answer from; NoCache: none
 	// ResultCacheBytes is the part of CacheBytes that is for answers to be given
@@ -92,6 +94,7 @@ func Defaults(memoryBytes int64) Settings {
 		QueryConcurrency: 8, QueryQueue: 64,
 		QueryTimeout: 60 * time.Second, MaxQueryTimeout: time.Hour,
 		QueryMemoryBytes: max(256*mib, (memoryBytes-cache)/2), MaxSQLBytes: 128 << 10,
+		MaxFeeds: 64, FeedHeartbeat: 15 * time.Second,
 		CacheBytes: cache, ResultCacheBytes: resultShare(cache),
 		MaxBodyBytes: gib, SpoolBytes: 8 * mib, MaxRowBytes: 16 * mib,
 		MaxPendingBytes: 2 * gib, MaxPendingDeltas: 20_000, PendingWait: 10 * time.Second, LargeDeltaBytes: 64 * mib,

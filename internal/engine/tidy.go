@@ -75,8 +75,11 @@ func (e *Engine) trim(ctx context.Context, before time.Time) (int, error) {
 	through := map[string]int64{}
 	for _, m := range e.members() {
 		s := m.ds.State()
-		if low, ok := folded[s.UUID]; ok && !s.Dropped && !e.holds.Held(s.UUID) {
-			if n := upkeep.TrimThrough(s, min(low, s.FoldedThrough), before); n > s.TrimmedThrough {
+		if low, ok := folded[s.UUID]; ok && !s.Dropped {
+			// Until the states say so, no feed begins to read what is trimmed.
+			n := e.holds.Bar(s.UUID, upkeep.TrimThrough(s, min(low, s.FoldedThrough), before))
+			defer e.holds.Unbar(s.UUID)
+			if n > s.TrimmedThrough {
 				through[s.UUID] = n
 			}
 		}

@@ -133,6 +133,15 @@ func (d *Door) Deltas(ctx context.Context, name lake.Name) ([]engine.DeltaInfo, 
 	return d.door.Deltas(ctx, name)
 }
 
+// Feed implements engine.Door.
+func (d *Door) Feed(ctx context.Context, r engine.FeedRequest) (*engine.Feed, error) {
+	if err := d.need(access.Read, r.Dataset); err != nil {
+		return nil, err
+	}
+	r.Owner = d.who.ID
+	return d.door.Feed(ctx, r)
+}
+
 // Change implements engine.Door.
 func (d *Door) Change(ctx context.Context, r engine.ChangeRequest) (engine.ChangeResult, error) {
 	if err := d.need(access.Write, r.Dataset); err != nil {

@@ -31,6 +31,7 @@ type exchange struct {
 	received   int64  // bytes of the body
 	err        error  // what the client was, or could no longer be, told
 	aborted    bool   // ended without the last chunk
+	left       bool   // by its client, as is usual for the call
 	start      time.Time
 }
 
@@ -90,7 +91,7 @@ func (a *api) observe(next http.HandlerFunc) http.HandlerFunc {
 					p = http.ErrAbortHandler
 				}
 			}
-			x.aborted = p != nil
+			x.aborted = p != nil && !x.left
 			a.report(r, x, rec)
 			if p != nil {
 				panic(p)

@@ -22,6 +22,7 @@ func headerDocs() map[string]string {
 		headerQueryID:    "the id of /queries/{id}",
 		headerReadPoints: "JSON: by dataset the read point that was read (in JSON answers: read_points)",
 		headerServedFrom: "JSON: by dataset image or parquet (in JSON answers: served_from)",
+		headerTableUUID:  "the table that the sequences are of, for table_uuid",
 		headerAsOf:       "of a server that follows the lake (--read-only): all that was acknowledged before this time is in the answer; absent where the lake is written",
 		headerStaleness:  "how long before the request that was, in ms",
 		headerResults:    "hit: the same was asked before and nothing has changed since, so the answer of then was given; absent otherwise",

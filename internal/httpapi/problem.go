@@ -64,6 +64,7 @@ func codeTable() []codeInfo {
 		{lake.CodeKeyMismatch, http.StatusConflict, "Another primary key", "primary_key differs from the dataset's"},
 		{lake.CodeKeyConflict, http.StatusConflict, "Keys are double, null or exist", "found at import or by INSERT"},
 		{lake.CodeSchemaChanged, http.StatusConflict, "The schema changed", "while the request waited; look and send it again"},
+		{lake.CodeChangesGone, http.StatusGone, "The feed cannot be resumed there", "the changes after that sequence are not kept any more, or the name is another table's; detail says from where it can be read, hint how to start over"},
 		{lake.CodePreconditionFailed, http.StatusPreconditionFailed, "The dataset is not as expected", "If-Match names another state"},
 		{lake.CodeTooLarge, http.StatusRequestEntityTooLarge, "Too large", "a body, row or SQL text over its limit"},
 		{lake.CodeUnsupportedMedia, http.StatusUnsupportedMediaType, "Unknown Content-Type", "the body's type is not one that the call takes"},

@@ -204,6 +204,26 @@ func (a *api) rowRoutes() []*route {
 		body:    []content{{media: rows.MediaNDJSON, doc: `a line {"op":"upsert","row":{…}} or {"op":"delete","key":{…}} each`}},
 		answers: changed, errors: changeErrors,
 	}, {
+		method: http.MethodGet, path: "/datasets/{name}/changes", id: "change-feed", tag: tagRows, needs: reads(ofPath),
+		summary: "Read the changes after a sequence, or follow them", handle: a.changeFeed,
+		doc: "Every change in order, and after each sequence a commit (or, for a commit that changed the content by more than changes, content), after which the feed can be resumed. The last event is end, with its reason.",
+		query: []queryParam{
+			{name: "since", doc: "the sequence after which to begin; needed"},
+			{name: "table_uuid", doc: "the table that it is a sequence of; another one is 410"},
+			{name: "limit", doc: "end with the sequence in which so many changes are reached"},
+			{name: "follow", values: []string{"true", "false"}, fallback: "false", doc: "go on with what is committed, with heartbeats in between"},
+		},
+		answers: []answer{{
+			status: http.StatusOK, doc: "the changes, as they come",
+			content: []content{
+				{media: rows.MediaNDJSON, doc: "an object a line"},
+				{media: rows.MediaArrow, doc: "an Arrow IPC stream: _tarn_op, _tarn_sequence, _tarn_position, _tarn_time, _tarn_changes, _tarn_reason, and the dataset's columns"},
+			},
+			headers: []string{headerTableUUID, headerAsOf, headerStaleness},
+		}},
+		errors: []lake.Code{lake.CodeDatasetNotFound, lake.CodeChangesGone, lake.CodeNotAcceptable, lake.CodeOverloaded, lake.CodeCancelled, lake.CodeDamaged,
+			lake.CodeNotReady, lake.CodeBehind, lake.CodeUnavailable, lake.CodeFenced, lake.CodeDeadline},
+	}, {
 		method: http.MethodPost, path: "/datasets/{name}/delete", id: "delete-rows", tag: tagRows, needs: writes(ofPath),
 		summary: "Delete keys", handle: a.deleteRows, idempotent: true, ifMatch: true,
 		doc:  "All or none. A key that is absent is deleted just the same.",

@@ -27,6 +27,7 @@ const (
 	CodeKeyMismatch        Code = "key_mismatch"           // primary_key differs from the dataset's
 	CodeKeyConflict        Code = "key_conflict"           // keys double, null or existing at import or INSERT
 	CodeSchemaChanged      Code = "schema_changed"         // the schema changed while the request waited
+	CodeChangesGone        Code = "changes_gone"           // a feed cannot be resumed there: deltas were trimmed, or another table has the name
 	CodePreconditionFailed Code = "precondition_failed"    // If-Match
 	CodeForbidden          Code = "forbidden"              // a browser sent it for a page of another origin
 	CodeUnauthorized       Code = "unauthorized"           // no token, or one that is not known

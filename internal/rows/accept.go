@@ -64,13 +64,18 @@ func (r acceptRange) matches(f OutFormat) (specificity int) {
 // header or */* gives JSON. Where nothing fits it fails with
 // CodeNotAcceptable.
 func Negotiate(accept string) (OutFormat, string, error) {
+	return negotiate(accept, outFormats[:]...)
+}
+
+// negotiate is Negotiate among some formats, the first of which an absent header gives.
+func negotiate(accept string, among ...OutFormat) (OutFormat, string, error) {
 	if strings.TrimSpace(accept) == "" {
-		return OutJSON, OutJSON.ContentType(), nil
+		return among[0], among[0].ContentType(), nil
 	}
 	ranges := parseAccept(accept)
 	var best OutFormat
 	bestAt, bestSpec := 0, 0
-	for _, f := range outFormats {
+	for _, f := range among {
 		at, spec := -1, 0
 		for i, r := range ranges {
 			if s := r.matches(f); s > spec {
@@ -89,8 +94,13 @@ func Negotiate(accept string) (OutFormat, string, error) {
 		best, bestAt, bestSpec = f, at, spec
 	}
 	if best == 0 {
+		media := make([]string, len(among))
+		for i, f := range among {
+			media[i], _, _ = strings.Cut(f.ContentType(), ";")
+		}
+		last := len(media) - 1
 		return 0, "", lake.Errorf(lake.CodeNotAcceptable, "no answer can be given as %s", clip(accept, 200)).
-			WithHint("accept application/json, application/x-ndjson, text/csv, application/vnd.apache.arrow.stream or application/vnd.apache.parquet")
+			WithHint("accept %s or %s", strings.Join(media[:last], ", "), media[last])
 	}
 	// An alias is answered by the name that the client knows it by.
 	if r := ranges[bestAt]; bestSpec == 3 && r.kind+"/"+r.sub != MediaCSV {
