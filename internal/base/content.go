@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/table"
 
 	"tarn/internal/keys"
 	"tarn/internal/lake"
@@ -67,11 +68,17 @@ func (t *Table) content(ctx context.Context) (*content, error) {
 // readContent reads the current snapshot through a view, which may hold its
 // manifests before they are written.
 func (t *Table) readContent(ctx context.Context, v *view) (*content, error) {
-	c := &content{}
 	snapshot := t.meta.CurrentSnapshot()
 	if snapshot == nil {
-		return c, nil
+		return &content{}, nil
 	}
+	return t.contentOf(ctx, v, snapshot)
+}
+
+// contentOf is readContent of any snapshot of the table, or of one that it may come to
+// have.
+func (t *Table) contentOf(ctx context.Context, v *view, snapshot *table.Snapshot) (*content, error) {
+	c := &content{}
 	manifests, err := snapshot.Manifests(v)
 	if err != nil {
 		return nil, readFailed(snapshot.ManifestList, err)
@@ -130,7 +137,7 @@ func (c *content) add(t *Table, v *view, entry iceberg.ManifestEntry) error {
 		c.files = append(c.files, f)
 		c.rows += df.Count()
 	case iceberg.EntryContentPosDeletes:
-		if df.FileFormat() != iceberg.ParquetFile {
+		if !isParquet(df) {
 			return lake.Errorf(lake.CodeUnsupported, "%s: position deletes as %s", key, df.FileFormat())
 		}
 		c.deletes = append(c.deletes, deleteFile{key, df, entry.SequenceNum()})
@@ -141,8 +148,13 @@ func (c *content) add(t *Table, v *view, entry iceberg.ManifestEntry) error {
 	return nil
 }
 
+// isParquet reads a file's format as DuckDB writes it too, in small letters.
+func isParquet(df iceberg.DataFile) bool {
+	return strings.EqualFold(string(df.FileFormat()), string(iceberg.ParquetFile))
+}
+
 func (t *Table) dataFile(key string, df iceberg.DataFile, seq int64) (dataFile, error) {
-	if df.FileFormat() != iceberg.ParquetFile {
+	if !isParquet(df) {
 		return dataFile{}, lake.Errorf(lake.CodeUnsupported, "%s: data as %s", key, df.FileFormat())
 	}
 	f := dataFile{ice: df, seq: seq, base: lake.BaseFile{Key: key, Rows: df.Count(), Bytes: df.FileSizeBytes()}}

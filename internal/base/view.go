@@ -116,6 +116,16 @@ func (v *view) put(key string, body []byte) {
 	v.mu.written[key] = body
 }
 
+// bytes is how much the view holds.
+func (v *view) bytes() (n int64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, body := range v.mu.written {
+		n += int64(len(body))
+	}
+	return n
+}
+
 // staged gives what the view wrote under a URI.
 func (v *view) staged(uri string) (key string, body []byte, ok bool) {
 	key, err := v.key(uri)

@@ -38,13 +38,14 @@ func (c cut) holds(d lake.Delta) bool {
 
 // visible is the part of a dataset's deltas that belongs to the instant. An empty delta
 // at the end that is no seal takes the sequence of a content commit; it is shown with
-// the commit, or once a later delta says that there will be none.
-func visible(found []lake.Delta, c cut, folded int64) []lake.Delta {
+// the commit, at whose sequence the base is then, or once a later delta says that there
+// will be none.
+func visible(found []lake.Delta, c cut, at int64) []lake.Delta {
 	n := 0
 	for n < len(found) && c.holds(found[n]) {
 		n++
 	}
-	for n > 0 && found[n-1].Empty() && found[n-1].Seal == nil && found[n-1].Sequence > folded {
+	for n > 0 && found[n-1].Empty() && found[n-1].Seal == nil && found[n-1].Sequence > at {
 		n--
 	}
 	return found[:n:n]

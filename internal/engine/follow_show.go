@@ -68,10 +68,10 @@ func (f *follower) prepareDataset(ctx context.Context, entry format.DatasetEntry
 	s.member = e.mu.byUUID[entry.TableUUID]
 	e.mu.RUnlock()
 	var before *dataset.State
-	folded, last := int64(0), entry.TrimmedThrough
+	folded, at, last := int64(0), int64(0), entry.TrimmedThrough
 	if s.member != nil {
 		before = s.member.ds.State()
-		folded, last = before.FoldedThrough, before.Sequence
+		folded, at, last = before.FoldedThrough, before.Table.ContentAt(), before.Sequence
 	}
 	if s.log.jumped {
 		last = entry.TrimmedThrough
@@ -83,19 +83,19 @@ func (f *follower) prepareDataset(ctx context.Context, entry format.DatasetEntry
 		if s.files, err = e.shop.Readable(ctx, s.table); err != nil {
 			return s, err
 		}
-		folded = s.table.FoldedThrough()
+		folded, at = s.table.FoldedThrough(), s.table.ContentAt()
 		s.content = before != nil && !s.table.OnlyFolded(before.Table)
 	}
 	if s.table != nil && before != nil {
 		s.left = without(keysOf(before.Files), keysOf(s.files))
 	}
-	s.deltas = visible(s.log.found, f.cut, folded)
+	s.deltas = visible(s.log.found, f.cut, at)
 	if n := len(s.deltas); n > 0 {
 		last = s.deltas[n-1].Sequence
 	}
-	if last < folded {
+	if last < at {
 		key := delta.Key(entry.TableUUID, last+1)
-		err := lake.Errorf(lake.CodeDamaged, "the base contains changes up to sequence %d, the newest delta is %d", folded, last)
+		err := lake.Errorf(lake.CodeDamaged, "the base is that of sequence %d, the newest delta is %d", at, last)
 		err.Step = key
 		return s, err.WithHint("restore %s from a backup", key)
 	}

@@ -106,6 +106,7 @@ type Engine struct {
 	asked lastAsked
 	idem  change.Inflight // of requests to the catalog
 	holds holds           // of backups that are being made
+	folds folds           // that loads of Iceberg tables wait for
 
 	ctx       context.Context // of everything durable; ends in Close
 	cancel    context.CancelFunc
@@ -191,7 +192,7 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	}
 	e.collector = &upkeep.Collector{
 		Store: e.store, Catalog: e.shop.Catalog, FS: e.shop.FS, InUse: e.shop.TablesInUse, Readers: e.readersGone,
-		Forget: e.shop.Verifier.Forget, Log: e.log,
+		Forget: e.shop.Verifier.Forget, Log: e.log, Grace: e.set.IcebergFileGrace, Now: e.opts.Now,
 	}
 	if err := e.recoverDeltas(ctx); err != nil {
 		return nil, err

@@ -32,7 +32,11 @@ type Collector struct {
 	StillOurs func(context.Context) error
 	// Forget is told of each object that is about to go; it lets go of its path.
 	Forget func(key string)
-	Log    *slog.Logger
+	// Grace is how long files of other programs stay that nothing reaches: they may be of
+	// a commit that is to come.
+	Grace time.Duration
+	Now   func() time.Time
+	Log   *slog.Logger
 
 	history history
 	reach   reach
@@ -83,7 +87,7 @@ func (c *Collector) collect(ctx context.Context, tablesInUse func() map[string]b
 		if table == "" {
 			continue // not one of ours: leave it alone
 		}
-		if !reachable[info.Key] && !inUse[table] && !kept(info.Key) {
+		if !reachable[info.Key] && !inUse[table] && !kept(info.Key) && !c.mayCome(info) {
 			garbage = append(garbage, info)
 		}
 	}
@@ -111,6 +115,12 @@ func (c *Collector) collect(ctx context.Context, tablesInUse func() map[string]b
 		out.Bytes += info.Size
 	}
 	return out, nil
+}
+
+// mayCome says whether a file is another program's, written not long ago.
+func (c *Collector) mayCome(info store.Info) bool {
+	_, ours := base.HashInName(info.Key)
+	return !ours && strings.HasPrefix(info.Key, "base/") && c.Now().Sub(info.ModTime) < c.Grace
 }
 
 // keptDeltas says of a key whether it is a delta that some retained version
