@@ -28,6 +28,9 @@ const (
 	headerSequence = "Tarn-Sequence"
 )
 
+// headerDelegation is how a client asks for credentials of the store. There are none.
+const headerDelegation = "X-Iceberg-Access-Delegation"
+
 // read decodes a JSON body. Fields that it does not know are left alone, as Iceberg's
 // OpenAPI grows.
 func read(c *httpapi.MountCall, into any, limit int64) error {
@@ -52,7 +55,10 @@ func replyTable(c *httpapi.MountCall, t engine.IcebergTable) error {
 	out := tableAnswer{MetadataLocation: t.MetadataLocation, Metadata: t.Metadata}
 	if t.MetadataLocation != "" {
 		folded, sequence := strconv.FormatInt(t.FoldedThrough, 10), strconv.FormatInt(t.Sequence, 10)
-		out.Config = map[string]string{keyFolded: folded, keySequence: sequence}
+		// DuckDB, where it asks for credentials, takes any config for such.
+		if c.R.Header.Get(headerDelegation) == "" {
+			out.Config = map[string]string{keyFolded: folded, keySequence: sequence}
+		}
 		c.W.Header().Set(headerFolded, folded)
 		c.W.Header().Set(headerSequence, sequence)
 	}

@@ -26,9 +26,9 @@ def duckdb_attached(uri, token=""):
         con.execute("LOAD '%s'" % found[0])
     if token:
         con.execute("CREATE SECRET s (TYPE iceberg, TOKEN '%s')" % token)
-        con.execute("ATTACH '' AS lake (TYPE iceberg, ENDPOINT '%s', SECRET s)" % uri)
+        con.execute("ATTACH '' AS lake (TYPE iceberg, ENDPOINT '%s', SECRET s, DEFAULT_SCHEMA 'main')" % uri)
     else:
-        con.execute("ATTACH '' AS lake (TYPE iceberg, ENDPOINT '%s', AUTHORIZATION_TYPE 'none')" % uri)
+        con.execute("ATTACH '' AS lake (TYPE iceberg, ENDPOINT '%s', AUTHORIZATION_TYPE 'none', DEFAULT_SCHEMA 'main')" % uri)
     return con
 
 
