@@ -173,19 +173,38 @@ func TestFollowerOfCommitsFromOutside(t *testing.T) {
 type outsideModel struct {
 	rows    map[int]string
 	pending map[int]bool // keys that changed since the last fold
-	folds   int          // of the lake, and commits: each makes another snapshot
 }
 
 // handle is a table as it was loaded.
 type handle struct {
-	t     *table.Table
-	rows  map[int]string
-	folds int
+	t    *table.Table
+	rows map[int]string
+}
+
+// snapshot is the one that the table was loaded at, "" before the first.
+func (h *handle) snapshot() string {
+	if s := h.t.CurrentSnapshot(); s != nil {
+		return fmt.Sprint(s.SnapshotID)
+	}
+	return ""
+}
+
+// snapshot is a dataset's newest, "" before the first.
+func (o *opened) snapshot(dataset string) string {
+	o.t.Helper()
+	d, err := o.Describe(context.Background(), name(o.t, dataset))
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	if d.ReadPoint.Snapshot == nil {
+		return ""
+	}
+	return *d.ReadPoint.Snapshot
 }
 
 // TestCommitsFromOutsideAgainstAMap: random changes, folds, loads, restarts, and commits of
 // tables that were loaded at some time before, against a map. A commit goes in exactly if
-// the table was folded or committed to by nobody since, adds no key that is there, and
+// the table is still of the newest snapshot, adds no key that is there, and
 // touches no row that has changed since; and what is pending stays.
 func TestCommitsFromOutsideAgainstAMap(t *testing.T) {
 	seed := testSeed(t)
@@ -217,9 +236,6 @@ func TestCommitsFromOutsideAgainstAMap(t *testing.T) {
 	}
 	fold := func() {
 		o.compact("d")
-		if len(m.pending) > 0 {
-			m.folds++
-		}
 		m.pending = map[int]bool{}
 	}
 	const steps, keys = 70, 12
@@ -255,9 +271,10 @@ func TestCommitsFromOutsideAgainstAMap(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			held = &handle{tbl, maps.Clone(m.rows), m.folds}
+			held = &handle{tbl, maps.Clone(m.rows)}
 		default:
 			changed, adds := map[int]string{}, rnd.IntN(2) == 0
+			may := held.snapshot() == o.snapshot("d")
 			var err error
 			if adds {
 				what = "append"
@@ -292,7 +309,6 @@ func TestCommitsFromOutsideAgainstAMap(t *testing.T) {
 				}
 				err = overwriteOutside(held.t, lines...)
 			}
-			may := held.folds == m.folds
 			for id := range changed {
 				_, there := held.rows[id]
 				may = may && !m.pending[id] && (!adds || !there)
@@ -301,7 +317,7 @@ func TestCommitsFromOutsideAgainstAMap(t *testing.T) {
 			case may && err != nil:
 				t.Fatalf("step %d, %s of %v: refused: %v", i, what, changed, err)
 			case !may && err == nil:
-				t.Fatalf("step %d, %s of %v: taken; pending %v, folds %d of %d", i, what, changed, m.pending, held.folds, m.folds)
+				t.Fatalf("step %d, %s of %v: taken; pending %v, of the snapshot %s", i, what, changed, m.pending, held.snapshot())
 			case err != nil:
 				refused++
 				if code := lake.CodeOf(unwrapped(err)); code != lake.CodePreconditionFailed && code != lake.CodeKeyConflict {
@@ -313,11 +329,10 @@ func TestCommitsFromOutsideAgainstAMap(t *testing.T) {
 				if d, err := o.Describe(t.Context(), name(t, "d")); err != nil {
 					t.Fatal(err)
 				} else if len(m.pending) > 0 && d.PendingRows == 0 {
-					m.folds, m.pending = m.folds+1, map[int]bool{}
+					m.pending = map[int]bool{}
 				}
 			default:
 				went++
-				m.folds++
 				for id, v := range changed {
 					if v == "" {
 						delete(m.rows, id)
