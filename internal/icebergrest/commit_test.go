@@ -105,6 +105,12 @@ func TestCommitFromOutside(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.want(allOfD, `[7,"seven"]`)
+	hadoop := strings.ReplaceAll(asked(t, l.load("d"), inserts(t, `{"id":20,"v":"as Hadoop spells files"}`)), "file:///", "file:/")
+	l.expect("POST", "/namespaces/main/tables/d", "", hadoop, 200, "")
+	if err := replaces(t, `{"id":7,"v":"seven"}`)(l.load("d")); err != nil {
+		t.Fatal(err)
+	}
+	l.want(allOfD, `[7,"seven"]`)
 	for range 2 {
 		if err := l.Tidy(t.Context()); err != nil {
 			t.Fatal(err)

@@ -240,3 +240,71 @@ func (l *lab) arrow(sql string) []byte {
 	}
 	return b
 }
+
+// TestSpark: Spark with Iceberg's runtime reads what tarn answers, and inserts, merges,
+// updates, deletes, makes and drops tables.
+func TestSpark(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: half a minute")
+	}
+	p := newPython(t, "pyspark")
+	jars, err := filepath.Glob(filepath.Join(os.Getenv("TARN_ENGINES"), "jars", "iceberg-spark-runtime-*.jar"))
+	if err != nil || len(jars) != 1 {
+		t.Skip("there is no Iceberg runtime for Spark: scripts/get-engines DIR spark")
+	}
+	l := filled(t, func(s *engine.Settings) { s.CompactDeadShare = 0.9 })
+	p.run(`spark = spark_attached(%q, %q)
+def q(sql): return [list(r) for r in spark.sql(sql).collect()]`, l.uri, jars[0])
+	defer p.run("spark.stop()")
+	same := func(when string) {
+		t.Helper()
+		p.run("spark.sql('REFRESH TABLE lake.main.d')")
+		got := strings.ReplaceAll(string(p.run(`out = q("SELECT id, v FROM lake.main.d ORDER BY id")`)), ", ", ",")
+		if want := "[" + strings.Join(l.rows(allOfD), ",") + "]"; got != want {
+			t.Fatalf("%s:\n got %s\nwant %s", when, got, want)
+		}
+	}
+	p.want(`[["main"]]`, `out = q("SHOW NAMESPACES IN lake")`)
+	same("fresh")
+	l.change("d", engine.OpUpsert, `{"id":2,"v":"B"}`, `{"id":4,"v":null}`)
+	l.change("d", engine.OpDelete, `{"id":1}`)
+	same("changed, with position deletes")
+	p.run(`q("INSERT INTO lake.main.d VALUES (10, 'ten'), (11, 'eleven')")`)
+	same("inserted into")
+	l.want(allOfD, `[2,"B"]`, `[3,"c"]`, `[4,null]`, `[10,"ten"]`, `[11,"eleven"]`)
+	p.run(`q("UPDATE lake.main.d SET v = 'TEN' WHERE id = 10")`)
+	same("updated")
+	p.run(`q("DELETE FROM lake.main.d WHERE id = 3")`)
+	same("deleted from")
+	p.run(`q("MERGE INTO lake.main.d t USING (SELECT 11L AS id, 'merged' AS v UNION ALL SELECT 12L, 'new') s ON t.id = s.id WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *")`)
+	same("merged into")
+	l.want(allOfD, `[2,"B"]`, `[4,null]`, `[10,"TEN"]`, `[11,"merged"]`, `[12,"new"]`)
+	l.change("d", engine.OpUpsert, `{"id":12,"v":"mine"}`)
+	l.compact("d")
+	same("changed and folded")
+	for _, c := range []struct{ sql, reason string }{
+		{"INSERT INTO lake.main.d VALUES (2, 'double')", "in the table already"},
+		{"ALTER TABLE lake.main.d ADD COLUMN w STRING", "add-schema"},
+		{"ALTER TABLE lake.main.d SET TBLPROPERTIES ('a' = 'b')", "set-properties"},
+		{"CREATE TABLE lake.main.parted (a BIGINT, b STRING) PARTITIONED BY (b)", "partition"},
+	} {
+		if _, err := p.try("q(%q)", c.sql); err == nil || !strings.Contains(err.Error(), c.reason) {
+			t.Errorf("%s: %v", c.sql, err)
+		}
+	}
+	p.want(`[[5]]`, `out = q("SELECT count(*) FROM lake.main.d")`)
+	if snapshots := string(p.run(`out = q("SELECT count(*) > 1 FROM lake.main.d.snapshots")`)); snapshots != "[[true]]" {
+		t.Errorf("snapshots: %s", snapshots)
+	}
+	p.run(`q("CREATE TABLE lake.fresh.made AS SELECT id AS a, 'x' || id AS b, current_timestamp() AS at FROM range(1000)")`)
+	l.want("select count(*), sum(a), max(b) from fresh.made", `[1000,"499500","x999"]`)
+	p.run(`q("CREATE TABLE lake.fresh.empty (a BIGINT NOT NULL, b STRING)")`)
+	p.run(`q("INSERT INTO lake.fresh.empty VALUES (1, 'x')")`)
+	l.want("select * from fresh.empty", `[1,"x"]`)
+	p.run(`q("ALTER TABLE lake.fresh.made RENAME TO lake.fresh.renamed")`)
+	p.want(`["empty", "renamed"]`, `out = sorted(r[1] for r in q("SHOW TABLES IN lake.fresh"))`)
+	p.run(`q("INSERT OVERWRITE lake.fresh.empty VALUES (2, 'y')")`)
+	l.want("select * from fresh.empty", `[2,"y"]`)
+	p.run(`q("DROP TABLE lake.fresh.renamed")`)
+	l.whole()
+}

@@ -2,6 +2,7 @@ package icebergrest_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -137,6 +138,24 @@ func TestFoldOnLoad(t *testing.T) {
 		l.change("d", engine.OpUpsert, `{"id":4,"v":"d"}`)
 		expect(t, l, "4", "4", "3")
 		l.whole()
+	})
+	t.Run("asked for credentials", func(t *testing.T) { // which DuckDB takes any config for
+		l := newLab(t, "")
+		fill(l)
+		r, err := http.NewRequest("GET", l.uri+"/v1/namespaces/main/tables/d", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("X-Iceberg-Access-Delegation", "vended-credentials")
+		res, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		body, err := io.ReadAll(res.Body)
+		if err != nil || strings.Contains(string(body), `"config"`) || res.Header.Get("Tarn-Folded-Through") != "3" {
+			t.Errorf("%v: %s", res.Header, body)
+		}
 	})
 	t.Run("too much", func(t *testing.T) {
 		l := newLab(t, "", func(s *engine.Settings) { s.IcebergFoldBytes = 1 })
