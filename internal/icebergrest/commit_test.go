@@ -89,7 +89,7 @@ func TestCommitFromOutside(t *testing.T) {
 		t.Errorf("the snapshot's kind is %q", kind)
 	}
 	l.want("select v from d where id = 10", `["ten"]`)
-	if tbl, err = tbl.OverwriteTable(t.Context(), arrowRows(t, tbl, `{"id":1,"v":"a"}`, `{"id":3,"v":"c"}`, `{"id":4,"v":"four"}`, `{"id":10,"v":"ten"}`), 1000, nil); err != nil {
+	if _, err = tbl.OverwriteTable(t.Context(), arrowRows(t, tbl, `{"id":1,"v":"a"}`, `{"id":3,"v":"c"}`, `{"id":4,"v":"four"}`, `{"id":10,"v":"ten"}`), 1000, nil); err != nil {
 		t.Fatal(err)
 	}
 	l.want(allOfD, `[1,"a"]`, `[3,"c"]`, `[4,"four"]`, `[10,"ten"]`)
@@ -101,7 +101,7 @@ func TestCommitFromOutside(t *testing.T) {
 	l.want(allOfD, want...)
 	l.whole()
 	tbl = l.load("d")
-	if tbl, err = tbl.OverwriteTable(t.Context(), arrowRows(t, tbl, `{"id":7,"v":"seven"}`), 1000, nil); err != nil {
+	if _, err = tbl.OverwriteTable(t.Context(), arrowRows(t, tbl, `{"id":7,"v":"seven"}`), 1000, nil); err != nil {
 		t.Fatal(err)
 	}
 	l.want(allOfD, `[7,"seven"]`)
@@ -279,8 +279,7 @@ func TestPendingChanges(t *testing.T) {
 		tbl := l.load("d")
 		l.change("d", engine.OpUpsert, `{"id":2,"v":"B"}`, `{"id":5,"v":"five"}`)
 		l.change("d", engine.OpDelete, `{"id":3}`)
-		tbl, err := appends(t, tbl, `{"id":6,"v":"six"}`)
-		if err != nil {
+		if _, err := appends(t, tbl, `{"id":6,"v":"six"}`); err != nil {
 			t.Fatal(err)
 		}
 		want := []string{`[1,"a"]`, `[2,"B"]`, `[5,"five"]`, `[6,"six"]`}

@@ -42,11 +42,12 @@ func tableName(namespace, table string) (lake.Name, error) {
 }
 
 // table is the dataset in the path. One that no dataset could have for its name does not
-// exist.
+// exist, nor one in a nested namespace: Spark asks for main.t.snapshots so, and takes any
+// other answer than that there is no such table for an error.
 func table(c *httpapi.MountCall) (lake.Name, error) {
 	ns, name := c.R.PathValue("ns"), c.R.PathValue("table")
 	if strings.Contains(ns, levels) {
-		return lake.Name{}, noNamespace(strings.ReplaceAll(ns, levels, "."))
+		return lake.Name{}, lake.Errorf(lake.CodeDatasetNotFound, "there is no table %s.%s", strings.ReplaceAll(ns, levels, "."), name)
 	}
 	n, err := tableName(ns, name)
 	if err != nil {

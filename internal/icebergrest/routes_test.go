@@ -59,7 +59,7 @@ func TestReading(t *testing.T) {
 		{"GET", "/namespaces?parent=nobody", 404, "NoSuchNamespaceException"},
 		{"GET", "/namespaces?parent=" + url.QueryEscape("shop\x1fitems"), 404, "NoSuchNamespaceException"},
 		{"GET", "/namespaces/nobody/tables", 404, "NoSuchNamespaceException"},
-		{"GET", "/namespaces/" + nested + "/tables/snapshots", 404, "NoSuchNamespaceException"},
+		{"GET", "/namespaces/" + nested + "/tables/snapshots", 404, "NoSuchTableException"},
 		{"GET", "/namespaces/main/tables/none", 404, "NoSuchTableException"},
 		{"GET", "/namespaces/main/tables/no.name", 404, "NoSuchTableException"},
 		{"GET", "/namespaces/main/tables/orders?snapshots=some", 400, "BadRequestException"},
