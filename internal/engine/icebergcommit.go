@@ -53,6 +53,8 @@ func (e *Engine) commitOutside(ctx context.Context, r IcebergCommitRequest) (*da
 	}
 	release := e.shop.InUse(s.UUID)
 	defer release()
+	e.named.RLock()
+	defer e.named.RUnlock()
 	p, err := s.Table.Propose(ctx, r.Requirements, r.Updates)
 	if err != nil || p.Nothing {
 		return s, err

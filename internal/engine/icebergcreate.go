@@ -128,6 +128,8 @@ func (e *Engine) createOutside(ctx context.Context, r IcebergCommitRequest) (*da
 		return nil, err
 	}
 	defer leave()
+	e.named.RLock()
+	defer e.named.RUnlock()
 	t, err := base.CreateWith(ctx, e.shop.FS, folder, schema, n.id, properties)
 	if err != nil {
 		return nil, err
