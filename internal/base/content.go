@@ -69,8 +69,8 @@ func (t *Table) content(ctx context.Context) (*content, error) {
 	return c, nil
 }
 
-// readContent reads a snapshot through a view, which may hold its manifests before they
-// are written. There is nothing in none.
+// readContent reads a snapshot of the table, or one that it may come to have, through a
+// view, which may hold its manifests before they are written. There is nothing in none.
 func (t *Table) readContent(ctx context.Context, v *view, snapshot *table.Snapshot) (*content, error) {
 	c := &content{}
 	if snapshot == nil {
@@ -134,7 +134,7 @@ func (c *content) add(t *Table, v *view, entry iceberg.ManifestEntry) error {
 		c.files = append(c.files, f)
 		c.rows += df.Count()
 	case iceberg.EntryContentPosDeletes:
-		if df.FileFormat() != iceberg.ParquetFile {
+		if !isParquet(df) {
 			return lake.Errorf(lake.CodeUnsupported, "%s: position deletes as %s", key, df.FileFormat())
 		}
 		c.deletes = append(c.deletes, deleteFile{key, df, entry.SequenceNum()})
@@ -145,8 +145,13 @@ func (c *content) add(t *Table, v *view, entry iceberg.ManifestEntry) error {
 	return nil
 }
 
+// isParquet reads a file's format as DuckDB writes it too, in small letters.
+func isParquet(df iceberg.DataFile) bool {
+	return strings.EqualFold(string(df.FileFormat()), string(iceberg.ParquetFile))
+}
+
 func (t *Table) dataFile(key string, df iceberg.DataFile, seq int64) (dataFile, error) {
-	if df.FileFormat() != iceberg.ParquetFile {
+	if !isParquet(df) {
 		return dataFile{}, lake.Errorf(lake.CodeUnsupported, "%s: data as %s", key, df.FileFormat())
 	}
 	f := dataFile{ice: df, seq: seq, base: lake.BaseFile{Key: key, Rows: df.Count(), Bytes: df.FileSizeBytes()}}

@@ -114,10 +114,11 @@ func (t *Table) LastColumnID() int { return t.meta.LastColumnID() }
 // columns than the present one.
 func (t *Table) Evolved() bool { return len(t.meta.Schemas()) > 1 }
 
-// Through is the highest sequence that the table tells of: the base contains it, or
-// the schema holds from it on. Deltas up to it were there before the metadata was.
+// Through is the highest sequence that the table tells of: the base contains it, another
+// program's commit took it, or the schema holds from it on. Deltas up to it were there
+// before the metadata was.
 func (t *Table) Through() int64 {
-	through := t.folded
+	through := max(t.folded, t.contentAt)
 	if n := len(t.schemas); n > 0 {
 		through = max(through, t.schemas[n-1][1])
 	}

@@ -47,9 +47,9 @@ func (t *Table) At(ctx context.Context, sequence int64) (in Instant, ok bool, er
 // snapshotAt is the newest snapshot with a folded-through of at most sequence; nil is the
 // table before its first one.
 func (t *Table) snapshotAt(sequence int64) (found *table.Snapshot, folded int64, ok bool) {
-	all, through := t.history()
+	all, from, through := t.history()
 	for i := range all {
-		if through[i] >= 0 && through[i] <= sequence {
+		if from[i] >= 0 && from[i] <= sequence {
 			found, folded, ok = &all[i], through[i], true
 		}
 	}
@@ -63,35 +63,39 @@ func (t *Table) snapshotAt(sequence int64) (found *table.Snapshot, folded int64,
 // Oldest is the lowest sequence whose state can be read, where the deltas after trimmed
 // are kept.
 func (t *Table) Oldest(trimmed int64) int64 {
-	all, through := t.history()
+	all, from, through := t.history()
 	if trimmed == 0 && t.madeEmpty(all) {
 		return 0
 	}
-	oldest := t.folded
-	for _, n := range through {
-		if n >= trimmed {
+	oldest := t.Through()
+	for i, n := range from {
+		if through[i] >= trimmed {
 			oldest = min(oldest, n)
 		}
 	}
 	return oldest
 }
 
-// history is the snapshots that are kept, oldest first, each with its folded-through; -1
-// where that is not known.
-func (t *Table) history() (all []table.Snapshot, through []int64) {
+// history is the snapshots that are kept, oldest first, each with the sequence from which
+// on it holds and its folded-through; -1 where that is not known. The two differ where
+// another program committed beside changes that stayed pending.
+func (t *Table) history() (all []table.Snapshot, from, through []int64) {
 	all = slices.Clone(t.meta.Snapshots())
 	slices.SortFunc(all, func(a, b table.Snapshot) int { return int(a.SequenceNumber - b.SequenceNumber) })
-	through = make([]int64, len(all))
-	last := int64(-1) // a snapshot without a summary of ours only rewrote manifests
+	from, through = make([]int64, len(all)), make([]int64, len(all))
+	at, last := int64(-1), int64(-1) // a snapshot without a summary of ours only rewrote manifests
 	for i := range all {
 		if s := all[i].Summary; s != nil {
 			if n, err := strconv.ParseInt(s.Properties.Get(propertyFolded, ""), 10, 64); err == nil {
-				last = n
+				at, last = n, n
+			}
+			if n, err := strconv.ParseInt(s.Properties.Get(propertyContentAt, ""), 10, 64); err == nil {
+				at = max(at, n)
 			}
 		}
-		through[i] = last
+		from[i], through[i] = at, last
 	}
-	return all, through
+	return all, from, through
 }
 
 // madeEmpty says whether the table was made empty, and its first snapshot is kept or it

@@ -3,6 +3,7 @@ package base
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"strconv"
 	"strings"
 	"sync"
@@ -32,6 +33,8 @@ type Table struct {
 	schema  lake.Schema
 	folded  int64
 	schemas []since // that it had, from which sequences on; none: it never changed
+	// contentAt is the sequence of the newest commit of another program, 0 for none.
+	contentAt int64
 
 	mu struct {
 		sync.Mutex
@@ -44,19 +47,59 @@ type Table struct {
 // lake.Schema.WithFieldIDs gives them. Nothing refers to the table until its
 // MetadataKey stands in the catalog.
 func Create(ctx context.Context, fs *FS, folder string, schema lake.Schema, tableUUID string) (*Table, error) {
-	id, err := uuid.Parse(tableUUID)
-	if err != nil {
-		return nil, lake.Errorf(lake.CodeInternal, "create table: uuid %q: %w", tableUUID, err)
-	}
-	ice, err := icebergSchema(schema, false)
+	return CreateWith(ctx, fs, folder, schema, tableUUID, nil)
+}
+
+// CreateWith is Create with table properties besides tarn's own.
+func CreateWith(ctx context.Context, fs *FS, folder string, schema lake.Schema, tableUUID string, properties map[string]string) (*Table, error) {
+	t, body, err := draft(fs, folder, schema, tableUUID, properties)
 	if err != nil {
 		return nil, lake.Step("create table", err)
 	}
+	if err := fs.create(ctx, t.key, body); err != nil {
+		return nil, lake.Step("create table", err)
+	}
+	return t, nil
+}
+
+// draft is a new table that is not written yet, with the bytes of its metadata.
+func draft(fs *FS, folder string, schema lake.Schema, tableUUID string, properties map[string]string) (*Table, []byte, error) {
+	id, err := uuid.Parse(tableUUID)
+	if err != nil {
+		return nil, nil, lake.Errorf(lake.CodeInternal, "uuid %q: %w", tableUUID, err)
+	}
+	ice, err := icebergSchema(schema, false)
+	if err != nil {
+		return nil, nil, err
+	}
+	own, err := OwnProperties(schema)
+	if err != nil {
+		return nil, nil, err
+	}
+	props := iceberg.Properties{}
+	maps.Copy(props, properties)
+	maps.Copy(props, own)
+	meta, err := newMetadata(ice, fs.store.Root()+"/"+folder, id, props)
+	if err != nil {
+		return nil, nil, lake.Errorf(lake.CodeInternal, "%w", err)
+	}
+	got, err := lakeSchema(meta.CurrentSchema(), meta.Properties())
+	if err != nil {
+		return nil, nil, err
+	}
+	if !sameColumns(got.Columns, schema.Columns) {
+		return nil, nil, lake.Errorf(lake.CodeInternal, "Iceberg numbered the columns otherwise: %v, not %v", got.Columns, schema.Columns)
+	}
+	return newTable(fs, folder, 0, meta)
+}
+
+// OwnProperties are the table properties that tarn gives a new table of a schema.
+func OwnProperties(schema lake.Schema) (map[string]string, error) {
 	key, err := json.Marshal(keyIDs(schema))
 	if err != nil {
-		return nil, lake.Errorf(lake.CodeInternal, "create table: %w", err)
+		return nil, lake.Errorf(lake.CodeInternal, "%w", err)
 	}
-	props := iceberg.Properties{
+	props := map[string]string{
 		// One writer at a time: a commit that fails is our caller's to repeat.
 		table.CommitNumRetriesKey: "0",
 		// Clearing up is ours alone: iceberg-go would delete before the catalog
@@ -73,25 +116,7 @@ func Create(ctx context.Context, fs *FS, folder string, schema lake.Schema, tabl
 		// to 16 characters: keys with a common beginning would touch every file.
 		props[table.MetricsModeColumnConfPrefix+"."+schema.Key[0]] = "full"
 	}
-	meta, err := newMetadata(ice, fs.store.Root()+"/"+folder, id, props)
-	if err != nil {
-		return nil, lake.Errorf(lake.CodeInternal, "create table: %w", err)
-	}
-	got, err := lakeSchema(meta.CurrentSchema(), meta.Properties())
-	if err != nil {
-		return nil, lake.Step("create table", err)
-	}
-	if !sameColumns(got.Columns, schema.Columns) {
-		return nil, lake.Errorf(lake.CodeInternal, "create table: Iceberg numbered the columns otherwise: %v, not %v", got.Columns, schema.Columns)
-	}
-	t, body, err := newTable(fs, folder, 0, meta)
-	if err != nil {
-		return nil, lake.Step("create table", err)
-	}
-	if err := fs.create(ctx, t.key, body); err != nil {
-		return nil, lake.Step("create table", err)
-	}
-	return t, nil
+	return props, nil
 }
 
 // newMetadata is the metadata of a new table with the field ids that the schema
@@ -187,7 +212,13 @@ func describe(fs *FS, key, folder string, number int64, meta table.Metadata) (*T
 	if err != nil {
 		return nil, lake.Step(key, err)
 	}
-	return &Table{fs: fs, key: key, number: number, folder: folder, root: root, meta: meta, schema: schema, folded: folded, schemas: schemas}, nil
+	contentAt, err := strconv.ParseInt(meta.Properties().Get(propertyContentAt, "0"), 10, 64)
+	if err != nil {
+		return nil, damaged(key, "table property %s: %w", propertyContentAt, err)
+	}
+	return &Table{
+		fs: fs, key: key, number: number, folder: folder, root: root, meta: meta, schema: schema, folded: folded, schemas: schemas, contentAt: contentAt,
+	}, nil
 }
 
 // UUID is the table's own, which stays for its life.

@@ -42,6 +42,9 @@ func (f *FS) view(ctx context.Context, root string) *view {
 
 // key turns a URI that Iceberg metadata holds into a key of the store.
 func (v *view) key(uri string) (string, error) {
+	if path, ok := strings.CutPrefix(uri, "file:/"); ok && !strings.HasPrefix(path, "/") {
+		uri = "file:///" + path // as Hadoop, and so Spark, spells it
+	}
 	for _, root := range []string{v.root, v.fs.store.Root()} {
 		if key, ok := strings.CutPrefix(uri, root+"/"); ok {
 			return key, nil
@@ -114,6 +117,16 @@ func (v *view) put(key string, body []byte) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.mu.written[key] = body
+}
+
+// bytes is how much the view holds.
+func (v *view) bytes() (n int64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, body := range v.mu.written {
+		n += int64(len(body))
+	}
+	return n
 }
 
 // staged gives what the view wrote under a URI.

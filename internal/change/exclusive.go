@@ -67,12 +67,16 @@ func (n NewBase) apply(s *dataset.State) {
 }
 
 // ContentCommit takes the next sequence n by an empty delta and lets commit make
-// a base current that contains everything up to n, with folded-through n. The
+// a base current that contains everything up to n, with folded-through n; or one that is
+// to be read with the changes that are pending on top, with folded-through as it was. The
 // empty delta enters the stream with the publish, as one entry, or alone once
 // the commit has failed for certain. commit settles an unknown outcome of what makes
 // the base current itself, for as long as ctx lives.
 func (h *Held) ContentCommit(ctx context.Context, commit func(ctx context.Context, n int64) (NewBase, error)) (*dataset.State, error) {
-	return h.commitAt(ctx, commit, func(next *dataset.State, _ lake.Delta) []lake.Entry {
+	return h.commitAt(ctx, commit, func(next *dataset.State, d lake.Delta) []lake.Entry {
+		if next.FoldedThrough < d.Sequence { // changes stay pending, and it stands behind them
+			return []lake.Entry{{Apply: &lake.Apply{TableUUID: next.UUID, Deltas: []lake.Delta{d}}, More: true}, next.Publish(true)}
+		}
 		return []lake.Entry{next.Publish(true)}
 	})
 }

@@ -14,6 +14,7 @@ import (
 
 	"tarn/internal/engine"
 	"tarn/internal/httpapi"
+	"tarn/internal/icebergrest"
 	"tarn/internal/lake"
 )
 
@@ -81,7 +82,7 @@ func (c *serveCommand) Run(ctx context.Context, p *Program) error {
 	}
 	handler := httpapi.New(opened, httpapi.Options{
 		Version: p.Version, Log: log, Registry: registry, LocalOnly: !c.Insecure && protect.tokens == nil,
-		Access: protect.tokens, Audit: protect.audit,
+		Access: protect.tokens, Audit: protect.audit, Mounts: []*httpapi.Mount{icebergrest.Mount()},
 	})
 	err = c.serve(ctx, p, protect.listener(listener), handler, opened, url, log)
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closePatience)

@@ -54,6 +54,11 @@ type settings struct {
 	IdempotencyRetention *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"How long an Idempotency-Key is remembered."`
 	UpkeepInterval       *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"How often what nobody can reach is cleared away."`
 
+	IcebergFold      *string        `group:"settings" setting:"" placeholder:"WHEN" help:"Fold what is pending when an Iceberg program loads a table: off, bounded, always."`
+	IcebergFoldBytes *size          `group:"settings" setting:"" placeholder:"SIZE" help:"With bounded: only where this much is to be read at most."`
+	IcebergFoldWait  *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"With bounded: how long the load waits; the fold goes on."`
+	IcebergFileGrace *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"How long files stay that an Iceberg program wrote and did not commit."`
+
 	FollowInterval     *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"With --read-only: how often it is looked for what is new."`
 	MaxStaleness       *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"With --read-only: how old an answer may be; beyond it 503."`
 	DiskCacheBytes     *size          `group:"settings" setting:"" placeholder:"SIZE" help:"Of a lake in a bucket: files of it on this machine's disk; 0 is most of what the disk of --state has free, at most 100GB."`

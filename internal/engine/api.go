@@ -52,7 +52,8 @@ type Idempotency struct {
 // CreateRequest makes an empty dataset.
 type CreateRequest struct {
 	Dataset     lake.Name
-	Schema      lake.Schema // Columns and Key; ids are given here
+	Schema      lake.Schema       // Columns and Key; ids are given here
+	Properties  map[string]string // of the Iceberg table, besides tarn's own; none by HTTP
 	Idempotency Idempotency
 }
 
@@ -362,6 +363,12 @@ type Door interface {
 	Compact(ctx context.Context, r CompactRequest) (*Job, error)
 	// Backup starts a job; its result is a BackupResult.
 	Backup(ctx context.Context, r BackupRequest) (*Job, error)
+	// IcebergNames, IcebergLoad, IcebergCreate and IcebergCommit are for programs of
+	// Apache Iceberg; see the types of their requests.
+	IcebergNames(ctx context.Context, visible *lake.NameSet) ([]lake.Name, error)
+	IcebergLoad(ctx context.Context, r IcebergLoadRequest) (IcebergTable, error)
+	IcebergCreate(ctx context.Context, r IcebergCreateRequest) (IcebergTable, error)
+	IcebergCommit(ctx context.Context, r IcebergCommitRequest) (IcebergTable, error)
 	// Reroot starts a job; its result is a RerootResult.
 	Reroot(ctx context.Context) (*Job, error)
 	Jobs() []JobInfo

@@ -128,7 +128,7 @@ func (e *Engine) Create(ctx context.Context, r CreateRequest) (Description, erro
 	id := uuid.NewString()
 	answer := describeEmpty(r.Dataset, id, schema)
 	made, err := e.importer.CreateWith(e.ctx, id, schema, job.Result{}, imports.Request{
-		Name: r.Dataset,
+		Name: r.Dataset, Properties: r.Properties,
 		Catalog: func(next *format.Version, _ lake.ReadPoint, _ int64) {
 			e.remember(next, req, http.StatusCreated, storedDescription{answer, answer.ETag})
 		},

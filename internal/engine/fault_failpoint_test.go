@@ -41,6 +41,15 @@ func failpointSteps() ([]step, error) {
 	return slices.Insert(steps, 10, pins), nil
 }
 
+// withOutside are the steps with commits of another program, which writes its files into
+// the lake's folder by itself.
+func withOutside(steps []step) []step {
+	at := slices.IndexFunc(steps, func(s step) bool { return s.name == "upsert renamed" }) + 1
+	return slices.Insert(steps, at,
+		step{"outside", commitsOutside("shop.sales", "", `{"id":7,"v":"outside"}`, 7)},
+		step{"outside, beside a change of nothing", commitsOutside("shop.sales", `{"id":9,"v":"nine"}`, `{"id":8,"v":"outside"}`, 8)})
+}
+
 func schemaOf(key []string, columns ...string) (lake.Schema, error) {
 	s := lake.Schema{Key: key}
 	for _, c := range columns {

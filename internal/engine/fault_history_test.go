@@ -127,7 +127,7 @@ func largeBody(from, to int) []string {
 
 // noRetention lets Tidy take away everything that the present does not need.
 func noRetention(s *engine.Settings) {
-	s.SnapshotRetention, s.DeltaRetention, s.IdempotencyRetention = 1, 1, 1
+	s.SnapshotRetention, s.DeltaRetention, s.IdempotencyRetention, s.IcebergFileGrace = 1, 1, 1, 1
 }
 
 // history takes a lake through every kind of durable step.

@@ -107,6 +107,10 @@ type Engine struct {
 	idem  change.Inflight // of requests to the catalog
 	holds holds           // of backups that are being made, and of feeds
 	feeds *feeds
+	folds folds // that loads of Iceberg tables wait for
+	// named is held for reading by commits of other programs, which name files that they
+	// found in the lake, and for writing while files are deleted.
+	named sync.RWMutex
 
 	ctx       context.Context // of everything durable; ends in Close
 	cancel    context.CancelFunc
@@ -193,7 +197,8 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	}
 	e.collector = &upkeep.Collector{
 		Store: e.store, Catalog: e.shop.Catalog, FS: e.shop.FS, InUse: e.shop.TablesInUse, Readers: e.readersGone,
-		Forget: e.shop.Verifier.Forget, Log: e.log,
+		Forget: e.shop.Verifier.Forget, Log: e.log, Grace: e.set.IcebergFileGrace, Now: e.opts.Now,
+		Alone: func() func() { e.named.Lock(); return e.named.Unlock },
 	}
 	if err := e.recoverDeltas(ctx); err != nil {
 		return nil, err

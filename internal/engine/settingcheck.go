@@ -44,6 +44,8 @@ func (s Settings) check() error {
 		return badSetting("Threads", s.Threads, fmt.Sprintf("must be at most %d", mostThreads))
 	case s.CompactDeadShare > 1:
 		return badSetting("CompactDeadShare", s.CompactDeadShare, "is a share of a file's rows: it must be at most 1")
+	case s.IcebergFold != FoldOff && s.IcebergFold != FoldBounded && s.IcebergFold != FoldAlways:
+		return badSetting("IcebergFold", s.IcebergFold, "must be off, bounded or always")
 	case s.JobThreads > mostThreads:
 		return badSetting("JobThreads", s.JobThreads, fmt.Sprintf("must be at most %d", mostThreads))
 	}

@@ -57,6 +57,13 @@ type Settings struct {
 	IdempotencyRetention time.Duration
 	UpkeepInterval       time.Duration
 
+	// IcebergFold is what a load of an Iceberg table does with pending changes: FoldOff,
+	// FoldBounded (within IcebergFoldBytes and IcebergFoldWait), FoldAlways.
+	IcebergFold      string
+	IcebergFoldBytes int64         // of deltas and base files that such a fold reads
+	IcebergFoldWait  time.Duration // how long the load waits for it
+	IcebergFileGrace time.Duration // how long files of other programs stay that no commit has
+
 	FollowInterval time.Duration // how often a follower looks for what is new
 	MaxStaleness   time.Duration // beyond it a follower answers nothing: CodeBehind
 	// For a lake in a bucket.
@@ -102,6 +109,7 @@ func Defaults(memoryBytes int64) Settings {
 		JobMemoryBytes: max(128*mib, memoryBytes/16), JobThreads: 1, JobRetention: 24 * time.Hour,
 		SnapshotRetention: time.Hour, DeltaRetention: 24 * time.Hour, IdempotencyRetention: 24 * time.Hour,
 		UpkeepInterval: time.Minute,
+		IcebergFold:    FoldBounded, IcebergFoldBytes: 256 * mib, IcebergFoldWait: 10 * time.Second, IcebergFileGrace: 24 * time.Hour,
 		FollowInterval: time.Second, MaxStaleness: time.Minute,
 		StoreTimeout: bucket.DefaultTimeout, FenceCheckInterval: 5 * time.Second, OutageReadLimit: 24 * time.Hour,
 	}

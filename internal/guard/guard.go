@@ -214,6 +214,40 @@ func (d *Door) Backup(ctx context.Context, r engine.BackupRequest) (*engine.Job,
 	return d.door.Backup(ctx, r)
 }
 
+// IcebergNames implements engine.Door.
+func (d *Door) IcebergNames(ctx context.Context, _ *lake.NameSet) ([]lake.Name, error) {
+	all, err := d.door.IcebergNames(ctx, d.who.Visible())
+	return slices.DeleteFunc(all, func(n lake.Name) bool { return d.who.On(n) < access.Read }), err
+}
+
+// IcebergLoad implements engine.Door.
+func (d *Door) IcebergLoad(ctx context.Context, r engine.IcebergLoadRequest) (engine.IcebergTable, error) {
+	if err := d.need(access.Read, r.Dataset); err != nil {
+		return engine.IcebergTable{}, err
+	}
+	return d.door.IcebergLoad(ctx, r)
+}
+
+// IcebergCreate implements engine.Door.
+func (d *Door) IcebergCreate(ctx context.Context, r engine.IcebergCreateRequest) (engine.IcebergTable, error) {
+	if err := d.makes(r.Dataset); err != nil {
+		return engine.IcebergTable{}, err
+	}
+	return d.door.IcebergCreate(ctx, r)
+}
+
+// IcebergCommit implements engine.Door.
+func (d *Door) IcebergCommit(ctx context.Context, r engine.IcebergCommitRequest) (engine.IcebergTable, error) {
+	may := d.need(access.Write, r.Dataset)
+	if r.Creates() {
+		may = d.makes(r.Dataset)
+	}
+	if may != nil {
+		return engine.IcebergTable{}, may
+	}
+	return d.door.IcebergCommit(ctx, r)
+}
+
 // Reroot implements engine.Door.
 func (d *Door) Reroot(ctx context.Context) (*engine.Job, error) {
 	if err := d.everywhere(access.Admin, "give the lake a new root"); err != nil {

@@ -38,6 +38,7 @@ type Options struct {
 	// who he is: a request must call it by an address or as localhost. A web page that
 	// has a name of its own resolve to this machine cannot.
 	LocalOnly bool
+	Mounts    []*Mount // APIs of other protocols
 }
 
 // api is the handler. Nothing in it changes after New.
@@ -51,6 +52,7 @@ type api struct {
 	access       *access.Keeper
 	audit        *audit.Log
 	localOnly    bool
+	mounts       []*Mount
 	codes        codes
 	metrics      *metrics
 	scrape       http.Handler
@@ -80,7 +82,7 @@ func New(door engine.Door, o Options) http.Handler {
 	}
 	a := &api{
 		door: door, log: o.Log, version: o.Version, uploadIdle: o.UploadIdle, newQueryID: o.NewQueryID, newRequestID: o.NewRequestID,
-		access: o.Access, audit: o.Audit, localOnly: o.LocalOnly,
+		access: o.Access, audit: o.Audit, localOnly: o.LocalOnly, mounts: o.Mounts,
 		codes: newCodes(), metrics: newMetrics(o.Registry), mux: http.NewServeMux(),
 		scrape: promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{}),
 		origin: http.NewCrossOriginProtection(),
@@ -91,6 +93,9 @@ func New(door engine.Door, o Options) http.Handler {
 	a.buffers.New = func() any { b := make([]byte, streamBufferBytes); return &b }
 	routes := a.routes()
 	a.register(routes)
+	for _, m := range a.mounts {
+		a.mount(m)
+	}
 	doc := a.describe(routes)
 	a.openapi = mustJSON(doc)
 	a.docs = renderDocs(doc, routes)
@@ -124,6 +129,7 @@ func (a *api) register(routes []*route) {
 func (a *api) front(w http.ResponseWriter, r *http.Request) {
 	x := exchangeOf(r)
 	x.path = r.URL.EscapedPath()
+	x.mount = a.mountOf(x.path)
 	if rest, ok := strings.CutPrefix(x.path, "/v1/"); ok {
 		x.prefix, x.path = "/v1", "/"+rest
 		u := *r.URL

@@ -19,6 +19,8 @@ type exchange struct {
 	prefix     string // "/v1" or ""
 	path       string // percent-encoded, without prefix
 	route      string // the route's path; "unmatched" for none
+	mount      *Mount // that the path belongs to; nil: tarn's own
+	request    *http.Request
 	requestID  string
 	queryID    string
 	jobID      string
@@ -72,7 +74,7 @@ func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 // panics, and derives log and metrics from what happened.
 func (a *api) observe(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		x := &exchange{route: "unmatched", start: time.Now(), requestID: a.requestID(r)}
+		x := &exchange{route: "unmatched", start: time.Now(), requestID: a.requestID(r), request: r}
 		w.Header().Set(headerRequestID, x.requestID)
 		r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
 		rec := &recorder{ResponseWriter: w}

@@ -150,13 +150,17 @@ func (a *api) writeProblem(w http.ResponseWriter, x *exchange, err error) {
 	for _, name := range []string{"Etag", "Trailer", "Content-Length", "Tarn-Read-Points", "Tarn-Served-From", "Tarn-Result-Cache", "Tarn-Store"} {
 		h.Del(name)
 	}
-	h.Set("Content-Type", mediaProblem)
 	if p.Status == http.StatusTooManyRequests || p.Status == http.StatusServiceUnavailable {
 		h.Set("Retry-After", cmp.Or(x.retryAfter, retryAfterSeconds))
 	}
 	if p.Status == http.StatusUnauthorized {
 		h.Set("WWW-Authenticate", x.challenge())
 	}
+	if x.mount != nil {
+		x.mount.Fail(w, x.request, p.Status, err)
+		return
+	}
+	h.Set("Content-Type", mediaProblem)
 	body, merr := json.Marshal(p)
 	if merr != nil { // strings and numbers only
 		panic(merr)

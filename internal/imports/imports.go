@@ -20,6 +20,7 @@ type Request struct {
 	Files       []job.InputFile
 	Schema      *lake.Schema // of a dataset to be made, with field ids; nil: inferred from the files
 	Progress    func(job.Progress)
+	Properties  map[string]string // of a new table, besides tarn's own
 	// Catalog edits the catalog version that makes the import current; it is
 	// told the read point that the import will have. May be nil.
 	Catalog func(next *format.Version, at lake.ReadPoint, rows int64)
@@ -81,27 +82,17 @@ func (i *Importer) Create(ctx context.Context, tableUUID string, r Request) (Don
 func (i *Importer) CreateWith(ctx context.Context, tableUUID string, schema lake.Schema, res job.Result, r Request) (Done, error) {
 	release := i.Shop.InUse(tableUUID)
 	defer release()
-	table, err := base.Create(ctx, i.Shop.FS, Folder(r.Name, tableUUID), schema, tableUUID)
+	table, err := base.CreateWith(ctx, i.Shop.FS, Folder(r.Name, tableUUID), schema, tableUUID, r.Properties)
 	if err != nil {
 		return Done{}, lake.Step("create the base", err)
 	}
 	failpoint.Hit("create.base-created")
 	at := lake.ReadPoint{TableUUID: tableUUID}
-	makeCurrent := func(ctx context.Context, metadataKey string) error {
-		return i.Shop.CommitCatalog(ctx, func(next *format.Version) error {
-			if next.FindName(r.Name) != nil {
-				return lake.Errorf(lake.CodeDatasetExists, "dataset %s exists already", r.Name).
-					WithHint("drop it, choose another name, or import with mode append or replace")
-			}
-			next.Datasets = append(next.Datasets, format.DatasetEntry{
-				Namespace: r.Name.Namespace, Name: r.Name.Dataset, TableUUID: tableUUID, Metadata: metadataKey,
-			})
-			if r.Catalog != nil {
-				r.Catalog(next, at, res.Rows)
-			}
-			return nil
-		}, func(v *format.Version) bool { return v.Find(tableUUID) != nil })
-	}
+	makeCurrent := i.MakeKnown(r.Name, tableUUID, func(next *format.Version) {
+		if r.Catalog != nil {
+			r.Catalog(next, at, res.Rows)
+		}
+	})
 	if len(res.Outputs) == 0 {
 		err = makeCurrent(ctx, table.MetadataKey())
 	} else {
@@ -122,4 +113,24 @@ func (i *Importer) CreateWith(ctx context.Context, tableUUID string, schema lake
 	return Done{Rows: res.Rows, State: &dataset.State{
 		Name: r.Name, UUID: tableUUID, Schema: table.Schema(), Table: table, Files: files,
 	}}, nil
+}
+
+// MakeKnown gives the function that makes a new table, by its metadata, that of a new
+// dataset by one catalog version; more, if set, edits the same version.
+func (i *Importer) MakeKnown(name lake.Name, tableUUID string, more func(*format.Version)) func(ctx context.Context, metadataKey string) error {
+	return func(ctx context.Context, metadataKey string) error {
+		return i.Shop.CommitCatalog(ctx, func(next *format.Version) error {
+			if next.FindName(name) != nil {
+				return lake.Errorf(lake.CodeDatasetExists, "dataset %s exists already", name).
+					WithHint("drop it, choose another name, or import with mode append or replace")
+			}
+			next.Datasets = append(next.Datasets, format.DatasetEntry{
+				Namespace: name.Namespace, Name: name.Dataset, TableUUID: tableUUID, Metadata: metadataKey,
+			})
+			if more != nil {
+				more(next)
+			}
+			return nil
+		}, func(v *format.Version) bool { return v.Find(tableUUID) != nil })
+	}
 }

@@ -48,6 +48,8 @@ func (s *session) run(ctx context.Context) (Result, error) {
 		return s.runFold(ctx, *s.spec.Fold)
 	case KindDedupe:
 		return s.runDedupe(ctx, *s.spec.Dedupe)
+	case KindCheck:
+		return s.runCheck(ctx, *s.spec.Check)
 	default:
 		return s.runChanges(ctx, *s.spec.Changes)
 	}

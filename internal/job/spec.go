@@ -14,6 +14,7 @@ const (
 	KindFold    Kind = "fold"
 	KindDedupe  Kind = "dedupe"
 	KindChanges Kind = "changes"
+	KindCheck   Kind = "check"
 )
 
 // Spec says what a job is to do. Exactly the part that Kind names is set.
@@ -29,6 +30,7 @@ type Spec struct {
 	Fold    *Fold    `json:"fold,omitempty"`
 	Dedupe  *Dedupe  `json:"dedupe,omitempty"`
 	Changes *Changes `json:"changes,omitempty"`
+	Check   *Check   `json:"check,omitempty"`
 }
 
 // The defaults of a Spec.
@@ -144,6 +146,19 @@ type Changes struct {
 	MaxRowBytes int                `json:"max_row_bytes"`
 }
 
+// Check reads what a commit of another program would make of a base. It writes nothing.
+//
+// CodeRowsInvalid: a null in a required column, a file that is not as its manifest says.
+// CodeKeyConflict: a key twice. CodePreconditionFailed: it changes rows that changed
+// meanwhile.
+type Check struct {
+	Schema  lake.Schema     `json:"schema"`
+	Kept    []lake.BaseFile `json:"kept"`    // files that stay and may have a key of the new ones; with Path
+	Removed []lake.BaseFile `json:"removed"` // where changes are pending; with Path
+	Added   []lake.BaseFile `json:"added"`   // with Path
+	Deltas  []lake.Delta    `json:"deltas"`  // that are pending, with Path
+}
+
 // Progress is where a job is. Done and Total are rows or bytes by step; a Total
 // of 0 is not known.
 type Progress struct {
@@ -192,7 +207,7 @@ type Deletes struct {
 func (s Spec) check() error {
 	parts := map[Kind]bool{
 		KindImport: s.Import != nil, KindFold: s.Fold != nil,
-		KindDedupe: s.Dedupe != nil, KindChanges: s.Changes != nil,
+		KindDedupe: s.Dedupe != nil, KindChanges: s.Changes != nil, KindCheck: s.Check != nil,
 	}
 	for kind, set := range parts {
 		if set != (kind == s.Kind) {

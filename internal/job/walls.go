@@ -1,6 +1,8 @@
 package job
 
 import (
+	"slices"
+
 	"tarn/internal/lake"
 	"tarn/internal/walls"
 )
@@ -38,6 +40,9 @@ func (s Spec) inputs() []string {
 	}
 	if d := s.Dedupe; d != nil {
 		paths = durablePaths(d.Base, d.Deltas)
+	}
+	if c := s.Check; c != nil {
+		paths = durablePaths(slices.Concat(c.Kept, c.Removed, c.Added), c.Deltas)
 	}
 	if c := s.Changes; c != nil {
 		paths = append(paths, c.Input.Path)

@@ -3,6 +3,7 @@ package upkeep
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,7 +33,15 @@ type Collector struct {
 	StillOurs func(context.Context) error
 	// Forget is told of each object that is about to go; it lets go of its path.
 	Forget func(key string)
-	Log    *slog.Logger
+	// Grace is how long files of other programs stay that nothing reaches: they may be of
+	// a commit that is to come.
+	Grace time.Duration
+	Now   func() time.Time
+	// Alone keeps away, until the release, those who make files reachable that they did
+	// not write: a commit of another program may name one that was about to go. nil:
+	// there are none.
+	Alone func() (release func())
+	Log   *slog.Logger
 
 	history history
 	reach   reach
@@ -83,7 +92,7 @@ func (c *Collector) collect(ctx context.Context, tablesInUse func() map[string]b
 		if table == "" {
 			continue // not one of ours: leave it alone
 		}
-		if !reachable[info.Key] && !inUse[table] && !kept(info.Key) {
+		if !reachable[info.Key] && !inUse[table] && !kept(info.Key) && !c.mayCome(info) {
 			garbage = append(garbage, info)
 		}
 	}
@@ -99,6 +108,12 @@ func (c *Collector) collect(ctx context.Context, tablesInUse func() map[string]b
 		return Collected{}, lake.Step("collect: wait for readers", err)
 	}
 	failpoint.Hit("collect.found")
+	if c.Alone != nil {
+		defer c.Alone()()
+		if garbage, err = c.stillGarbage(ctx, garbage, tablesInUse()); err != nil {
+			return Collected{}, lake.Step("collect", err)
+		}
+	}
 	var out Collected
 	for _, info := range garbage {
 		c.Forget(info.Key)
@@ -111,6 +126,25 @@ func (c *Collector) collect(ctx context.Context, tablesInUse func() map[string]b
 		out.Bytes += info.Size
 	}
 	return out, nil
+}
+
+// stillGarbage leaves out what became reachable since it was listed.
+func (c *Collector) stillGarbage(ctx context.Context, garbage []store.Info, inUse map[string]bool) ([]store.Info, error) {
+	versions, err := c.history.versions(ctx, c.Catalog)
+	if err != nil {
+		return nil, err
+	}
+	reachable, _, err := c.reach.of(ctx, c.FS, versions)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(garbage, func(info store.Info) bool { return reachable[info.Key] || inUse[tableOf(info.Key)] }), nil
+}
+
+// mayCome says whether a file is another program's, written not long ago.
+func (c *Collector) mayCome(info store.Info) bool {
+	_, ours := base.HashInName(info.Key)
+	return !ours && strings.HasPrefix(info.Key, "base/") && c.Now().Sub(info.ModTime) < c.Grace
 }
 
 // keptDeltas says of a key whether it is a delta that some retained version

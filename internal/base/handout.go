@@ -1,0 +1,142 @@
+package base
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/table"
+
+	"tarn/internal/lake"
+)
+
+// HandOut gives the table's metadata as JSON for programs that commit through tarn:
+// without the property that keeps iceberg-go from repeating a commit, which would keep
+// them from it too. With refsOnly it has only the snapshots that a ref points at.
+//
+// CodeUnsupported where the lake was moved: its locations are those of the place where it
+// was.
+func (t *Table) HandOut(ctx context.Context, refsOnly bool) (json.RawMessage, error) {
+	if root := t.fs.store.Root(); t.root != root {
+		return nil, lake.Errorf(lake.CodeUnsupported, "the lake was moved from %s to %s, and its Iceberg metadata names the old place", t.root, root).
+			WithHint("run tarn reroot once, or POST /reroot")
+	}
+	body, err := t.fs.read(ctx, t.key)
+	if err != nil {
+		return nil, err
+	}
+	return handOut(t.key, body, refsOnly)
+}
+
+func handOut(key string, body []byte, refsOnly bool) (json.RawMessage, error) {
+	doc, err := decodeMetadata(body)
+	if err != nil {
+		return nil, damaged(key, "%w", err)
+	}
+	if properties, ok := doc["properties"].(map[string]any); ok {
+		delete(properties, table.CommitNumRetriesKey)
+	}
+	if refsOnly {
+		pointed := map[string]bool{}
+		refs, _ := doc["refs"].(map[string]any)
+		for _, ref := range refs {
+			if r, ok := ref.(map[string]any); ok {
+				pointed[fmt.Sprint(r["snapshot-id"])] = true
+			}
+		}
+		for _, list := range []string{"snapshots", "snapshot-log"} {
+			doc[list] = only(doc[list], func(entry any) bool {
+				e, ok := entry.(map[string]any)
+				return ok && pointed[fmt.Sprint(e["snapshot-id"])]
+			})
+		}
+	}
+	out, err := json.Marshal(doc)
+	if err != nil {
+		return nil, lake.Errorf(lake.CodeInternal, "encode metadata: %w", err)
+	}
+	return out, nil
+}
+
+// Draft gives the metadata that a table would have if Create made it now.
+func Draft(fs *FS, folder string, schema lake.Schema, tableUUID string, properties map[string]string) (json.RawMessage, error) {
+	t, body, err := draft(fs, folder, schema, tableUUID, properties)
+	if err != nil {
+		return nil, err
+	}
+	return handOut(t.key, body, false)
+}
+
+// SchemaFrom is an Iceberg schema as a dataset's, its key the identifier fields in the
+// order of their ids. CodeUnsupported for types that a dataset cannot have.
+func SchemaFrom(s *iceberg.Schema) (lake.Schema, error) {
+	if s == nil {
+		return lake.Schema{}, lake.Errorf(lake.CodeInvalidRequest, "there is no schema")
+	}
+	for _, f := range s.Fields() {
+		if f.InitialDefault != nil || f.WriteDefault != nil {
+			return lake.Schema{}, lake.Errorf(lake.CodeUnsupported, "column %q has a default, which format version 2 has not", f.Name)
+		}
+	}
+	out, err := lakeSchema(s, nil)
+	if err != nil {
+		return lake.Schema{}, err
+	}
+	for _, name := range out.Key {
+		if i, _ := out.Column(name); out.Columns[i].Nullable {
+			return lake.Schema{}, lake.Errorf(lake.CodeInvalidRequest, "the identifier field %q is optional", name)
+		}
+	}
+	return out, out.Check()
+}
+
+// SameSchema says whether a table of one schema holds the rows of another: columns, ids
+// and key are equal.
+func SameSchema(a, b lake.Schema) bool {
+	return sameColumns(a.Columns, b.Columns) && a.SameKey(b.Key)
+}
+
+// LocationOf is the location of an update that sets one, "" of others.
+func LocationOf(u table.Update) string {
+	if u.Action() != table.UpdateSetLocation {
+		return ""
+	}
+	var wire struct {
+		Location string `json:"location"`
+	}
+	body, err := json.Marshal(u)
+	if err != nil || json.Unmarshal(body, &wire) != nil {
+		return ""
+	}
+	return strings.TrimSuffix(wire.Location, "/")
+}
+
+// ownProperties begin the names of table properties that say where files go, in what
+// format, and what is tarn's: nobody else sets them.
+var ownProperties = []string{
+	"tarn.", "commit.", "write.data.path", "write.metadata.", "write.object-storage.", "write.folder-storage.", "write.location-provider.",
+	"write.format.default", "write.delete.format", "encryption.", "history.expire.", "gc.", "read.split.", "schema.name-mapping.", "format-version",
+}
+
+// Properties checks the properties that a new table is to have, and gives those that it
+// keeps. A format version is no property of the table; 2 is the one that there is.
+func Properties(given map[string]string) (map[string]string, error) {
+	out := map[string]string{}
+	for name, value := range given {
+		switch {
+		case name == "format-version" && value == "2", name == "write.format.default" && strings.EqualFold(value, "parquet"):
+			continue
+		case strings.HasPrefix(name, "write.") && strings.HasSuffix(name, ".mode") && value != "copy-on-write" && strings.Count(name, ".") == 2 && !strings.HasPrefix(name, "write.distribution"):
+			return nil, lake.Errorf(lake.CodeUnsupported, "the table property %s = %s: other programs write by copy-on-write alone", name, value)
+		}
+		for _, own := range ownProperties {
+			if strings.HasPrefix(name, own) {
+				return nil, lake.Errorf(lake.CodeUnsupported, "the table property %s = %s cannot be set", name, value)
+			}
+		}
+		out[name] = value
+	}
+	return out, nil
+}

@@ -1,0 +1,121 @@
+package engine
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"tarn/internal/job"
+	"tarn/internal/lake"
+)
+
+// What IcebergFold can be.
+const (
+	FoldOff     = "off"
+	FoldBounded = "bounded"
+	FoldAlways  = "always"
+)
+
+// folds are the folds under way that loads of tables wait for, by table. The zero value
+// has none.
+type folds struct {
+	mu struct {
+		sync.Mutex
+		running map[string]*Job
+	}
+}
+
+// foldTries is how many folds a load waits for: the first may have begun before what the
+// load is to have.
+const foldTries = 2
+
+// foldFor folds what a dataset's base lacks up to a sequence, within the bounds of the
+// settings. What it cannot do is no failure of who asks: he is told how far the base goes.
+func (e *Engine) foldFor(ctx context.Context, m *member, sequence int64) {
+	if e.set.IcebergFold == FoldOff || e.mayWrite() != nil {
+		return
+	}
+	if e.set.IcebergFold == FoldBounded {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, e.set.IcebergFoldWait)
+		defer cancel()
+	}
+	for range foldTries {
+		s := m.ds.State()
+		if s.Dropped || wholeThrough(s) >= sequence {
+			return
+		}
+		if e.set.IcebergFold == FoldBounded {
+			plan, err := m.compactor.Plan(ctx)
+			if err != nil || plan.PendingBytes+plan.RewriteBytes+plan.MarkBytes > e.set.IcebergFoldBytes {
+				return
+			}
+		}
+		j, err := e.foldOnce(m)
+		if err != nil {
+			return
+		}
+		select {
+		case <-j.Done(): // startJob logs a failure
+		case <-ctx.Done():
+			return
+		}
+		if j.Info().State != JobDone {
+			return
+		}
+	}
+}
+
+// foldOnce starts a fold of a dataset, or gives the one that runs.
+func (e *Engine) foldOnce(m *member) (*Job, error) {
+	e.folds.mu.Lock()
+	defer e.folds.mu.Unlock()
+	s := m.ds.State()
+	if j := e.folds.mu.running[s.UUID]; j != nil {
+		return j, nil
+	}
+	j, err := e.startJob("compact", s.Name.String(), func(ctx context.Context, progress func(job.Progress)) (any, error) {
+		defer e.folded(s.UUID)
+		return result(e.compact(ctx, m, nil, false, progress))
+	})
+	if err != nil {
+		return nil, err
+	}
+	if e.folds.mu.running == nil {
+		e.folds.mu.running = map[string]*Job{}
+	}
+	e.folds.mu.running[s.UUID] = j
+	return j, nil
+}
+
+func (e *Engine) folded(tableUUID string) {
+	e.folds.mu.Lock()
+	defer e.folds.mu.Unlock()
+	delete(e.folds.mu.running, tableUUID)
+}
+
+// slotWait is how long a commit of another program waits for jobs that run: its client
+// waits as long for an answer, and can try again.
+const slotWait = 60 * time.Second
+
+// enterTable waits for the lake's slot of imports and compactions and for the dataset's.
+func (e *Engine) enterTable(ctx context.Context, m *member) (leave func(), err error) {
+	waiting, cancel := context.WithTimeout(ctx, slotWait)
+	defer cancel()
+	busy := func(err error) error {
+		if ctx.Err() != nil {
+			return err
+		}
+		return lake.Errorf(lake.CodeNotReady, "an import or compaction has run for longer than %s; nothing was changed", slotWait).WithHint("try again")
+	}
+	left, err := e.shop.EnterBulk(waiting)
+	if err != nil {
+		return nil, busy(err)
+	}
+	unlock, err := m.ds.LockJobs(waiting)
+	if err != nil {
+		left()
+		return nil, busy(err)
+	}
+	return func() { unlock(); left() }, nil
+}
