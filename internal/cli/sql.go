@@ -30,7 +30,7 @@ type sqlCommand struct {
 }
 
 func (*sqlCommand) Help() string {
-	return `SELECT in DuckDB's SQL over all datasets of the lake; SHOW TABLES, DESCRIBE and EXPLAIN too. INSERT, UPDATE and DELETE change rows, all or none; EXPLAIN before them says how many rows they would change.
+	return `SELECT in DuckDB's SQL over all datasets of the lake; SHOW TABLES, DESCRIBE and EXPLAIN too. INSERT, UPDATE and DELETE change rows, all or none; with RETURNING they give rows as a query does; EXPLAIN before them says how many rows they would change.
 
 Examples:
 
@@ -69,13 +69,31 @@ func (c *sqlCommand) Run(ctx context.Context, p *Program) error {
 	}
 	// A text that does not parse goes to the lake all the same: the error is its.
 	if statement, err := sqlwrite.Parse(query); statement != nil || err != nil {
+		if statement != nil && statement.Returning != nil && !statement.Explain {
+			return c.rows(ctx, p, output, func(d lakeDoor) (*client.Answer, error) {
+				return d.ExecuteReturning(ctx, c.query(query, params, output), c.options())
+			})
+		}
 		return c.execute(ctx, p, query, params, statement)
 	}
 	if c.IfMatch != "" || c.IdempotencyKey != "" {
 		return usagef("--if-match and --idempotency-key are for INSERT, UPDATE and DELETE")
 	}
+	return c.rows(ctx, p, output, func(d lakeDoor) (*client.Answer, error) { return d.SQL(ctx, c.query(query, params, output)) })
+}
+
+func (c *sqlCommand) query(sql string, params any, output string) client.Query {
+	return client.Query{SQL: sql, Params: params, Timeout: c.Timeout, Format: outputs[output]}
+}
+
+func (c *sqlCommand) options() client.ChangeOptions {
+	return client.ChangeOptions{IfMatch: c.IfMatch, IdempotencyKey: c.IdempotencyKey}
+}
+
+// rows writes an answer.
+func (c *sqlCommand) rows(ctx context.Context, p *Program, output string, ask func(lakeDoor) (*client.Answer, error)) error {
 	return c.withLake(ctx, p, lakeExists, func(d lakeDoor) (err error) {
-		a, err := d.SQL(ctx, client.Query{SQL: query, Params: params, Timeout: c.Timeout, Format: outputs[output]})
+		a, err := ask(d)
 		if err != nil {
 			return err
 		}
@@ -102,7 +120,7 @@ func (c *sqlCommand) Run(ctx context.Context, p *Program) error {
 func (c *sqlCommand) execute(ctx context.Context, p *Program, sql string, params any, statement *sqlwrite.Statement) error {
 	return c.withLake(ctx, p, lakeExists, func(d lakeDoor) error {
 		began := time.Now()
-		r, err := d.Execute(ctx, client.Query{SQL: sql, Params: params, Timeout: c.Timeout}, client.ChangeOptions{IfMatch: c.IfMatch, IdempotencyKey: c.IdempotencyKey})
+		r, err := d.Execute(ctx, c.query(sql, params, ""), c.options())
 		if err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"tarn/internal/engine"
 	"tarn/internal/lake"
 	"tarn/internal/rows"
 )
@@ -30,6 +31,8 @@ type Answer struct {
 	ETag        string // of a read of one dataset, else ""
 	// Head is empty for JSON, which has it inside.
 	Head rows.Head
+	// Changed is what a statement did whose rows of RETURNING these are; nil of a query.
+	Changed *engine.StatementResult
 
 	res  *http.Response
 	ctx  context.Context
@@ -66,7 +69,7 @@ func (c *Client) answer(ctx context.Context, q *request, format rows.OutFormat) 
 		QueryID: res.Header.Get("Tarn-Query-Id"), ContentType: res.Header.Get("Content-Type"), ETag: res.Header.Get("ETag"),
 		res: res, ctx: ctx,
 	}
-	for name, into := range map[string]any{"Tarn-Read-Points": &a.Head.ReadPoints, "Tarn-Served-From": &a.Head.ServedFrom} {
+	for name, into := range map[string]any{"Tarn-Read-Points": &a.Head.ReadPoints, "Tarn-Served-From": &a.Head.ServedFrom, "Tarn-Changed": &a.Changed} {
 		if s := res.Header.Get(name); s != "" {
 			if err := json.Unmarshal([]byte(s), into); err != nil {
 				res.Body.Close()

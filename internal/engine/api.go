@@ -234,6 +234,7 @@ type GetRequest struct {
 type Answer struct {
 	ID          string // of /queries/{id}
 	ContentType string
+	Columns     []rows.Column // nil of an answer that was given before
 	Head        rows.Head
 	ETag        string        // of a read of one dataset, else ""
 	Deadline    time.Time     // covers sending: a client that takes longer is cut
@@ -344,7 +345,7 @@ type Door interface {
 	Deltas(ctx context.Context, name lake.Name) ([]DeltaInfo, error)
 
 	Change(ctx context.Context, r ChangeRequest) (ChangeResult, error)
-	// Execute runs an INSERT, UPDATE or DELETE, all or nothing.
+	// Execute runs a statement that changes rows, all or nothing.
 	Execute(ctx context.Context, r StatementRequest) (StatementResult, error)
 	// Import reads the files, then starts a job and returns it.
 	Import(ctx context.Context, r ImportRequest) (*Job, error)

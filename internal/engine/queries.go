@@ -82,7 +82,7 @@ func (e *Engine) run(ctx context.Context, q worker.QueryRequest, timeout time.Du
 		return nil, err
 	}
 	return &Answer{
-		ID: res.ID, ContentType: res.ContentType, Head: res.Head, Body: res, Tail: res.Tail, Deadline: res.Deadline,
+		ID: res.ID, ContentType: res.ContentType, Columns: res.Columns, Head: res.Head, Body: res, Tail: res.Tail, Deadline: res.Deadline,
 	}, nil
 }
 

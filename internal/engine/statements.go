@@ -35,6 +35,7 @@ type StatementRequest struct {
 	Owner       string              // "" where nobody is asked who he is
 	Visible     *lake.NameSet       // the datasets that there are for what it reads; nil: all
 	IfMatch     string              // the header's value, "" for none
+	Out         rows.OutFormat      // of the rows of RETURNING
 	Idempotency Idempotency
 }
 
@@ -47,6 +48,10 @@ type StatementResult struct {
 	Sequence  int64          `json:"sequence"`
 	ReadPoint lake.ReadPoint `json:"read_point"`
 	ETag      string         `json:"-"`
+	// Returned are the rows of RETURNING, to be closed. It is nil where there are none:
+	// without RETURNING, of a dry run, and of a statement that was done before under
+	// its Idempotency-Key, as its rows are not kept.
+	Returned *Answer `json:"-"`
 }
 
 // Execute runs a statement: it reads at the newest state of its target, while other
@@ -71,10 +76,12 @@ func (e *Engine) Execute(ctx context.Context, r StatementRequest) (StatementResu
 	x := &execution{e: e, r: r, m: m, turn: turn}
 	res, err := x.run(ctx)
 	if err != nil {
+		x.returned.drop()
 		e.notice(err)
 		return StatementResult{}, lake.Step(string(r.Statement.Verb)+" "+r.Statement.Target.String(), turn.Explain(err))
 	}
 	res.Statement, res.Explain = string(r.Statement.Verb), r.Statement.Explain
+	res.Returned = x.returned.take().answer(res, r.ID, turn.Another())
 	return res, nil
 }
 
@@ -84,6 +91,8 @@ type execution struct {
 	r    StatementRequest
 	m    *member
 	turn *query.Statement
+
+	returned returnedPlace
 }
 
 func (x *execution) run(ctx context.Context) (StatementResult, error) {
@@ -185,12 +194,41 @@ func (x *execution) open(ctx context.Context, s *dataset.State, read sqlwrite.Re
 	}
 	x.e.used(a.Head)
 	in := io.Reader(cutReader{a.Body})
-	if read.Flagged {
-		in = rows.Sift(ctx, in, sqlwrite.FlagColumn, func(rec arrow.RecordBatch, row int, flag int32) error {
-			return flagged(s, rec, row, flag)
-		})
+	if read.Flagged || read.Returned > 0 {
+		if in, err = x.sift(ctx, s, read, a, in); err != nil {
+			a.Body.Close()
+			return nil, nil, err
+		}
 	}
 	return a, in, nil
+}
+
+// sift takes the flags and the rows of RETURNING out of the answer of a read.
+func (x *execution) sift(ctx context.Context, s *dataset.State, read sqlwrite.Read, a *Answer, in io.Reader) (io.Reader, error) {
+	what := rows.Sifting{Returned: read.Returned}
+	if read.Flagged {
+		what.Flag = sqlwrite.FlagColumn
+		what.Look = func(rec arrow.RecordBatch, row int, flag int32) error { return flagged(s, rec, row, flag) }
+	}
+	if read.Returned > 0 && x.r.Statement.Explain {
+		what.Schema = func(*arrow.Schema) error { return nil }
+		what.Return = func(arrow.RecordBatch) error { return nil }
+	} else if read.Returned > 0 {
+		given := newReturned(x.e, x.r.Out, a.Head)
+		x.returned.put(given)
+		end := len(a.Columns)
+		if read.Flagged {
+			end--
+		}
+		if end < read.Returned {
+			return nil, lake.Errorf(lake.CodeInternal, "a read came with %d columns", len(a.Columns))
+		}
+		columns := a.Columns[end-read.Returned : end]
+		what.Schema = func(schema *arrow.Schema) error { return given.begin(columns, schema) }
+		what.Return = given.take
+		what.End = given.end
+	}
+	return rows.Sift(ctx, in, what), nil
 }
 
 // body is the answer of a read, whole: in memory, or above spool_bytes in scratch.

@@ -77,21 +77,23 @@ type queryAnswer struct {
 	ElapsedMS  float64               `json:"elapsed_ms"`
 	ReadPoints map[string]lake.Place `json:"read_points"`
 	ServedFrom map[string]string     `json:"served_from"`
+	// Changed is of a statement with RETURNING.
+	Changed *engine.StatementResult `json:"changed,omitempty" doc:"what a statement with RETURNING did"`
 }
 
 func (a *api) queryRoutes() []*route {
 	answers := streamed()
 	answers[0].content[0].or = engine.StatementResult{}
-	answers[0].headers = append(answers[0].headers, "ETag")
+	answers[0].headers = append(answers[0].headers, "ETag", headerChanged)
 	return []*route{{
 		method: http.MethodPost, path: "/query/sql", id: "query-sql", tag: tagQueries, needs: reads(ofSQL),
 		summary: "Run a query, or a statement that changes rows", handle: a.querySQL, asQuery: true, fresh: true, idempotent: true, ifMatch: true,
 		doc: "One SELECT, SHOW TABLES, DESCRIBE or EXPLAIN over all datasets, at one instant of the whole lake. The answer streams in the format that Accept asks for. A client that goes away cancels it. " +
-			"Or one INSERT, UPDATE or DELETE, which reads at the newest state and changes all its rows or none; it answers JSON, and takes If-Match and Idempotency-Key, which queries do not.",
+			"Or one INSERT, UPDATE or DELETE, which reads at the newest state and changes all its rows or none; it answers JSON, or with RETURNING rows as a query does, and takes If-Match and Idempotency-Key, which queries do not.",
 		body:    []content{{media: rows.MediaJSON, typ: sqlBody{}}, {media: mediaText, doc: "the SQL itself"}},
 		answers: answers,
 		errors: queryErrors(lake.CodeSQLInvalid, lake.CodeSQLRefused, lake.CodeReadOnly, lake.CodeIdempotencyReused, lake.CodeUnknownOutcome, lake.CodeFenced,
-			lake.CodeNoPrimaryKey, lake.CodeKeyConflict, lake.CodeSchemaChanged, lake.CodePreconditionFailed, lake.CodeRowsInvalid, lake.CodeUnsupported, lake.CodePendingFull),
+			lake.CodeNoPrimaryKey, lake.CodeKeyConflict, lake.CodeRowsNotKept, lake.CodeSchemaChanged, lake.CodePreconditionFailed, lake.CodeRowsInvalid, lake.CodeUnsupported, lake.CodePendingFull),
 	}}
 }
 

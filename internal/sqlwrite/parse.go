@@ -39,11 +39,15 @@ func Parse(sql string) (*Statement, error) {
 	if err := p.oneStatement(); err != nil {
 		return nil, err
 	}
+	outputs := p.cutReturning()
 	verb := p.next()
 	if s.Verb = Verb(verb.word); s.Verb == Insert {
 		err = p.insert(s)
 	} else {
 		err = p.changed(s)
+	}
+	if err == nil && outputs != nil {
+		s.Returning, err = outputs.outputs(s)
 	}
 	if err != nil {
 		return nil, err
@@ -84,9 +88,6 @@ func (p *parser) oneStatement() error {
 		if t.is(";") {
 			return lake.Errorf(lake.CodeSQLRefused, "more than one statement in one text").
 				WithHint("send one statement at a time; each is all or nothing by itself")
-		}
-		if t.depth == 0 && t.is("returning") {
-			return unsupported("RETURNING is not served").WithHint("read the rows by SELECT after the statement")
 		}
 	}
 	return nil

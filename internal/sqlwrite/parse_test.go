@@ -60,7 +60,14 @@ func TestPieces(t *testing.T) {
 		"insert into t select * from a join b on conflict = 1 on conflict do nothing":                `insert main.t source[select * from a join b on conflict = 1] nothing`,
 		"insert into t values (1) on conflict (id, k) do nothing":                                    `insert main.t values[1] key[id k] nothing`,
 		"insert into t values (1) on conflict do update set a = excluded.a, b = b + 1":               `insert main.t values[1] set[a: excluded.a][b: b + 1]`,
-		"insert into t values (1) on conflict (id) do update set a = 1 where t.a < excluded.a;":      `insert main.t values[1] key[id] set[a: 1] where[t.a < excluded.a]`,
+		"delete from t returning *":                                                                  `delete main.t returning[*]`,
+		"delete from t x where a returning x.*, X.* , id":                                            `delete main.t as x where[a] returning[*] returning[*] returning[id]`,
+		"delete from t where a as returning":                                                         `delete main.t where[a as returning]`,
+		"update t set a = 1 from u where b returning a + 1 as \"A b\", t.id as select, f(a, b)":      `update main.t set[a: 1] from[u] where[b] returning[a + 1 as A b] returning[t.id as select] returning[f(a, b)]`,
+		"insert into t select 1 returning a b, t.a c, (a) d, f(a) \"e\", cast(a as int) as g":        `insert main.t source[select 1] returning[a as b] returning[t.a as c] returning[(a) as d] returning[f(a) as e] returning[cast(a as int) as g]`,
+		"insert into t select 1 returning a + b c, interval (a) day, date '2020-01-01', a is null, a::timestamp with time zone": `insert main.t source[select 1] returning[a + b c] returning[interval (a) day] returning[date '2020-01-01'] returning[a is null] returning[a::timestamp with time zone]`,
+		"insert into t values (1) on conflict do nothing returning count(*), (select unnest([1]) limit 1)":                      `insert main.t values[1] nothing returning[count(*)] returning[(select unnest([1]) limit 1)]`,
+		"insert into t values (1) on conflict (id) do update set a = 1 where t.a < excluded.a;":                                 `insert main.t values[1] key[id] set[a: 1] where[t.a < excluded.a]`,
 	} {
 		s, err := sqlwrite.Parse(sql)
 		if err != nil || s == nil {
@@ -125,6 +132,16 @@ func shown(s *sqlwrite.Statement) string {
 	set(s.Set)
 	part("from", s.From)
 	part("where", s.Where)
+	for _, o := range s.Returning {
+		switch {
+		case o.Star:
+			b.WriteString(" returning[*]")
+		case o.Alias != "":
+			fmt.Fprintf(&b, " returning[%s as %s]", o.Expr, o.Alias)
+		default:
+			part("returning", o.Expr)
+		}
+	}
 	return b.String()[1:]
 }
 
@@ -165,9 +182,22 @@ func TestRefused(t *testing.T) {
 		"insert into t values (1) on conflict do nothing where true":      lake.CodeSQLInvalid,
 		"insert into t values (1) on conflict do delete":                  lake.CodeSQLInvalid,
 		"insert into t values (1) on conflict do update set a = 1 from u": "", // a piece "1 from u", which does not parse in parentheses
-		"insert into t values (1) returning *":                            lake.CodeUnsupported,
-		"update t set a = 1 returning a":                                  lake.CodeUnsupported,
-		"delete from t returning *":                                       lake.CodeUnsupported,
+		"insert into t values (1) returning":                              lake.CodeSQLInvalid,
+		"insert into t values (1) returning a,":                           lake.CodeSQLInvalid,
+		"insert into t values (1) returning , a":                          lake.CodeSQLInvalid,
+		"delete from t returning u.*":                                     lake.CodeSQLInvalid,
+		"delete from t returning main.t.*":                                lake.CodeSQLInvalid,
+		"delete from t returning * exclude (a)":                           lake.CodeSQLInvalid,
+		"delete from t returning columns(*)":                              lake.CodeSQLRefused,
+		"delete from t returning unnest([1, 2])":                          lake.CodeSQLRefused,
+		"delete from t returning 1 + \"UnNest\" ([])":                     lake.CodeSQLRefused,
+		"delete from t returning generate_subscripts(l, 1)":               lake.CodeSQLRefused,
+		"delete from t returning select 1":                                lake.CodeSQLInvalid,
+		"delete from t returning #1":                                      lake.CodeSQLRefused,
+		"delete from t returning a as _tarn_c0":                           lake.CodeSQLRefused,
+		"delete from t returning a) union (select 1":                      lake.CodeSQLInvalid,
+		"delete from t returning a; select 1":                             lake.CodeSQLRefused,
+		"delete from t returning a returning b":                           "", // a piece "a returning b", which does not parse in parentheses
 		"delete t":                                                        lake.CodeSQLInvalid,
 		"delete from":                                                     lake.CodeSQLInvalid,
 		"delete from t where":                                             lake.CodeSQLInvalid,
@@ -286,6 +316,7 @@ func FuzzParse(f *testing.F) {
 		"insert into t (id, k, a) values (1, 'x', $1), (2, $$ ) $$, null) on conflict (id, k) do update set a = excluded.a || ?, b = default where t.b < 1 -- x",
 		"with u as (select 1) update t as x set a = case when b then 'c' else (select max(d) from u) end from u, (values (1)) v(y) where x.id = u.id;",
 		"delete from t using u where t.id = u.id and a is distinct from b /* ) */", "explain insert or ignore into t select * from t where e'\\')' = a",
+		"delete from t returning *, t.*, a as \"b c\", f(a) d -- x", "update t set a = ? returning (select ?), [a, b] as returning", "insert into t values (1) on conflict do nothing returning a) union (select b",
 		"insert into t default values", "update t set a = b$x$ ) union select ( $x$", "delete from t where ((((", "update t set a = {'x': [1, (2)]}", "insert or replace into t from t",
 	} {
 		f.Add(sql)
@@ -314,6 +345,9 @@ func FuzzParse(f *testing.F) {
 			for _, a := range c.Set {
 				pieces = append(pieces, a.Expr)
 			}
+		}
+		for _, o := range s.Returning {
+			pieces = append(pieces, o.Expr)
 		}
 		for _, p := range pieces {
 			if !strings.Contains(sql, p) && p != "NULL" {

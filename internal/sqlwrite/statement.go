@@ -30,6 +30,16 @@ type Statement struct {
 	Set   []Assignment // of UPDATE
 	From  string       // of UPDATE … FROM and DELETE … USING; "" for none
 	Where string       // of UPDATE and DELETE; "" for none
+
+	Returning []Output // what it gives of each row that it changes; nil for none
+}
+
+// Output is a part of RETURNING: an expression over the columns of the target, or all
+// of these.
+type Output struct {
+	Star  bool
+	Expr  string
+	Alias string // unquoted; "" for none
 }
 
 // Row is one row of VALUES: an expression a column.
