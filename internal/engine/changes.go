@@ -130,11 +130,7 @@ func (e *Engine) decodeChanges(ctx context.Context, s *dataset.State, r ChangeRe
 }
 
 func decodeMixed(ctx context.Context, r ChangeRequest, in io.Reader, o rows.DecodeOptions) ([]format.Changes, int64, error) {
-	if r.Format != rows.NDJSON {
-		return nil, 0, lake.Errorf(lake.CodeUnsupportedMedia, "changes come as NDJSON").
-			WithHint("Content-Type: application/x-ndjson")
-	}
-	d, err := rows.DecodeChanges(ctx, in, o)
+	d, err := rows.DecodeMixed(ctx, r.Format, in, o)
 	if err != nil {
 		return nil, 0, err
 	}

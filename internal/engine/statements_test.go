@@ -95,7 +95,7 @@ func TestStatements(t *testing.T) {
 		"update t set n = 'many' where id = 2":                                lake.CodeSQLInvalid,
 		"update t set nope = 1":                                               lake.CodeSQLInvalid,
 		"update t set n = nope":                                               lake.CodeSQLInvalid,
-		"update t set id = 3 where id = 1":                                    lake.CodeUnsupported,
+		"update t set id = 2 where id = 1":                                    lake.CodeKeyConflict,
 		"update t set n = 1 where false union select 1":                       lake.CodeSQLInvalid,
 		"update t set n = sum(n)":                                             lake.CodeSQLInvalid,
 		"update nope set n = 1":                                               lake.CodeDatasetNotFound,

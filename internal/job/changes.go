@@ -48,10 +48,7 @@ func (s *session) decodeChanges(ctx context.Context, ch Changes, body *body, o r
 		if err := s.createTable(ctx, "arrived", ch.Schema, "op INTEGER"); err != nil {
 			return 0, err
 		}
-		if ch.Input.Format != rows.NDJSON {
-			return 0, lake.Errorf(lake.CodeUnsupportedMedia, "changes come as NDJSON, not as %s", ch.Input.Format)
-		}
-		d, err := rows.DecodeChanges(ctx, body.Reader, o)
+		d, err := rows.DecodeMixed(ctx, ch.Input.Format, body.Reader, o)
 		if err != nil {
 			return 0, err
 		}

@@ -130,7 +130,7 @@ type Dedupe struct {
 const (
 	OpUpsert  = "upsert"
 	OpDelete  = "delete"
-	OpChanges = "changes" // NDJSON of upserts and deletes
+	OpChanges = "changes" // upserts and deletes, as rows.DecodeMixed reads them
 )
 
 // Changes turns a large body into the Parquet of one delta (for

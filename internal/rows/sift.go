@@ -14,12 +14,14 @@ import (
 // Sifting says what Sift takes off the end of each batch: columns that are returned, and
 // behind them a column of flags.
 type Sifting struct {
-	// Returned is the number of columns that go to Return and not on. Schema is told
-	// their schema before.
+	// Returned is the number of columns that go to Take and not on. Schema is told their
+	// schema before.
 	Returned int
 	Schema   func(schema *arrow.Schema) error
-	Return   func(rec arrow.RecordBatch) error
-	End      func() error // after the last; nil: nobody is told
+	// Take is told each batch, whole, and of it the columns that are returned; nil:
+	// nobody is told.
+	Take func(whole, returned arrow.RecordBatch) error
+	End  func() error // after the last; nil: nobody is told
 	// Flag is the name of the last column, which holds an INTEGER a row: Look is told
 	// each that is not 0, with its row. "": there is none.
 	Flag string
@@ -83,10 +85,10 @@ func (s *sifter) step() error {
 			return err
 		}
 	}
-	if s.Returned > 0 {
+	if s.Take != nil {
 		returned := columnsOf(rec, s.kept, s.kept+s.Returned)
 		defer returned.Release()
-		if err := s.Return(returned); err != nil {
+		if err := s.Take(rec, returned); err != nil {
 			return err
 		}
 	}

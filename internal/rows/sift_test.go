@@ -72,7 +72,7 @@ func TestSift(t *testing.T) {
 			Schema: func(s *arrow.Schema) error {
 				return lake.Step("schema", map[bool]error{false: errors.New("no field")}[s.NumFields() == 1])
 			},
-			Return: func(rec arrow.RecordBatch) error { returned += rec.NumRows() * rec.NumCols(); return nil },
+			Take: func(whole, rec arrow.RecordBatch) error { returned += rec.NumRows() * rec.NumCols(); return nil },
 		}
 		rd, err := ipc.NewReader(Sift(t.Context(), bytes.NewReader(body), what))
 		if err != nil {
@@ -87,7 +87,7 @@ func TestSift(t *testing.T) {
 			t.Errorf("%d returned, %d ends, %v", returned, ended, rd.Err())
 		}
 		stop := lake.Errorf(lake.CodeOutOfDisk, "stop")
-		what.Return = func(arrow.RecordBatch) error { return stop }
+		what.Take = func(whole, rec arrow.RecordBatch) error { return stop }
 		if _, err := io.Copy(io.Discard, Sift(t.Context(), bytes.NewReader(body), what)); !errors.Is(err, stop) {
 			t.Errorf("its own error became %v", err)
 		}

@@ -12,9 +12,11 @@ type parser struct {
 	sql  string
 	toks []token // without the semicolon at the end
 	at   int
+
+	sourceEnd int // where the source of INSERT or MERGE ends
 }
 
-var verbs = sqltext.WordSet("insert update delete")
+var verbs = sqltext.WordSet("insert update delete merge")
 
 // Parse reads a statement. It gives nil where the text is none that changes rows:
 // then the gate judges it. Errors: CodeSQLInvalid, CodeSQLRefused, CodeUnsupported.
@@ -39,11 +41,28 @@ func Parse(sql string) (*Statement, error) {
 	if err := p.oneStatement(); err != nil {
 		return nil, err
 	}
+	if s.Verb = Verb(p.now().word); s.Verb == Merge {
+		text, err := numbered(sql, toks)
+		if err != nil {
+			return nil, err
+		}
+		if text != sql {
+			return Parse(text)
+		}
+	}
+	return p.statement(s)
+}
+
+// statement reads the statement from its verb on.
+func (p *parser) statement(s *Statement) (_ *Statement, err error) {
+	all := p.toks
 	outputs := p.cutReturning()
-	verb := p.next()
-	if s.Verb = Verb(verb.word); s.Verb == Insert {
+	switch p.at++; s.Verb {
+	case Insert:
 		err = p.insert(s)
-	} else {
+	case Merge:
+		err = p.merge(s)
+	default:
 		err = p.changed(s)
 	}
 	if err == nil && outputs != nil {
@@ -51,6 +70,9 @@ func Parse(sql string) (*Statement, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	if p.sourceEnd > 0 {
+		s.after = parameters(p.sql, all, p.sourceEnd)
 	}
 	return s, p.checkTarget(s)
 }

@@ -9,11 +9,12 @@ import (
 )
 
 // Read is the SELECT that gives what a statement changes. Its columns are those of the
-// dataset, in their order, or for DELETE those of the key; then those of RETURNING; then,
-// where Flagged says so, FlagColumn.
+// dataset, in their order, or for DELETE those of the key; then, where Mixed says so,
+// OpColumn; then those of RETURNING; then, where Flagged says so, FlagColumn.
 type Read struct {
 	SQL      string
 	Deletes  bool
+	Mixed    bool
 	Returned int // columns of RETURNING
 	Flagged  bool
 	// AddedBytes are those of SQL that did not come with the statement.
@@ -28,7 +29,8 @@ const (
 	FlagNone      = iota
 	FlagExists    // the key is one of the dataset already
 	FlagTwice     // another row of the statement has the key
-	FlagAmbiguous // UPDATE … FROM gives the row several new values
+	FlagAmbiguous // UPDATE … FROM or MERGE gives the row several new values
+	FlagFailed    // it met an arm THEN ERROR
 )
 
 // NewRead makes the SELECT of a statement for its target as it stands. It fails with
@@ -54,6 +56,8 @@ func NewRead(s *Statement, name lake.Name, schema lake.Schema) (Read, error) {
 		f, err = c.insert()
 	case Update:
 		f, err = c.update()
+	case Merge:
+		f, err = c.merge()
 	default:
 		f, err = c.delete()
 	}
@@ -70,18 +74,17 @@ type found struct {
 	with             []string
 	sql              string
 	deletes, flagged bool
+	mixed            bool // it has OpColumn
 }
 
 // read makes the Read of what was found.
 func (c *composer) read(f found) Read {
-	r := Read{SQL: c.with(f.with...) + f.sql, Deletes: f.deletes, Flagged: f.flagged, Returned: c.outputs()}
-	if r.Returned > 0 {
-		named := func(i int) string { return c.row() + "." + c.quoted(i) }
-		list := c.all(named)
-		if f.deletes {
-			list = c.keys(", ", func(_, i int) string { return named(i) })
+	r := Read{SQL: c.with(f.with...) + f.sql, Deletes: f.deletes, Mixed: f.mixed, Flagged: f.flagged, Returned: c.outputs()}
+	if r.Returned > 0 || f.mixed {
+		list := c.changed(f)
+		if r.Returned > 0 {
+			list += ", " + c.returned()
 		}
-		list += ", " + c.returned()
 		if f.flagged {
 			list += ", " + FlagColumn
 		}
@@ -89,6 +92,25 @@ func (c *composer) read(f found) Read {
 	}
 	r.AddedBytes = max(0, len(r.SQL)-c.s.size())
 	return r
+}
+
+// changed lists the columns of the change of a row; those that a delete does not have
+// are null as far as they may be.
+func (c *composer) changed(f found) string {
+	named := func(i int) string { return c.row() + "." + c.quoted(i) }
+	switch {
+	case f.deletes:
+		return c.keys(", ", func(_, i int) string { return named(i) })
+	case !f.mixed:
+		return c.all(named)
+	}
+	op := c.row() + "." + OpColumn
+	return c.all(func(i int) string {
+		if slices.Contains(c.schema.KeyIndexes(), i) || !c.schema.Columns[i].Nullable {
+			return named(i)
+		}
+		return "CASE WHEN " + op + " = " + fmt.Sprint(OpUpsert) + " THEN " + named(i) + " END AS " + c.quoted(i)
+	}) + ", " + op
 }
 
 // size is the bytes of a statement's pieces.
@@ -109,6 +131,18 @@ func (s *Statement) size() int {
 	}
 	for _, o := range s.Returning {
 		n += len(o.Expr)
+	}
+	if m := s.Merge; m != nil {
+		n += len(m.Source) + len(m.On)
+		for _, a := range m.Arms {
+			n += len(a.And) + len(a.Message)
+			for _, cell := range a.Values {
+				n += len(cell)
+			}
+			for _, set := range a.Set {
+				n += len(set.Expr)
+			}
+		}
 	}
 	return n
 }
@@ -216,8 +250,9 @@ func (c *composer) columns(names []string) ([]int, error) {
 	return out, nil
 }
 
-// assigned finds the columns of SET, none of which is of the key.
-func (c *composer) assigned(set []Assignment) ([]int, error) {
+// assigned finds the columns of SET; those of the key are refused where they have to
+// stay.
+func (c *composer) assigned(set []Assignment, keys bool) ([]int, error) {
 	names := make([]string, len(set))
 	for k, a := range set {
 		names[k] = a.Column
@@ -227,9 +262,9 @@ func (c *composer) assigned(set []Assignment) ([]int, error) {
 		return nil, err
 	}
 	for _, i := range at {
-		if slices.Contains(c.schema.KeyIndexes(), i) {
-			return nil, unsupported("SET of %s, a column of the primary key, is not served", c.schema.Columns[i].Name).
-				WithHint("INSERT the row under its new key, and DELETE the old one")
+		if !keys && slices.Contains(c.schema.KeyIndexes(), i) {
+			return nil, unsupported("DO UPDATE SET of %s, a column of the primary key, is not served", c.schema.Columns[i].Name).
+				WithHint("UPDATE can give a row another key")
 		}
 	}
 	return at, nil
@@ -251,9 +286,12 @@ func (c *composer) newRow(set []Assignment, at []int) string {
 }
 
 func (c *composer) update() (found, error) {
-	at, err := c.assigned(c.s.Set)
+	at, err := c.assigned(c.s.Set, true)
 	if err != nil {
 		return found{}, err
+	}
+	if c.hasKey(at) {
+		return c.move(at), nil
 	}
 	columns := c.all(func(i int) string { return own("c", i) + " AS " + c.quoted(i) })
 	from, distinct, flag := c.tableAs(), "", ""

@@ -12,7 +12,7 @@ import (
 // insert makes the Read of INSERT. Its rows are cast to the columns' types in the query
 // _tarn_new; what becomes of keys that exist is decided over that.
 func (c *composer) insert() (found, error) {
-	at, err := c.given()
+	at, err := c.givenBy(c.s.Columns)
 	if err != nil {
 		return found{}, err
 	}
@@ -55,25 +55,37 @@ func (c *composer) insert() (found, error) {
 	return c.insertOrUpdate(given, fresh, at)
 }
 
-// NamesRead is a Read of no rows whose columns have the names of those that an INSERT BY
-// NAME gives: with these as Columns, the statement is as one that lists them.
+// NamesRead is a Read of no rows whose columns have the names of those that the source
+// of a statement has which NeedsNames; Named takes them. It has all parameters.
 func NamesRead(s *Statement) Read {
 	c := &composer{s: s}
-	r := Read{SQL: c.with() + "SELECT * FROM (" + s.Source + "\n) AS " + own("given") + " LIMIT 0"}
+	from := "(" + s.Source + "\n) AS " + own("given")
+	if s.Merge != nil {
+		from = s.Merge.Source + "\n"
+	}
+	also := make([]string, len(s.after))
+	for i, p := range s.after {
+		also[i] = "(" + p + " IS NULL) IS NOT NULL"
+	}
+	r := Read{SQL: c.with() + "SELECT * FROM " + from}
+	if len(also) > 0 {
+		r.SQL += " WHERE " + strings.Join(also, " AND ")
+	}
+	r.SQL += " LIMIT 0"
 	r.AddedBytes = max(0, len(r.SQL)-s.size())
 	return r
 }
 
-// given is the columns that the statement gives, by their places.
-func (c *composer) given() ([]int, error) {
-	if c.s.Columns == nil {
+// givenBy is the columns that INSERT gives by these names, nil for all, by their places.
+func (c *composer) givenBy(names []string) ([]int, error) {
+	if names == nil {
 		at := make([]int, len(c.schema.Columns))
 		for i := range at {
 			at[i] = i
 		}
 		return at, nil
 	}
-	at, err := c.columns(c.s.Columns)
+	at, err := c.columns(names)
 	if err != nil {
 		return nil, err
 	}
@@ -198,7 +210,7 @@ func (c *composer) insertOrUpdate(given, fresh string, at []int) (found, error) 
 			}
 		}
 	}
-	to, err := c.assigned(set)
+	to, err := c.assigned(set, false)
 	if err != nil {
 		return found{}, err
 	}

@@ -60,7 +60,7 @@ func (p *parser) output(s *Statement, from, to int) (Output, error) {
 	case p.bareAlias(from, to):
 		out.Alias, to = p.label(last), to-1
 	}
-	if err := p.oneEach(from, to); err != nil {
+	if err := p.oneEach("RETURNING", from, to); err != nil {
 		return Output{}, err
 	}
 	var err error
@@ -116,7 +116,7 @@ milliseconds microsecond microseconds week weeks quarter quarters decade decades
 )
 
 // oneEach refuses what gives several values for a row, or none.
-func (p *parser) oneEach(from, to int) error {
+func (p *parser) oneEach(where string, from, to int) error {
 	for i := from; i+1 < to; i++ {
 		t := p.toks[i]
 		if t.is("(") && p.toks[i+1].oneOf(queryWords) {
@@ -124,8 +124,8 @@ func (p *parser) oneEach(from, to int) error {
 			continue
 		}
 		if (t.kind == word || t.kind == quoted) && manyRows[lower(p.label(t))] && p.toks[i+1].is("(") {
-			return lake.Errorf(lake.CodeSQLRefused, "%s in RETURNING, which gives one row for each that is changed", strings.ToUpper(p.label(t))).
-				WithHint("return the list, and take it apart in another query")
+			return lake.Errorf(lake.CodeSQLRefused, "%s in %s, where a row stands for itself", strings.ToUpper(p.label(t)), where).
+				WithHint("take the list apart in another query")
 		}
 	}
 	return nil
