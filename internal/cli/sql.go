@@ -23,21 +23,22 @@ type sqlCommand struct {
 	Timeout time.Duration `placeholder:"TIME" help:"Give up after this time; by default the lake's setting."`
 	MaxRows int           `default:"1000" placeholder:"N" help:"Rows that a table shows; 0 shows all."`
 
-	IfMatch        string `placeholder:"ETAG" help:"Of INSERT, UPDATE and DELETE: change only if the dataset still has this ETag."`
-	IdempotencyKey string `placeholder:"KEY" help:"Of INSERT, UPDATE and DELETE: sent again with the same key, the change is made once."`
+	IfMatch        string `placeholder:"ETAG" help:"Of statements that change rows: change only if the dataset still has this ETag."`
+	IdempotencyKey string `placeholder:"KEY" help:"Of statements that change rows: sent again with the same key, the change is made once."`
 
 	clientFlags `embed:""`
 }
 
 func (*sqlCommand) Help() string {
-	return `SELECT in DuckDB's SQL over all datasets of the lake; SHOW TABLES, DESCRIBE and EXPLAIN too. INSERT, UPDATE and DELETE change rows, all or none; with RETURNING they give rows as a query does; EXPLAIN before them says how many rows they would change.
+	return `SELECT in DuckDB's SQL over all datasets of the lake; SHOW TABLES, DESCRIBE and EXPLAIN too. INSERT, UPDATE, DELETE and MERGE change rows, all or none; with RETURNING they give rows as a query does; EXPLAIN before them says how many rows they would change.
 
 Examples:
 
   tarn sql "select city, count(*) from trips group by city"
   tarn sql 'select * from trips where trip_id = ?' --param 7
   tarn sql 'select * from trips where city = $city' --param city=Oslo -o ndjson
-  tarn sql 'update trips set fare = fare * 1.1 where city = ?' --param Oslo`
+  tarn sql 'update trips set fare = fare * 1.1 where city = ?' --param Oslo
+  tarn sql 'delete from trips where city is null returning trip_id, fare'`
 }
 
 var outputs = map[string]rows.OutFormat{
@@ -77,7 +78,7 @@ func (c *sqlCommand) Run(ctx context.Context, p *Program) error {
 		return c.execute(ctx, p, query, params, statement)
 	}
 	if c.IfMatch != "" || c.IdempotencyKey != "" {
-		return usagef("--if-match and --idempotency-key are for INSERT, UPDATE and DELETE")
+		return usagef("--if-match and --idempotency-key are for statements that change rows")
 	}
 	return c.rows(ctx, p, output, func(d lakeDoor) (*client.Answer, error) { return d.SQL(ctx, c.query(query, params, output)) })
 }
@@ -139,7 +140,7 @@ func (c *sqlCommand) execute(ctx context.Context, p *Program, sql string, params
 }
 
 // done is what a statement did to rows.
-var done = map[string]string{"insert": "inserted", "update": "updated", "delete": "deleted"}
+var done = map[string]string{"insert": "inserted", "update": "updated", "delete": "deleted", "merge": "merged"}
 
 func countOf(n int64, what string) string {
 	if n != 1 {

@@ -17,7 +17,7 @@ const mediaText = "text/plain"
 
 // sqlBody is a query as JSON.
 type sqlBody struct {
-	SQL     string          `json:"sql" doc:"one SELECT, SHOW TABLES, DESCRIBE, EXPLAIN, INSERT, UPDATE or DELETE, in DuckDB's SQL"`
+	SQL     string          `json:"sql" doc:"one SELECT, SHOW TABLES, DESCRIBE, EXPLAIN, INSERT, UPDATE, DELETE or MERGE, in DuckDB's SQL"`
 	Params  json.RawMessage `json:"params,omitempty" doc:"an array for ? and $1, an object for $name"`
 	Timeout string          `json:"timeout,omitempty" doc:"such as 5s; sending the answer included"`
 }

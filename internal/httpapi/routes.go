@@ -89,7 +89,7 @@ func (a *api) queryRoutes() []*route {
 		method: http.MethodPost, path: "/query/sql", id: "query-sql", tag: tagQueries, needs: reads(ofSQL),
 		summary: "Run a query, or a statement that changes rows", handle: a.querySQL, asQuery: true, fresh: true, idempotent: true, ifMatch: true,
 		doc: "One SELECT, SHOW TABLES, DESCRIBE or EXPLAIN over all datasets, at one instant of the whole lake. The answer streams in the format that Accept asks for. A client that goes away cancels it. " +
-			"Or one INSERT, UPDATE or DELETE, which reads at the newest state and changes all its rows or none; it answers JSON, or with RETURNING rows as a query does, and takes If-Match and Idempotency-Key, which queries do not.",
+			"Or one INSERT, UPDATE, DELETE or MERGE, which reads at the newest state and changes all its rows or none; it answers JSON, or with RETURNING rows as a query does, and takes If-Match and Idempotency-Key, which queries do not.",
 		body:    []content{{media: rows.MediaJSON, typ: sqlBody{}}, {media: mediaText, doc: "the SQL itself"}},
 		answers: answers,
 		errors: queryErrors(lake.CodeSQLInvalid, lake.CodeSQLRefused, lake.CodeReadOnly, lake.CodeIdempotencyReused, lake.CodeUnknownOutcome, lake.CodeFenced,
