@@ -178,7 +178,7 @@ func session(t *testing.T, where ...string) {
 		{"trips: 2 rows updated in", "update trips set fare = fare + 1 where trip_id > 3", "--idempotency-key", "k"},
 		{"trips: 2 rows updated in", "update trips set fare = fare + 1 where trip_id > 3", "--idempotency-key", "k"},
 		{"trips: no row deleted in", "delete from trips where trip_id = 77"},
-		{"trip_id,fare\n9,2.50\n", "update trips set fare = fare where trip_id = 9 returning trip_id, fare"},
+		{"trip_id,fare\n9,2.5\n", "update trips set fare = fare where trip_id = 9 returning trip_id, fare"},
 		{"trips: 1 row merged in", "merge into trips using trips t on t.trip_id = trips.trip_id and t.trip_id = 9 when matched then update set city = 'Lomé'"},
 		{`{"statement":"delete","rows":1,"sequence":`, "delete from trips where trip_id = 9 and fare = 2.5", "-o", "json"},
 	} {

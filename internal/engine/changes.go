@@ -48,10 +48,18 @@ func (e *Engine) Change(ctx context.Context, r ChangeRequest) (ChangeResult, err
 			return changeResult(change.Acknowledged{Rows: o.Rows, ReadPoint: o.ReadPoint, ETag: o.ETag}), nil
 		}
 	}
-	if err := e.decodeBody(ctx, s, r, b, &q); err != nil {
-		return ChangeResult{}, lake.Step("change "+s.Name.String(), err)
+	submit := func() (change.Acknowledged, error) {
+		if err := e.decodeBody(ctx, s, r, b, &q); err != nil {
+			return change.Acknowledged{}, err
+		}
+		return m.committer.Submit(ctx, q)
 	}
-	ack, err := m.committer.Submit(ctx, q)
+	if r.Missing == rows.MissingKeep && s.Schema.Keyed() {
+		submit = func() (change.Acknowledged, error) { return e.keep(ctx, m, s, r, b, &q) }
+	} else if r.Missing == rows.MissingKeep {
+		r.Missing = rows.MissingNull // every row is new
+	}
+	ack, err := submit()
 	if err != nil {
 		e.notice(err)
 		return ChangeResult{}, lake.Step("change "+s.Name.String(), err)

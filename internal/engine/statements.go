@@ -415,6 +415,9 @@ func (x *execution) count(ctx context.Context, s *dataset.State, read sqlwrite.R
 // ownColumn is a column of a read that stands for one of the dataset.
 var ownColumn = regexp.MustCompile(`_tarn_c([0-9]{1,6})`)
 
+// ownName is the name of a part of a read among those that DuckDB proposes.
+var ownName = regexp.MustCompile(`(, )?"([^"]*\.)?_tarn_[a-z0-9_]*"`)
+
 // explain takes out of an error the lines that show the read, which is not the text
 // that the client sent.
 func (x *execution) explain(err error) error {
@@ -431,6 +434,7 @@ func (x *execution) explain(err error) error {
 		}
 		return own
 	})
+	out.Msg = ownName.ReplaceAllString(out.Msg, "")
 	if strings.Contains(e.Msg, "same number of result columns") && x.r.Statement.Source != "" {
 		out.Hint = "INSERT takes as many columns as it names, or as the dataset has"
 	}

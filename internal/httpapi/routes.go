@@ -179,6 +179,7 @@ func (a *api) jobRoutes() []*route {
 func (a *api) rowRoutes() []*route {
 	changed := []answer{{status: http.StatusOK, doc: "durable and visible", content: jsonOf(engine.ChangeResult{}), headers: []string{"ETag"}}}
 	missing := queryParam{name: "missing", values: []string{"error", "null"}, fallback: "error", doc: "what a column that a row does not have means"}
+	keeping := queryParam{name: "missing", values: []string{"error", "null", "keep"}, fallback: "error", doc: "what a column that a row does not have means; keep: it stays as it is, null where the key is new"}
 	changeErrors := commitErrors(lake.CodeDatasetNotFound, lake.CodeNoPrimaryKey, lake.CodeSchemaChanged, lake.CodePreconditionFailed, lake.CodeTooLarge,
 		lake.CodeUnsupportedMedia, lake.CodeRowsInvalid, lake.CodePendingFull, lake.CodeOverloaded, lake.CodeOutOfMemory)
 	got := streamed()
@@ -187,7 +188,7 @@ func (a *api) rowRoutes() []*route {
 		method: http.MethodPost, path: "/datasets/{name}/rows", id: "upsert-rows", tag: tagRows, needs: writes(ofPath),
 		summary: "Upsert rows", handle: a.upsertRows, idempotent: true, ifMatch: true,
 		doc:   "All or none. A dataset without a key takes appends: every row is added.",
-		query: []queryParam{missing}, body: rowBodies("rows"), answers: changed, errors: changeErrors,
+		query: []queryParam{keeping}, body: rowBodies("rows"), answers: changed, errors: changeErrors,
 	}, {
 		method: http.MethodPost, path: "/datasets/{name}/changes", id: "change-rows", tag: tagRows, needs: writes(ofPath),
 		summary: "Upsert rows and delete keys, in order", handle: a.changeRows, idempotent: true, ifMatch: true,

@@ -126,8 +126,11 @@ type Dedupe struct {
 	Columns []string        `json:"columns"`
 }
 
-// The operations of Changes.
+// The operations of Changes. OpKeep takes rows that lack columns (rows.MissingKeep), and
+// makes an Arrow stream of them instead: the columns of rows.GivenSchema and RowColumn,
+// by key and in order of arrival.
 const (
+	OpKeep    = "keep"
 	OpUpsert  = "upsert"
 	OpDelete  = "delete"
 	OpChanges = "changes" // upserts and deletes, as rows.DecodeMixed reads them
@@ -143,6 +146,9 @@ type Changes struct {
 	Missing     rows.MissingPolicy `json:"missing"`
 	MaxRowBytes int                `json:"max_row_bytes"`
 }
+
+// RowColumn is the number of a row in the body, from 1, a BIGINT.
+const RowColumn = lake.ReservedColumnPrefix + "row"
 
 // Progress is where a job is. Done and Total are rows or bytes by step; a Total
 // of 0 is not known.

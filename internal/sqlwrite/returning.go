@@ -112,7 +112,7 @@ var (
 milliseconds microsecond microseconds week weeks quarter quarters decade decades century centuries millennium millennia`)
 	typeWords = sqltext.WordSet("double interval date time timestamp")
 	// manyRows make several rows of one, or none.
-	manyRows = sqltext.WordSet("unnest unlist generate_subscripts")
+	manyRows = sqltext.WordSet("unnest unlist generate_subscripts regexp_split_to_table")
 )
 
 // oneEach refuses what gives several values for a row, or none.
