@@ -98,20 +98,23 @@ func (a *Answer) finish(err error) error {
 	case a.ctx.Err() != nil:
 		return a.ctx.Err()
 	case err != io.EOF:
-		return cut(err)
+		return a.cut(err)
 	}
 	if a.tail.RowCount, err = strconv.ParseInt(a.res.Trailer.Get("Tarn-Row-Count"), 10, 64); err != nil {
-		return cut(errors.New("its row count is missing"))
+		return a.cut(errors.New("its row count is missing"))
 	}
 	if a.tail.ElapsedMS, err = strconv.ParseFloat(a.res.Trailer.Get("Tarn-Elapsed-Ms"), 64); err != nil {
-		return cut(errors.New("its elapsed time is missing"))
+		return a.cut(errors.New("its elapsed time is missing"))
 	}
 	return io.EOF
 }
 
-func cut(err error) error {
-	return lake.Errorf(lake.CodeUnavailable, "the answer was cut: %w", err).
-		WithHint("what came is not the whole; ask again, the server's log has the reason")
+func (a *Answer) cut(err error) error {
+	e := lake.Errorf(lake.CodeUnavailable, "the answer was cut: %w", err)
+	if a.Changed != nil {
+		return e.WithHint("the statement is in (%d rows, sequence %d), and what came of its rows is not the whole", a.Changed.Rows, a.Changed.Sequence)
+	}
+	return e.WithHint("what came is not the whole; ask again, the server's log has the reason")
 }
 
 // Tail is the row count and the time, once Read has given io.EOF.

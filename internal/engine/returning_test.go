@@ -1,15 +1,18 @@
 package engine_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"tarn/internal/engine"
 	"tarn/internal/lake"
 	"tarn/internal/rows"
+	"tarn/internal/sqlwrite"
 )
 
 // gave runs a statement with RETURNING, and gives its rows as NDJSON, sorted.
@@ -187,4 +190,32 @@ func TestManyRowsAreKnown(t *testing.T) {
 		args := strings.TrimSuffix(strings.Repeat("l, ", int(n[0]-'0')), ", ")
 		o.refuses(lake.CodeSQLRefused, "update t set l = [1, 2, 3] returning "+name+"("+args+")")
 	}
+}
+
+// TestReturningGivenUp: nothing stays of the rows of a statement whose client went away
+// while it read, nor of those of one that fails at its end.
+func TestReturningGivenUp(t *testing.T) {
+	dir := t.TempDir()
+	o := openLake(t, dir)
+	defer o.close()
+	o.create("t", schema(t, []string{"id"}, "id BIGINT", "s VARCHAR"))
+	o.did(20_000, "insert into t select i, repeat('x', 50) from range(20000) r(i)")
+	const slow = "update t set s = s || id where (select count(*) from range(3000000) a(x) where hash(x + t.id % 7) % 7 = 1) > 0 returning *"
+	s, err := sqlwrite.Parse(slow)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, after := range []time.Duration{0, time.Millisecond, 20 * time.Millisecond, 200 * time.Millisecond} {
+		ctx, stop := context.WithCancel(t.Context())
+		time.AfterFunc(after, stop)
+		r, err := o.Execute(ctx, engine.StatementRequest{SQL: slow, Statement: s, Out: rows.OutNDJSON})
+		if err == nil {
+			r.Returned.Body.Close()
+		}
+		stop()
+	}
+	o.refuses(lake.CodeSQLInvalid, "update t set s = s || '!' returning case when id = 19999 then error('the last') else s end", func(r *engine.StatementRequest) { r.Out = rows.OutCSV })
+	o.did(1, "delete from t where id = 0") // the committer has come past all
+	o.cleanScratch(dir)
+	o.verifyClean()
 }

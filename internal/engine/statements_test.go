@@ -430,7 +430,10 @@ func TestStatementEnds(t *testing.T) {
 // TestLargeStatements: more rows than spool_bytes go through scratch and a job; the
 // memory of the server stays bounded.
 func TestLargeStatements(t *testing.T) {
-	o := openLake(t, t.TempDir(), processes, func(o *engine.Options) { o.Settings.JobMemoryBytes, o.MemoryBytes = 512<<20, 4<<30 })
+	o := openLake(t, t.TempDir(), processes, func(o *engine.Options) {
+		o.Settings.JobMemoryBytes, o.MemoryBytes = 512<<20, 4<<30
+		o.Settings.QueryTimeout, o.Settings.MaxQueryTimeout = time.Hour, time.Hour
+	})
 	defer o.close()
 	o.create("t", schema(t, []string{"id"}, "id BIGINT", "s VARCHAR"))
 	o.create("copy", schema(t, []string{"id"}, "id BIGINT", "s VARCHAR"))

@@ -200,13 +200,18 @@ func (c *composer) mixed(what mixed, with ...string) found {
 	if what.fails {
 		flags = append(flags, d(OpColumn)+" = "+fmt.Sprint(opFail), fmt.Sprint(FlagFailed))
 	}
-	flags = append(flags, old+" AND count(*) OVER (PARTITION BY "+c.keys(", ", func(k, _ int) string { return d(own("k", k)) })+") > 1", fmt.Sprint(FlagAmbiguous))
+	// Keys that come twice are counted apart, not over whole rows: mostly there are none.
+	twice := func(name, of string, key func(k, i int) string) {
+		side(name, "SELECT "+listed(key)+" FROM "+own("did")+" WHERE "+of+" GROUP BY "+c.keys(", ", key)+" HAVING count(*) > 1", on(own(name), own("d"), key))
+	}
+	twice("a", own("k", 0)+" IS NOT NULL", before)
+	flags = append(flags, there("a"), fmt.Sprint(FlagAmbiguous))
 	op := d(OpColumn)
 	if fresh {
 		side("t", "SELECT "+listed(func(_, i int) string { return c.quoted(i) })+" FROM "+c.table, on(own("t"), own("d"), after))
 		side("g", "SELECT DISTINCT "+listed(before)+" FROM "+own("did")+" WHERE "+own("k", 0)+" IS NOT NULL", on(own("g"), own("d"), after))
-		whole := c.keys(" AND ", func(_, i int) string { return d(own("c", i)) + " IS NOT NULL" })
-		flags = append(flags, upsert+" AND "+whole+" AND count(*) FILTER (WHERE "+upsert+") OVER (PARTITION BY "+c.keys(", ", func(_, i int) string { return d(own("c", i)) })+") > 1", fmt.Sprint(FlagTwice),
+		twice("w", OpColumn+" = "+fmt.Sprint(OpUpsert), after)
+		flags = append(flags, upsert+" AND "+there("w"), fmt.Sprint(FlagTwice),
 			upsert+" AND "+there("t")+" AND NOT "+there("g"), fmt.Sprint(FlagExists))
 	}
 	if fresh && what.deletes {
