@@ -238,8 +238,8 @@ func (c *composer) mixed(what mixed, with ...string) found {
 			return d(own("c", i))
 		})
 		sql += "\nUNION ALL\nSELECT " + moved + ", " + fmt.Sprint(OpMoved) + none + ", " + fmt.Sprint(FlagNone) + " FROM " + own("did") + " AS " + own("d") +
-			" WHERE " + upsert + " AND " + old + " AND NOT EXISTS (SELECT 1 FROM " + own("did") + " AS " + own("e") + " WHERE " + own("e") + "." + OpColumn + " = " + fmt.Sprint(OpUpsert) + " AND " +
-			c.keys(" AND ", func(k, i int) string { return own("e") + "." + own("c", i) + " = " + d(own("k", k)) }) + ")"
+			"\nLEFT JOIN (SELECT DISTINCT " + listed(after) + " FROM " + own("did") + " WHERE " + OpColumn + " = " + fmt.Sprint(OpUpsert) + ") AS " + own("u") + " ON " + on(own("u"), own("d"), before) +
+			"\nWHERE " + upsert + " AND " + old + " AND NOT " + there("u")
 	}
 	return found{with: with, sql: sql, mixed: true, flagged: true}
 }
