@@ -125,12 +125,6 @@ func (p *parser) peek(n int) token {
 	return token{kind: mark, start: len(p.sql), end: len(p.sql)}
 }
 
-func (p *parser) next() token {
-	t := p.now()
-	p.at++
-	return t
-}
-
 // take goes over the words if they come next.
 func (p *parser) take(words ...string) bool {
 	for i, w := range words {
