@@ -24,7 +24,8 @@ type changeFlags struct {
 
 type upsertCommand struct {
 	changeFlags `embed:""`
-	MissingNull bool `help:"A column that a row does not have is null, instead of an error."`
+	MissingNull bool `xor:"missing" help:"A column that a row does not have is null, instead of an error."`
+	MissingKeep bool `xor:"missing" help:"A column that a row does not have keeps its value; null where the key is new."`
 }
 
 func (*upsertCommand) Help() string {
@@ -33,12 +34,13 @@ func (*upsertCommand) Help() string {
 Examples:
 
   tarn upsert trips fixes.csv
-  echo '{"trip_id": 7, "fare": "12.50"}' | tarn upsert trips - --missing-null`
+  echo '{"trip_id": 7, "fare": "12.50"}' | tarn upsert trips - --missing-null
+  echo '{"trip_id": 7, "city": "Oslo"}' | tarn upsert trips - --missing-keep`
 }
 
 func (c *upsertCommand) Run(ctx context.Context, p *Program) error {
 	return c.run(ctx, p, "taken in", func(d lakeDoor, body client.Body, o client.ChangeOptions) (engine.ChangeResult, error) {
-		o.MissingNull = c.MissingNull
+		o.MissingNull, o.MissingKeep = c.MissingNull, c.MissingKeep
 		return d.Upsert(ctx, c.Name.Name, body, o)
 	})
 }

@@ -169,12 +169,17 @@ func session(t *testing.T, where ...string) {
 	if got := sql("select trip_id, city from trips order by trip_id"); got != want {
 		t.Errorf("after compaction: %q, want %q", got, want)
 	}
+	if got := sql("delete from trips where trip_id = 77 returning *", "--idempotency-key", "k2"); got != "trip_id,city,fare\n" {
+		t.Errorf("RETURNING of nothing: %q", got)
+	}
 	for _, step := range [][]string{
 		{"trips: 1 row inserted in", "insert into trips values (9, ?, 1.5)", "--param", "Lomé"},
 		{"trips: 2 rows would be updated; nothing was changed", "explain update trips set fare = 0 where trip_id > 3"},
 		{"trips: 2 rows updated in", "update trips set fare = fare + 1 where trip_id > 3", "--idempotency-key", "k"},
 		{"trips: 2 rows updated in", "update trips set fare = fare + 1 where trip_id > 3", "--idempotency-key", "k"},
 		{"trips: no row deleted in", "delete from trips where trip_id = 77"},
+		{"trip_id,fare\n9,2.5\n", "update trips set fare = fare where trip_id = 9 returning trip_id, fare"},
+		{"trips: 1 row merged in", "merge into trips using trips t on t.trip_id = trips.trip_id and t.trip_id = 9 when matched then update set city = 'Lomé'"},
 		{`{"statement":"delete","rows":1,"sequence":`, "delete from trips where trip_id = 9 and fare = 2.5", "-o", "json"},
 	} {
 		if got := sql(step[1], step[2:]...); !strings.HasPrefix(got, step[0]) {
@@ -184,7 +189,9 @@ func session(t *testing.T, where ...string) {
 	refused(t, "key_conflict", with("sql", "insert into trips (trip_id) values (1)")...)
 	refused(t, "precondition_failed", with("sql", "delete from trips", "--if-match", `"x.1.1"`)...)
 	refused(t, "sql_invalid", with("sql", "delete trips")...)
-	refused(t, "sql_refused", with("sql", "merge into trips using trips t on true when matched then delete")...)
+	refused(t, "sql_refused", with("sql", "truncate trips")...)
+	refused(t, "sql_invalid", with("sql", "merge into trips using trips t on true when not matched then delete")...)
+	refused(t, "rows_not_kept", with("sql", "delete from trips where trip_id = 77 returning *", "--idempotency-key", "k2")...)
 	if got := run(t, nil, with("sql", "select 1", "--if-match", "x")...); got.code != 2 {
 		t.Errorf("a query with --if-match: %d", got.code)
 	}

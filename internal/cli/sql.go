@@ -23,14 +23,14 @@ type sqlCommand struct {
 	MaxRows int           `default:"1000" placeholder:"N" help:"Rows that a table shows; 0 shows all."`
 	History string        `placeholder:"FILE" help:"Where the prompt keeps what was typed; by default ~/.local/state/tarn/sql_history, none keeps nothing."`
 
-	IfMatch        string `placeholder:"ETAG" help:"Of INSERT, UPDATE and DELETE: change only if the dataset still has this ETag."`
+	IfMatch        string `placeholder:"ETAG" help:"Of statements that change rows: change only if the dataset still has this ETag."`
 	IdempotencyKey string `placeholder:"KEY" help:"Of what changes something: sent again with the same key, it is done once."`
 
 	clientFlags `embed:""`
 }
 
 func (*sqlCommand) Help() string {
-	return `SELECT in DuckDB's SQL over all datasets of the lake; SHOW TABLES, DESCRIBE, SUMMARIZE and EXPLAIN too. INSERT, UPDATE and DELETE change rows, all or none; EXPLAIN before them says how many rows they would change. CREATE TABLE, also AS a query, and DROP TABLE make and drop datasets; ALTER TABLE changes columns. COPY reads and writes files of this machine.
+	return `SELECT in DuckDB's SQL over all datasets of the lake; SHOW TABLES, DESCRIBE, SUMMARIZE and EXPLAIN too. INSERT, UPDATE, DELETE and MERGE change rows, all or none; with RETURNING they give rows as a query does; EXPLAIN before them says how many rows they would change. CREATE TABLE, also AS a query, and DROP TABLE make and drop datasets; ALTER TABLE changes columns. COPY reads and writes files of this machine.
 
 At the prompt a statement ends with a semicolon; .help lists the commands, Tab completes, Ctrl-C ends a running statement, Ctrl-D the prompt. From standard input statements run one after the other, up to the first that fails.
 
@@ -41,6 +41,7 @@ Examples:
   tarn sql 'select * from trips where trip_id = ?' --param 7
   tarn sql 'select * from trips where city = $city' --param city=Oslo -o ndjson
   tarn sql 'update trips set fare = fare * 1.1 where city = ?' --param Oslo
+  tarn sql 'delete from trips where city is null returning trip_id, fare'
   tarn sql "copy (select * from trips where city = 'Oslo') to 'oslo.parquet'"
   tarn sql "select * from trips" --to trips.csv.gz
   tarn sql < statements.sql`

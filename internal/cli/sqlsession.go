@@ -62,6 +62,9 @@ func (q question) single() bool {
 func (s *sqlSession) ask(ctx context.Context, q question) error {
 	// A text that does not parse goes to the lake all the same: the error is its.
 	if statement, err := sqlwrite.Parse(q.sql); statement != nil || err != nil {
+		if statement != nil && statement.Returning != nil && !statement.Explain {
+			return s.rows(s.d.ExecuteReturning(ctx, s.query(q), q.options))
+		}
 		return s.execute(ctx, q, statement)
 	}
 	if c, err := sqlcopy.Parse(q.sql); err != nil {
@@ -78,7 +81,15 @@ func (s *sqlSession) ask(ctx context.Context, q question) error {
 	if q.options.IfMatch != "" || q.options.IdempotencyKey != "" {
 		return usagef("--if-match and --idempotency-key are for statements that change something")
 	}
-	a, err := s.d.SQL(ctx, client.Query{SQL: q.sql, Params: q.params, Timeout: s.timeout, Format: outputs[s.output]})
+	return s.rows(s.d.SQL(ctx, s.query(q)))
+}
+
+func (s *sqlSession) query(q question) client.Query {
+	return client.Query{SQL: q.sql, Params: q.params, Timeout: s.timeout, Format: outputs[s.output]}
+}
+
+// rows shows an answer, unless there is an error instead.
+func (s *sqlSession) rows(a *client.Answer, err error) error {
 	if err != nil {
 		return err
 	}
@@ -123,7 +134,7 @@ func (s *sqlSession) execute(ctx context.Context, q question, statement *sqlwrit
 // define runs a statement that makes or drops a dataset, and says what it did.
 func (s *sqlSession) define(ctx context.Context, q question, statement *sqlddl.Statement) error {
 	if q.options.IfMatch != "" {
-		return usagef("--if-match is for INSERT, UPDATE and DELETE")
+		return usagef("--if-match is for statements that change rows")
 	}
 	began := time.Now()
 	r, err := s.d.Define(ctx, client.Query{SQL: q.sql, Params: q.params, Timeout: s.timeout}, q.options.IdempotencyKey)
@@ -149,7 +160,7 @@ func (s *sqlSession) define(ctx context.Context, q question, statement *sqlddl.S
 }
 
 // done is what a statement did to rows.
-var done = map[string]string{"insert": "inserted", "update": "updated", "delete": "deleted"}
+var done = map[string]string{"insert": "inserted", "update": "updated", "delete": "deleted", "merge": "merged"}
 
 func whatWasDone(statement *sqlwrite.Statement, r engine.StatementResult, took time.Duration) string {
 	switch {

@@ -20,6 +20,7 @@ type Body struct {
 // ChangeOptions are what else a change can say. The zero value says nothing.
 type ChangeOptions struct {
 	MissingNull    bool   // a column that a row does not have is null
+	MissingKeep    bool   // of Upsert: it stays as it is
 	IfMatch        string // the ETag the dataset must have
 	IdempotencyKey string
 }
@@ -43,7 +44,10 @@ func (c *Client) change(ctx context.Context, name lake.Name, path string, body B
 	q := newRequest(http.MethodPost, datasetPath(name, path)).idempotencyKey(o.IdempotencyKey)
 	q.put(body)
 	q.changes = true
-	if o.MissingNull {
+	switch {
+	case o.MissingKeep:
+		q.query.Set("missing", "keep")
+	case o.MissingNull:
 		q.query.Set("missing", "null")
 	}
 	if o.IfMatch != "" {

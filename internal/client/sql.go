@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"tarn/internal/engine"
 	"tarn/internal/lake"
 	"tarn/internal/rows"
 )
@@ -31,6 +32,8 @@ type Answer struct {
 	TableUUID   string // of a change feed: the table that its sequences are of
 	// Head is empty for JSON, which has it inside.
 	Head rows.Head
+	// Changed is what a statement did whose rows of RETURNING these are; nil of a query.
+	Changed *engine.StatementResult
 
 	res  *http.Response
 	ctx  context.Context
@@ -68,7 +71,7 @@ func (c *Client) answer(ctx context.Context, q *request, format rows.OutFormat) 
 		TableUUID: res.Header.Get("Tarn-Table-Uuid"),
 		res:       res, ctx: ctx,
 	}
-	for name, into := range map[string]any{"Tarn-Read-Points": &a.Head.ReadPoints, "Tarn-Served-From": &a.Head.ServedFrom} {
+	for name, into := range map[string]any{"Tarn-Read-Points": &a.Head.ReadPoints, "Tarn-Served-From": &a.Head.ServedFrom, "Tarn-Changed": &a.Changed} {
 		if s := res.Header.Get(name); s != "" {
 			if err := json.Unmarshal([]byte(s), into); err != nil {
 				res.Body.Close()
@@ -97,20 +100,23 @@ func (a *Answer) finish(err error) error {
 	case a.ctx.Err() != nil:
 		return a.ctx.Err()
 	case err != io.EOF:
-		return cut(err)
+		return a.cut(err)
 	}
 	if a.tail.RowCount, err = strconv.ParseInt(a.res.Trailer.Get("Tarn-Row-Count"), 10, 64); err != nil {
-		return cut(errors.New("its row count is missing"))
+		return a.cut(errors.New("its row count is missing"))
 	}
 	if a.tail.ElapsedMS, err = strconv.ParseFloat(a.res.Trailer.Get("Tarn-Elapsed-Ms"), 64); err != nil {
-		return cut(errors.New("its elapsed time is missing"))
+		return a.cut(errors.New("its elapsed time is missing"))
 	}
 	return io.EOF
 }
 
-func cut(err error) error {
-	return lake.Errorf(lake.CodeUnavailable, "the answer was cut: %w", err).
-		WithHint("what came is not the whole; ask again, the server's log has the reason")
+func (a *Answer) cut(err error) error {
+	e := lake.Errorf(lake.CodeUnavailable, "the answer was cut: %w", err)
+	if a.Changed != nil {
+		return e.WithHint("the statement is in (%d rows, sequence %d), and what came of its rows is not the whole", a.Changed.Rows, a.Changed.Sequence)
+	}
+	return e.WithHint("what came is not the whole; ask again, the server's log has the reason")
 }
 
 // Tail is the row count and the time, once Read has given io.EOF.

@@ -7,22 +7,42 @@ import (
 	"tarn/internal/engine"
 )
 
-// Execute runs an INSERT, UPDATE or DELETE; Format and Fresh of the query are of no use
-// here, nor is MissingNull of the options.
+// Execute runs a statement that changes rows, without RETURNING; Format and Fresh of the
+// query are of no use here, nor is what the options say of missing columns.
 func (c *Client) Execute(ctx context.Context, query Query, o ChangeOptions) (engine.StatementResult, error) {
 	var out engine.StatementResult
-	q, err := query.request()
+	q, err := query.statement(o)
 	if err != nil {
 		return out, err
+	}
+	h, err := c.call(ctx, q, &out)
+	out.ETag = h.Get("ETag")
+	return out, err
+}
+
+// ExecuteReturning runs a statement with RETURNING: the answer is its rows in the
+// query's Format, and Changed of it what the statement did. Sent again with the same
+// Idempotency-Key it fails with CodeRowsNotKept once it was done.
+func (c *Client) ExecuteReturning(ctx context.Context, query Query, o ChangeOptions) (*Answer, error) {
+	q, err := query.statement(o)
+	if err != nil {
+		return nil, err
+	}
+	return c.answer(ctx, q, query.Format)
+}
+
+// statement is the call of a statement that changes rows.
+func (query Query) statement(o ChangeOptions) (*request, error) {
+	q, err := query.request()
+	if err != nil {
+		return nil, err
 	}
 	q.idempotencyKey(o.IdempotencyKey)
 	q.changes = true
 	if o.IfMatch != "" {
 		q.header.Set("If-Match", o.IfMatch)
 	}
-	h, err := c.call(ctx, q, &out)
-	out.ETag = h.Get("ETag")
-	return out, err
+	return q, nil
 }
 
 // request is the call of a query.

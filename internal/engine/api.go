@@ -237,8 +237,8 @@ type GetRequest struct {
 type Answer struct {
 	ID          string // of /queries/{id}
 	ContentType string
+	Columns     []rows.Column // nil of an answer that was given before
 	Head        rows.Head
-	Columns     []rows.Column
 	ETag        string        // of a read of one dataset, else ""
 	Deadline    time.Time     // covers sending: a client that takes longer is cut
 	Outage      bool          // the bucket does not answer: whether another server took the lake over is not known
@@ -352,7 +352,7 @@ type Door interface {
 	Feed(ctx context.Context, r FeedRequest) (*Feed, error)
 
 	Change(ctx context.Context, r ChangeRequest) (ChangeResult, error)
-	// Execute runs an INSERT, UPDATE or DELETE, all or nothing.
+	// Execute runs a statement that changes rows, all or nothing.
 	Execute(ctx context.Context, r StatementRequest) (StatementResult, error)
 	// Define runs a CREATE TABLE or DROP TABLE. Its ctx ends the query of CREATE TABLE AS;
 	// what is being committed goes on.

@@ -48,10 +48,18 @@ func (e *Engine) Change(ctx context.Context, r ChangeRequest) (ChangeResult, err
 			return changeResult(change.Acknowledged{Rows: o.Rows, ReadPoint: o.ReadPoint, ETag: o.ETag}), nil
 		}
 	}
-	if err := e.decodeBody(ctx, s, r, b, &q); err != nil {
-		return ChangeResult{}, lake.Step("change "+s.Name.String(), err)
+	submit := func() (change.Acknowledged, error) {
+		if err := e.decodeBody(ctx, s, r, b, &q); err != nil {
+			return change.Acknowledged{}, err
+		}
+		return m.committer.Submit(ctx, q)
 	}
-	ack, err := m.committer.Submit(ctx, q)
+	if r.Missing == rows.MissingKeep && s.Schema.Keyed() {
+		submit = func() (change.Acknowledged, error) { return e.keep(ctx, m, s, r, b, &q) }
+	} else if r.Missing == rows.MissingKeep {
+		r.Missing = rows.MissingNull // every row is new
+	}
+	ack, err := submit()
 	if err != nil {
 		e.notice(err)
 		return ChangeResult{}, lake.Step("change "+s.Name.String(), err)
@@ -130,11 +138,7 @@ func (e *Engine) decodeChanges(ctx context.Context, s *dataset.State, r ChangeRe
 }
 
 func decodeMixed(ctx context.Context, r ChangeRequest, in io.Reader, o rows.DecodeOptions) ([]format.Changes, int64, error) {
-	if r.Format != rows.NDJSON {
-		return nil, 0, lake.Errorf(lake.CodeUnsupportedMedia, "changes come as NDJSON").
-			WithHint("Content-Type: application/x-ndjson")
-	}
-	d, err := rows.DecodeChanges(ctx, in, o)
+	d, err := rows.DecodeMixed(ctx, r.Format, in, o)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"tarn/internal/engine"
 	"tarn/internal/lake"
+	"tarn/internal/rows"
 	"tarn/internal/sqlwrite"
 )
 
@@ -32,7 +33,7 @@ func TestStatementsLikeDuckDB(t *testing.T) {
 		statementHistory(t, first+uint64(i), done)
 	}
 	t.Log(done)
-	for _, verb := range []string{"insert", "update", "delete"} {
+	for _, verb := range []string{"insert", "update", "delete", "merge"} {
 		if done[verb+" done"] == 0 || done["insert refused"] == 0 {
 			t.Errorf("the generator is lame: %v", done)
 		}
@@ -44,6 +45,9 @@ type scribe struct {
 	*opened
 	p      *plain
 	random *rand.Rand
+	keys   map[string][]string // by table
+
+	inTransaction bool // of DuckDB
 }
 
 const scribeColumns = "id BIGINT, k VARCHAR, n INTEGER, f DOUBLE, s VARCHAR, d DECIMAL(12,3), ts TIMESTAMP, l BIGINT[], b BOOLEAN"
@@ -58,7 +62,7 @@ func statementHistory(t *testing.T, seed uint64, done map[string]int) {
 		}
 	})
 	defer o.close()
-	w := &scribe{o, newPlain(t), random}
+	w := &scribe{opened: o, p: newPlain(t), random: random}
 	key := [][]string{{"id"}, {"k", "id"}}[random.IntN(2)]
 	columns := strings.Split(strings.ReplaceAll(scribeColumns, "12,3", "12;3"), ", ")
 	for i := range columns {
@@ -71,6 +75,8 @@ func statementHistory(t *testing.T, seed uint64, done map[string]int) {
 	w.p.exec("CREATE TABLE t (%s, PRIMARY KEY (%s))", scribeColumns, strings.Join(key, ", "))
 	w.p.exec("CREATE TABLE u (%s, PRIMARY KEY (id))", scribeColumns)
 	w.p.exec("CREATE TABLE log (%s)", scribeColumns)
+	w.p.exec("CREATE SCHEMA bare")
+	w.keys = map[string][]string{"t": key, "u": {"id"}}
 	for range 60 {
 		switch random.IntN(12) {
 		case 0:
@@ -81,10 +87,20 @@ func statementHistory(t *testing.T, seed uint64, done map[string]int) {
 			}
 		}
 		w.step(seed, w.statement(key), done)
-		for range 6 {
+		for range 4 {
 			w.garbled(seed, garble(random, w.statement(key)), done)
 		}
 	}
+}
+
+// fine says whether DuckDB runs a statement, and rolls it back.
+func (w *scribe) fine(sql string, s *sqlwrite.Statement) bool {
+	w.inTransaction = true
+	defer func() { w.inTransaction = false }()
+	w.p.exec("BEGIN")
+	defer w.p.exec("ROLLBACK")
+	_, err := w.plainly(sql, s)
+	return err == nil
 }
 
 // garbled runs a text that was a statement: it is refused, or means what it means to
@@ -96,8 +112,17 @@ func (w *scribe) garbled(seed uint64, sql string, done map[string]int) {
 		done["garbled, no statement"]++
 		return
 	}
-	before := w.state()
-	r, err := w.exec(sql)
+	before, target := w.state(), []string{}
+	if s.Merge != nil || s.Returning != nil {
+		// DuckDB casts also where no arm comes to it, and takes no keyword as an alias
+		// without AS, so it says what is fine.
+		if !w.fine(sql, s) {
+			done["garbled, refused by DuckDB"]++
+			return
+		}
+		target, _ = w.tryRows("SELECT * FROM " + s.Target.String())
+	}
+	r, err := w.exec(sql, func(r *engine.StatementRequest) { r.Out = rows.OutJSON })
 	if err != nil {
 		if lake.CodeOf(err) == lake.CodeInternal {
 			w.t.Fatalf("seed %d: %s: %v", seed, sql, err)
@@ -109,9 +134,9 @@ func (w *scribe) garbled(seed uint64, sql string, done map[string]int) {
 		return
 	}
 	done["garbled, done"]++
-	counted, err := w.p.c.Rows(w.t.Context(), sql)
-	if err != nil || counted[0][0].(int64) != r.Rows {
-		w.t.Fatalf("seed %d: %s: %d rows, and in DuckDB %v, %v", seed, sql, r.Rows, counted, err)
+	told, err := w.plainly(sql, s)
+	if mine := w.outcome(s, r, target); err != nil || !sameOutcome(s, mine, told) {
+		w.t.Fatalf("seed %d: %s:\n%s, and in DuckDB\n%s, %v", seed, sql, mine, told, err)
 	}
 	if got, want := w.state(), w.plainState(); !slices.Equal(got, want) {
 		w.t.Fatalf("seed %d: after %s\n%v\nand DuckDB has\n%v", seed, sql, got, want)
@@ -128,7 +153,7 @@ func (w *scribe) state() []string {
 func (w *scribe) plainState() []string { return rowTexts(w.p.answer(scribeState)) }
 
 var garbage = strings.Fields(`) ( , ; * union select from where group by order limit 1 on conflict do nothing update set delete using insert into
-	values as x t u o z id n s k = + -- /* */ ' " $$ null default returning case when then else end distinct is not in exists #1 t.* columns(*) [ ] { } . :: : -> lateral join
+	merge matched error and returning values as x t u o z id n s k = + -- /* */ ' " $$ null default returning case when then else end distinct is not in exists #1 t.* columns(*) [ ] { } . :: : -> lateral join
 	true false with materialized by name recursive having qualify window offset except intersect all sample tablesample pivot unpivot (select (1) , order,by`)
 
 // garble changes a text word by word.
@@ -160,9 +185,16 @@ func garble(random *rand.Rand, sql string) string {
 // step runs a statement in both, and compares.
 func (w *scribe) step(seed uint64, sql string, done map[string]int) {
 	w.t.Helper()
+	s, err := sqlwrite.Parse(sql)
+	if err != nil {
+		w.t.Fatalf("seed %d: %s: %v", seed, sql, err)
+	}
 	w.p.exec("BEGIN")
-	counted, plainErr := w.p.c.Rows(w.t.Context(), sql)
-	r, err := w.exec(sql)
+	before := w.rows("SELECT * FROM " + s.Target.Dataset)
+	w.inTransaction = true
+	want, plainErr := w.plainly(sql, s)
+	w.inTransaction = false
+	r, err := w.exec(sql, func(r *engine.StatementRequest) { r.Out = rows.OutJSON })
 	verb, _, _ := strings.Cut(sql, " ")
 	switch {
 	case err != nil && (plainErr != nil || takesAny(sql, err)):
@@ -173,8 +205,8 @@ func (w *scribe) step(seed uint64, sql string, done map[string]int) {
 	default:
 		w.p.exec("COMMIT")
 		done[verb+" done"]++
-		if n := counted[0][0].(int64); n != r.Rows {
-			w.t.Fatalf("seed %d: %s: %d rows, and %d in DuckDB", seed, sql, r.Rows, n)
+		if got := w.outcome(s, r, before); !sameOutcome(s, got, want) {
+			w.t.Fatalf("seed %d: %s:\n%s, and in DuckDB\n%s", seed, sql, got, want)
 		}
 	}
 	for _, name := range []string{"t", "u", "log"} {
@@ -267,7 +299,7 @@ func (w *scribe) assignments(table string, key []string) string {
 	return strings.Join(out, ", ")
 }
 
-func (w *scribe) statement(tKey []string) string {
+func (w *scribe) plainStatement(tKey []string) string {
 	table := w.one("t", "t", "t", "u", "log")
 	key := map[string][]string{"t": tKey, "u": {"id"}}[table]
 	kind := w.random.IntN(10)
@@ -275,11 +307,16 @@ func (w *scribe) statement(tKey []string) string {
 		kind = 0
 	}
 	other := w.one("u", "t", "(select * from u where id % 2 = 0)", "(select id, any_value(n) as n, 'q' as k, 2.5 as f from t group by id)")
+	if key != nil && w.random.IntN(3) == 0 {
+		return w.merge(table, key)
+	}
 	switch {
 	case kind < 5:
 		return w.insert(table, key)
 	case kind < 7:
-		switch w.random.IntN(3) {
+		switch w.random.IntN(4) {
+		case 3:
+			return w.moved(table, other)
 		case 0:
 			return "update " + table + " set " + w.assignments(table, key) + " where " + w.condition(table)
 		case 1:

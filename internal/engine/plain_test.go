@@ -87,8 +87,30 @@ func (p *plain) stream(sql string, use func(*duck.Stream) error) {
 // answer is the answer of plain DuckDB.
 func (p *plain) answer(sql string) answer {
 	p.t.Helper()
+	a, err := p.tryAnswer(sql)
+	if err != nil {
+		p.t.Fatalf("plain DuckDB: %s: %v", sql, err)
+	}
+	return a
+}
+
+// outcome is the number of rows that a statement changed, or those that it returned.
+func (p *plain) outcome(sql string, returns bool) (string, error) {
+	a, err := p.tryAnswer(sql)
+	if err != nil || returns {
+		return outcomeOf(a), err
+	}
+	return fmt.Sprint(a.Rows[0][0]), nil
+}
+
+func (p *plain) tryAnswer(sql string) (a answer, err error) {
 	var b bytes.Buffer
-	p.stream(sql, func(s *duck.Stream) error {
+	s, err := p.c.Query(p.t.Context(), sql, duck.Params{})
+	if err != nil {
+		return a, err
+	}
+	defer s.Close()
+	err = func() error {
 		columns := make([]rows.Column, len(s.Columns()))
 		for i, c := range s.Columns() {
 			columns[i] = rows.Column{Name: c.Name, Type: c.Type}
@@ -110,12 +132,11 @@ func (p *plain) answer(sql string) answer {
 				return err
 			}
 		}
-	})
-	a, err := readAnswer(&b)
+	}()
 	if err != nil {
-		p.t.Fatalf("%s: %v", sql, err)
+		return a, err
 	}
-	return a
+	return readAnswer(&b)
 }
 
 // arrowStream is a query's result as an Arrow IPC stream.

@@ -10,9 +10,11 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"tarn/internal/change"
 	"tarn/internal/dataset"
@@ -25,7 +27,7 @@ import (
 	"tarn/internal/worker"
 )
 
-// StatementRequest is one INSERT, UPDATE or DELETE.
+// StatementRequest is one INSERT, UPDATE, DELETE or MERGE.
 type StatementRequest struct {
 	SQL         string              // as it came
 	Statement   *sqlwrite.Statement // what sqlwrite.Parse made of it
@@ -35,18 +37,23 @@ type StatementRequest struct {
 	Owner       string              // "" where nobody is asked who he is
 	Visible     *lake.NameSet       // the datasets that there are for what it reads; nil: all
 	IfMatch     string              // the header's value, "" for none
+	Out         rows.OutFormat      // of the rows of RETURNING
 	Idempotency Idempotency
 }
 
 // StatementResult is the answer to a statement that was done, or with Explain to its
 // dry run.
 type StatementResult struct {
-	Statement string         `json:"statement" enum:"insert,update,delete"`
+	Statement string         `json:"statement" enum:"insert,update,delete,merge"`
 	Explain   bool           `json:"explain,omitempty" doc:"nothing was changed: so many rows would be"`
-	Rows      int64          `json:"rows" doc:"rows inserted, updated or deleted; 0: there is no new delta"`
+	Rows      int64          `json:"rows" doc:"rows inserted, updated and deleted; 0: there is no new delta"`
 	Sequence  int64          `json:"sequence"`
 	ReadPoint lake.ReadPoint `json:"read_point"`
 	ETag      string         `json:"-"`
+	// Returned are the rows of RETURNING, to be closed. It is nil where there are none:
+	// without RETURNING, of a dry run, and of a statement that was done before under
+	// its Idempotency-Key, as its rows are not kept.
+	Returned *Answer `json:"-"`
 }
 
 // Execute runs a statement: it reads at the newest state of its target, while other
@@ -71,10 +78,12 @@ func (e *Engine) Execute(ctx context.Context, r StatementRequest) (StatementResu
 	x := &execution{e: e, r: r, m: m, turn: turn}
 	res, err := x.run(ctx)
 	if err != nil {
+		x.returned.drop()
 		e.notice(err)
 		return StatementResult{}, lake.Step(string(r.Statement.Verb)+" "+r.Statement.Target.String(), turn.Explain(err))
 	}
 	res.Statement, res.Explain = string(r.Statement.Verb), r.Statement.Explain
+	res.Returned = x.returned.take().answer(res, r.ID, turn.Another())
 	return res, nil
 }
 
@@ -84,6 +93,9 @@ type execution struct {
 	r    StatementRequest
 	m    *member
 	turn *query.Statement
+
+	returned returnedPlace
+	counted  atomic.Int64 // rows of the last read, where it is mixed
 }
 
 func (x *execution) run(ctx context.Context) (StatementResult, error) {
@@ -143,13 +155,14 @@ const maxAdded = 8
 
 func (x *execution) read(ctx context.Context, s *dataset.State) (sqlwrite.Read, error) {
 	statement := x.r.Statement
-	if statement.ByName {
+	if statement.NeedsNames() {
 		names, err := x.names(ctx, s)
+		if err == nil {
+			statement, err = statement.Named(names, s.Schema)
+		}
 		if err != nil {
 			return sqlwrite.Read{}, err
 		}
-		named := *statement
-		named.Columns, statement = names, &named
 	}
 	read, err := sqlwrite.NewRead(statement, s.Name, s.Schema)
 	if err == nil && len(x.r.Statement.Values) > 1 && int64(read.AddedBytes) > maxAdded*x.e.set.MaxSQLBytes {
@@ -159,7 +172,7 @@ func (x *execution) read(ctx context.Context, s *dataset.State) (sqlwrite.Read, 
 	return read, err
 }
 
-// names asks the worker which columns the query of an INSERT BY NAME has.
+// names asks the worker which columns the source of the statement has.
 func (x *execution) names(ctx context.Context, s *dataset.State) ([]string, error) {
 	a, in, err := x.open(ctx, s, sqlwrite.NamesRead(x.r.Statement))
 	if err != nil {
@@ -185,12 +198,72 @@ func (x *execution) open(ctx context.Context, s *dataset.State, read sqlwrite.Re
 	}
 	x.e.used(a.Head)
 	in := io.Reader(cutReader{a.Body})
-	if read.Flagged {
-		in = rows.Sift(ctx, in, sqlwrite.FlagColumn, func(rec arrow.RecordBatch, row int, flag int32) error {
-			return flagged(s, rec, row, flag)
-		})
+	x.counted.Store(0)
+	if read.Flagged || read.Returned > 0 {
+		if in, err = x.sift(ctx, s, read, a, in); err != nil {
+			a.Body.Close()
+			return nil, nil, err
+		}
 	}
 	return a, in, nil
+}
+
+// sift takes the flags and the rows of RETURNING out of the answer of a read.
+func (x *execution) sift(ctx context.Context, s *dataset.State, read sqlwrite.Read, a *Answer, in io.Reader) (io.Reader, error) {
+	what := rows.Sifting{Returned: read.Returned}
+	if read.Flagged {
+		what.Flag = sqlwrite.FlagColumn
+		what.Look = func(rec arrow.RecordBatch, row int, flag int32) error { return flagged(s, rec, row, flag) }
+	}
+	take := func(arrow.RecordBatch) error { return nil }
+	what.Schema = func(*arrow.Schema) error { return nil }
+	if read.Returned > 0 && !x.r.Statement.Explain {
+		given := newReturned(x.e, x.r.Out, a.Head)
+		x.returned.put(given)
+		end := len(a.Columns)
+		if read.Flagged {
+			end--
+		}
+		if end < read.Returned {
+			return nil, lake.Errorf(lake.CodeInternal, "a read came with %d columns", len(a.Columns))
+		}
+		columns := a.Columns[end-read.Returned : end]
+		what.Schema = func(schema *arrow.Schema) error { return given.begin(columns, schema) }
+		take, what.End = given.take, given.end
+	}
+	what.Take = func(whole, returned arrow.RecordBatch) error {
+		if !read.Mixed {
+			return take(returned)
+		}
+		n, err := eachCounted(whole.Column(len(s.Schema.Columns)), returned, take)
+		x.counted.Add(n)
+		return err
+	}
+	return rows.Sift(ctx, in, what), nil
+}
+
+// eachCounted gives the rows of a mixed read that the statement counts, in slices: all
+// but the keys that rows had before.
+func eachCounted(column arrow.Array, returned arrow.RecordBatch, take func(arrow.RecordBatch) error) (n int64, err error) {
+	ops, ok := column.(*array.Int32)
+	if !ok {
+		return 0, lake.Errorf(lake.CodeInternal, "the operations of a read are of type %s", column.DataType())
+	}
+	moved := func(i int) bool { return ops.Value(i) == sqlwrite.OpMoved }
+	for from := 0; from < ops.Len() && err == nil; {
+		to := from + 1
+		for to < ops.Len() && moved(to) == moved(from) {
+			to++
+		}
+		if !moved(from) {
+			n += int64(to - from)
+			slice := returned.NewSlice(int64(from), int64(to))
+			err = take(slice)
+			slice.Release()
+		}
+		from = to
+	}
+	return n, err
 }
 
 // body is the answer of a read, whole: in memory, or above spool_bytes in scratch.
@@ -207,8 +280,11 @@ func (x *execution) body(ctx context.Context, s *dataset.State, read sqlwrite.Re
 // decode makes the changes of a read's answer, and sees that no row is changed twice.
 func (x *execution) decode(ctx context.Context, s *dataset.State, read sqlwrite.Read, b *body, q *change.Request) error {
 	op := OpUpsert
-	if read.Deletes {
+	switch {
+	case read.Deletes:
 		op = OpDelete
+	case read.Mixed:
+		op = OpChanges
 	}
 	if err := x.e.decodeBody(ctx, s, ChangeRequest{Op: op, Format: rows.ArrowStream}, b, q); err != nil {
 		return err
@@ -223,6 +299,9 @@ func (x *execution) decode(ctx context.Context, s *dataset.State, read sqlwrite.
 	if distinct != q.Rows {
 		return lake.Errorf(lake.CodeSQLInvalid, "the statement gives %d rows for %d keys", q.Rows, distinct).
 			WithHint("each row can get one new value: SET takes no unnest")
+	}
+	if read.Mixed {
+		q.Rows = x.counted.Load()
 	}
 	return nil
 }
@@ -258,8 +337,10 @@ func flagged(s *dataset.State, rec arrow.RecordBatch, row int, flag int32) error
 	case sqlwrite.FlagTwice:
 		return lake.Errorf(lake.CodeKeyConflict, "the statement gives two rows with the key %s", key)
 	case sqlwrite.FlagAmbiguous:
-		return lake.Errorf(lake.CodeSQLInvalid, "FROM gives several new values to the row with the key %s", key).
+		return lake.Errorf(lake.CodeSQLInvalid, "the statement gives several new values to the row with the key %s", key).
 			WithHint("join so that each row meets one")
+	case sqlwrite.FlagFailed:
+		return lake.Errorf(lake.CodeSQLInvalid, "an arm THEN ERROR fits the row with the key %s", key)
 	}
 	return lake.Errorf(lake.CodeInternal, "a row has the flag %d", flag)
 }
@@ -277,24 +358,9 @@ func (x *execution) dryRun() (StatementResult, error) {
 		return StatementResult{}, err
 	}
 	defer a.Body.Close()
-	schema := s.Schema
-	if read.Deletes {
-		schema = schema.KeySchema()
-	}
-	d, err := rows.Decode(ctx, rows.ArrowStream, in, rows.DecodeOptions{Schema: schema, MaxRowBytes: int(x.e.set.MaxRowBytes)})
+	n, err := x.count(ctx, s, read, in)
 	if err != nil {
 		return StatementResult{}, x.explain(err)
-	}
-	defer d.Close()
-	for {
-		rec, err := d.Next()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return StatementResult{}, x.explain(err)
-		}
-		rec.Release()
 	}
 	at := lake.ReadPoint{TableUUID: s.UUID, Sequence: s.Sequence}
 	for _, p := range a.Head.ReadPoints {
@@ -302,11 +368,55 @@ func (x *execution) dryRun() (StatementResult, error) {
 			at = p.ReadPoint
 		}
 	}
-	return StatementResult{Rows: d.Rows(), Sequence: at.Sequence, ReadPoint: at}, nil
+	return StatementResult{Rows: n, Sequence: at.Sequence, ReadPoint: at}, nil
+}
+
+// count reads the answer of a read to its end, and gives the rows that the statement
+// would change.
+func (x *execution) count(ctx context.Context, s *dataset.State, read sqlwrite.Read, in io.Reader) (int64, error) {
+	o := rows.DecodeOptions{Schema: s.Schema, MaxRowBytes: int(x.e.set.MaxRowBytes)}
+	if read.Mixed {
+		d, err := rows.DecodeMixed(ctx, rows.ArrowStream, in, o)
+		if err != nil {
+			return 0, err
+		}
+		defer d.Close()
+		for {
+			b, err := d.Next()
+			if err == io.EOF {
+				return d.Rows(), nil
+			}
+			if err != nil {
+				return 0, err
+			}
+			b.Rows.Release()
+		}
+	}
+	if read.Deletes {
+		o.Schema = o.Schema.KeySchema()
+	}
+	d, err := rows.Decode(ctx, rows.ArrowStream, in, o)
+	if err != nil {
+		return 0, err
+	}
+	defer d.Close()
+	for {
+		rec, err := d.Next()
+		if err == io.EOF {
+			return d.Rows(), nil
+		}
+		if err != nil {
+			return 0, err
+		}
+		rec.Release()
+	}
 }
 
 // ownColumn is a column of a read that stands for one of the dataset.
 var ownColumn = regexp.MustCompile(`_tarn_c([0-9]{1,6})`)
+
+// ownName is the name of a part of a read among those that DuckDB proposes.
+var ownName = regexp.MustCompile(`(, )?"([^"]*\.)?_tarn_[a-z0-9_]*"`)
 
 // explain takes out of an error the lines that show the read, which is not the text
 // that the client sent.
@@ -324,6 +434,7 @@ func (x *execution) explain(err error) error {
 		}
 		return own
 	})
+	out.Msg = ownName.ReplaceAllString(out.Msg, "")
 	if strings.Contains(e.Msg, "same number of result columns") && x.r.Statement.Source != "" {
 		out.Hint = "INSERT takes as many columns as it names, or as the dataset has"
 	}

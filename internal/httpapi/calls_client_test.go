@@ -51,6 +51,10 @@ func TestClientCalls(t *testing.T) {
 			r, err := c.Upsert(ctx, ts(), body("{}"), client.ChangeOptions{MissingNull: true, IfMatch: `"x.1.1"`, IdempotencyKey: "k3"})
 			return must(err, r.Rows == 2 && r.Sequence == 8 && strings.HasSuffix(r.ETag, `.8.1"`))
 		}, `change ts upsert NDJSON missing=1 if-match="\"x.1.1\"" idem={"k3" "POST\n/datasets/ts/rows\nmissing=null\napplication/x-ndjson"} body="{}" err=<nil>`},
+		{"upsert of some columns", func() error {
+			_, err := c.Upsert(ctx, ts(), body("{}"), client.ChangeOptions{MissingKeep: true})
+			return err
+		}, `change ts upsert NDJSON missing=3 if-match="" idem={"" ""} body="{}" err=<nil>`},
 		{"delete", func() error { _, err := c.Delete(ctx, ts(), body("{}"), client.ChangeOptions{}); return err },
 			`change ts delete NDJSON missing=0 if-match="" idem={"" ""} body="{}" err=<nil>`},
 		{"changes", func() error { _, err := c.Changes(ctx, ts(), body("{}"), client.ChangeOptions{}); return err },

@@ -36,10 +36,7 @@ func (a *api) change(c *call, op engine.ChangeOp) error {
 	if err != nil {
 		return err
 	}
-	missing := rows.MissingError
-	if c.params["missing"] == "null" {
-		missing = rows.MissingNull
-	}
+	missing := map[string]rows.MissingPolicy{"null": rows.MissingNull, "keep": rows.MissingKeep}[c.params["missing"]] // else MissingError
 	res, err := c.door.Change(c.lasting(), engine.ChangeRequest{
 		Dataset: name, Op: op, Format: format, Body: body, Missing: missing,
 		IfMatch: c.ifMatch(), Idempotency: idem,

@@ -77,7 +77,11 @@ func TestHostileStatementsOverHTTP(t *testing.T) {
 				} else if r.status != http.StatusBadRequest && r.status != http.StatusForbidden && r.status != http.StatusNotFound {
 					t.Errorf("%s: %s: %s", who, sql, r)
 				}
-				if all := r.String(); strings.Contains(all, "CANARY") || strings.Contains(all, "UNNAMED") || strings.Contains(all, "root:") {
+				all := r.String()
+				if statement, _ := sqlwrite.Parse(sql); who == "boss" && statement != nil && statement.Returning != nil {
+					all = strings.ReplaceAll(all, "CANARY-of-people", "") // his own row
+				}
+				if strings.Contains(all, "CANARY") || strings.Contains(all, "UNNAMED") || strings.Contains(all, "root:") {
 					t.Errorf("%s: %s: the answer tells: %s", who, sql, all)
 				}
 			}

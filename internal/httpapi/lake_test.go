@@ -183,6 +183,21 @@ func TestStatementsOnALake(t *testing.T) {
 			}
 		}
 	}
+	for name, out := range formats() {
+		a, err := c.ExecuteReturning(ctx, client.Query{SQL: "UPDATE people SET rate = rate RETURNING id, '" + name + "' AS f", Format: out}, client.ChangeOptions{IdempotencyKey: name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(a)
+		if err != nil || a.Tail().RowCount != 2 || !strings.Contains(string(text), name) || a.Changed == nil || a.Changed.Rows != 2 || a.Changed.Statement != "update" {
+			t.Errorf("%s: %q, %v, %+v, %+v", name, text, err, a.Tail(), a.Changed)
+		}
+		a.Close()
+		_, err = c.ExecuteReturning(ctx, client.Query{SQL: "UPDATE people SET rate = rate RETURNING id, '" + name + "' AS f", Format: out}, client.ChangeOptions{IdempotencyKey: name})
+		if lake.CodeOf(err) != lake.CodeRowsNotKept {
+			t.Errorf("once more: %v", err)
+		}
+	}
 	if _, err := c.Execute(ctx, client.Query{SQL: "DELETE FROM people"}, client.ChangeOptions{IfMatch: `"other.1.1"`}); lake.CodeOf(err) != lake.CodePreconditionFailed {
 		t.Errorf("another state: %v", err)
 	}

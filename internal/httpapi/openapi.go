@@ -21,6 +21,7 @@ func headerDocs() map[string]string {
 		headerRequestID:  "the id of the request, as in the server's log",
 		headerQueryID:    "the id of /queries/{id}",
 		headerReadPoints: "JSON: by dataset the read point that was read (in JSON answers: read_points)",
+		headerChanged:    "JSON: what a statement with RETURNING did: statement, rows, sequence, read_point (in JSON answers: changed)",
 		headerServedFrom: "JSON: by dataset image or parquet (in JSON answers: served_from)",
 		headerTableUUID:  "the table that the sequences are of, for table_uuid",
 		headerAsOf:       "of a server that follows the lake (--read-only): all that was acknowledged before this time is in the answer; absent where the lake is written",

@@ -63,6 +63,7 @@ func codeTable() []codeInfo {
 		{lake.CodeHasPrimaryKey, http.StatusConflict, "The dataset has a primary key", "the call is for datasets without one"},
 		{lake.CodeKeyMismatch, http.StatusConflict, "Another primary key", "primary_key differs from the dataset's"},
 		{lake.CodeKeyConflict, http.StatusConflict, "Keys are double, null or exist", "found at import or by INSERT"},
+		{lake.CodeRowsNotKept, http.StatusConflict, "The returned rows are not kept", "the statement was done before under this Idempotency-Key; Tarn-Changed says what it did"},
 		{lake.CodeSchemaChanged, http.StatusConflict, "The schema changed", "while the request waited; look and send it again"},
 		{lake.CodeChangesGone, http.StatusGone, "The feed cannot be resumed there", "the changes after that sequence are not kept any more, or the name is another table's; detail says from where it can be read, hint how to start over"},
 		{lake.CodePreconditionFailed, http.StatusPreconditionFailed, "The dataset is not as expected", "If-Match names another state"},

@@ -18,7 +18,7 @@ const mediaText = "text/plain"
 
 // sqlBody is a query as JSON.
 type sqlBody struct {
-	SQL     string          `json:"sql" doc:"one SELECT, SHOW TABLES, DESCRIBE, EXPLAIN, INSERT, UPDATE, DELETE, CREATE TABLE, DROP TABLE or ALTER TABLE, in DuckDB's SQL"`
+	SQL     string          `json:"sql" doc:"one SELECT, SHOW TABLES, DESCRIBE, EXPLAIN, INSERT, UPDATE, DELETE, MERGE, CREATE TABLE, DROP TABLE or ALTER TABLE, in DuckDB's SQL"`
 	Params  json.RawMessage `json:"params,omitempty" doc:"an array for ? and $1, an object for $name"`
 	Timeout string          `json:"timeout,omitempty" doc:"such as 5s; sending the answer included"`
 }
@@ -52,7 +52,7 @@ func (a *api) querySQL(c *call) error {
 		return err
 	}
 	if statement != nil {
-		return a.execute(c, body, statement, timeout)
+		return a.execute(c, body, statement, timeout, out, media)
 	}
 	definition, err := sqlddl.Parse(body.SQL)
 	if err != nil {
@@ -71,8 +71,10 @@ func (a *api) querySQL(c *call) error {
 	return a.stream(c, ans, out, media)
 }
 
-// execute runs a statement that changes rows.
-func (a *api) execute(c *call, body sqlBody, s *sqlwrite.Statement, timeout time.Duration) error {
+// execute runs a statement that changes rows. With RETURNING it answers as a query does,
+// in the format given.
+func (a *api) execute(c *call, body sqlBody, s *sqlwrite.Statement, timeout time.Duration, out rows.OutFormat, media string) error {
+	returns := s.Returning != nil && !s.Explain
 	c.dataset = s.Target.String()
 	if !s.Explain {
 		if err := a.raise(c, writes(ofSQL)); err != nil {
@@ -80,8 +82,8 @@ func (a *api) execute(c *call, body sqlBody, s *sqlwrite.Statement, timeout time
 		}
 	}
 	switch {
-	case !accepts(c.r.Header, rows.MediaJSON):
-		return lake.Errorf(lake.CodeNotAcceptable, "a statement that changes rows answers application/json alone").
+	case !returns && !accepts(c.r.Header, rows.MediaJSON):
+		return lake.Errorf(lake.CodeNotAcceptable, "a statement that changes rows, without RETURNING, answers application/json alone").
 			WithHint("accept application/json; nothing was changed")
 	case s.Explain && c.ifMatch() != "":
 		return lake.Errorf(lake.CodeInvalidRequest, "EXPLAIN takes no If-Match").WithHint("it changes nothing")
@@ -91,7 +93,7 @@ func (a *api) execute(c *call, body sqlBody, s *sqlwrite.Statement, timeout time
 		return err
 	}
 	res, err := c.door.Execute(c.r.Context(), engine.StatementRequest{
-		SQL: body.SQL, Statement: s, Params: body.Params, Timeout: timeout, ID: c.queryID, IfMatch: c.ifMatch(), Idempotency: idem,
+		SQL: body.SQL, Statement: s, Params: body.Params, Timeout: timeout, ID: c.queryID, IfMatch: c.ifMatch(), Out: out, Idempotency: idem,
 	})
 	if err != nil {
 		return err
@@ -100,7 +102,19 @@ func (a *api) execute(c *call, body sqlBody, s *sqlwrite.Statement, timeout time
 		c.rows = res.Rows
 	}
 	c.setETag(res.ETag)
-	return c.reply(http.StatusOK, res)
+	if !returns {
+		return c.reply(http.StatusOK, res)
+	}
+	changed, err := json.Marshal(res)
+	if err != nil {
+		return err
+	}
+	c.w.Header().Set(headerChanged, string(changed)) // also of an error: it was done
+	if res.Returned == nil {
+		return lake.Errorf(lake.CodeRowsNotKept, "the statement was done before under this Idempotency-Key (%d rows, sequence %d); the rows that it returned are not kept", res.Rows, res.Sequence).
+			WithHint("it is in: read the rows by SELECT")
+	}
+	return a.stream(c, res.Returned, out, media)
 }
 
 // readSQL reads a query in either of its two forms.

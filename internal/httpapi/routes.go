@@ -78,22 +78,24 @@ type queryAnswer struct {
 	ElapsedMS  float64               `json:"elapsed_ms"`
 	ReadPoints map[string]lake.Place `json:"read_points"`
 	ServedFrom map[string]string     `json:"served_from"`
+	// Changed is of a statement with RETURNING.
+	Changed *engine.StatementResult `json:"changed,omitempty" doc:"what a statement with RETURNING did"`
 }
 
 func (a *api) queryRoutes() []*route {
 	answers := streamed()
 	answers[0].content[0].or = []any{engine.StatementResult{}, engine.DefinitionResult{}, engine.AlterResult{}}
-	answers[0].headers = append(answers[0].headers, "ETag")
+	answers[0].headers = append(answers[0].headers, "ETag", headerChanged)
 	return []*route{{
 		method: http.MethodPost, path: "/query/sql", id: "query-sql", tag: tagQueries, needs: reads(ofSQL),
 		summary: "Run a query, or a statement that changes something", handle: a.querySQL, asQuery: true, fresh: true, idempotent: true, ifMatch: true,
 		doc: "One SELECT, SHOW TABLES, DESCRIBE or EXPLAIN over all datasets, at one instant of the whole lake. The answer streams in the format that Accept asks for. A client that goes away cancels it. " +
-			"Or one INSERT, UPDATE or DELETE, which reads at the newest state and changes all its rows or none; it answers JSON, and takes If-Match and Idempotency-Key, which queries do not. " +
+			"Or one INSERT, UPDATE, DELETE or MERGE, which reads at the newest state and changes all its rows or none; it answers JSON, or with RETURNING rows as a query does, and takes If-Match and Idempotency-Key, which queries do not. " +
 			"Or one CREATE TABLE (with columns, or AS a query) or DROP TABLE, which makes or drops a dataset in one step; it answers JSON and takes Idempotency-Key. Or one ALTER TABLE, as POST /datasets/{name}/schema and /rename.",
 		body:    []content{{media: rows.MediaJSON, typ: sqlBody{}}, {media: mediaText, doc: "the SQL itself"}},
 		answers: answers,
 		errors: queryErrors(lake.CodeSQLInvalid, lake.CodeSQLRefused, lake.CodeReadOnly, lake.CodeIdempotencyReused, lake.CodeUnknownOutcome, lake.CodeFenced,
-			lake.CodeNoPrimaryKey, lake.CodeKeyConflict, lake.CodeSchemaChanged, lake.CodePreconditionFailed, lake.CodeRowsInvalid, lake.CodeUnsupported, lake.CodePendingFull,
+			lake.CodeNoPrimaryKey, lake.CodeKeyConflict, lake.CodeRowsNotKept, lake.CodeSchemaChanged, lake.CodePreconditionFailed, lake.CodeRowsInvalid, lake.CodeUnsupported, lake.CodePendingFull,
 			lake.CodeDatasetExists),
 	}}
 }
@@ -187,6 +189,7 @@ func (a *api) jobRoutes() []*route {
 func (a *api) rowRoutes() []*route {
 	changed := []answer{{status: http.StatusOK, doc: "durable and visible", content: jsonOf(engine.ChangeResult{}), headers: []string{"ETag"}}}
 	missing := queryParam{name: "missing", values: []string{"error", "null"}, fallback: "error", doc: "what a column that a row does not have means"}
+	keeping := queryParam{name: "missing", values: []string{"error", "null", "keep"}, fallback: "error", doc: "what a column that a row does not have means; keep: it stays as it is, null where the key is new"}
 	changeErrors := commitErrors(lake.CodeDatasetNotFound, lake.CodeNoPrimaryKey, lake.CodeSchemaChanged, lake.CodePreconditionFailed, lake.CodeTooLarge,
 		lake.CodeUnsupportedMedia, lake.CodeRowsInvalid, lake.CodePendingFull, lake.CodeOverloaded, lake.CodeOutOfMemory)
 	got := streamed()
@@ -195,7 +198,7 @@ func (a *api) rowRoutes() []*route {
 		method: http.MethodPost, path: "/datasets/{name}/rows", id: "upsert-rows", tag: tagRows, needs: writes(ofPath),
 		summary: "Upsert rows", handle: a.upsertRows, idempotent: true, ifMatch: true,
 		doc:   "All or none. A dataset without a key takes appends: every row is added.",
-		query: []queryParam{missing}, body: rowBodies("rows"), answers: changed, errors: changeErrors,
+		query: []queryParam{keeping}, body: rowBodies("rows"), answers: changed, errors: changeErrors,
 	}, {
 		method: http.MethodPost, path: "/datasets/{name}/changes", id: "change-rows", tag: tagRows, needs: writes(ofPath),
 		summary: "Upsert rows and delete keys, in order", handle: a.changeRows, idempotent: true, ifMatch: true,

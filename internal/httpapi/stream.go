@@ -29,6 +29,7 @@ const (
 	headerAsOf       = "Tarn-As-Of"
 	headerStaleness  = "Tarn-Staleness-Ms"
 	headerStore      = "Tarn-Store"
+	headerChanged    = "Tarn-Changed"
 	trailerRowCount  = "Tarn-Row-Count"
 	trailerElapsed   = "Tarn-Elapsed-Ms"
 )

@@ -34,7 +34,11 @@ func (s *session) runChanges(ctx context.Context, ch Changes) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	out, err := s.writeChanges(ctx, ch)
+	write := s.writeChanges
+	if ch.Op == OpKeep {
+		write = s.writePartials
+	}
+	out, err := write(ctx, ch)
 	if err != nil {
 		return Result{}, err
 	}
@@ -48,10 +52,7 @@ func (s *session) decodeChanges(ctx context.Context, ch Changes, body *body, o r
 		if err := s.createTable(ctx, "arrived", ch.Schema, "op INTEGER"); err != nil {
 			return 0, err
 		}
-		if ch.Input.Format != rows.NDJSON {
-			return 0, lake.Errorf(lake.CodeUnsupportedMedia, "changes come as NDJSON, not as %s", ch.Input.Format)
-		}
-		d, err := rows.DecodeChanges(ctx, body.Reader, o)
+		d, err := rows.DecodeMixed(ctx, ch.Input.Format, body.Reader, o)
 		if err != nil {
 			return 0, err
 		}
@@ -65,12 +66,17 @@ func (s *session) decodeChanges(ctx context.Context, ch Changes, body *body, o r
 			return withOps(batch), nil
 		})
 	}
-	if ch.Op == OpDelete {
+	more := ""
+	switch ch.Op {
+	case OpDelete:
 		o.Schema = ch.Schema.KeySchema()
-	} else if ch.Op != OpUpsert {
+	case OpKeep:
+		o.Missing, more = rows.MissingKeep, "given BLOB"
+	case OpUpsert:
+	default:
 		return 0, lake.Errorf(lake.CodeInternal, "changes by the operation %q", ch.Op)
 	}
-	if err := s.createTable(ctx, "arrived", o.Schema, ""); err != nil {
+	if err := s.createTable(ctx, "arrived", o.Schema, more); err != nil {
 		return 0, err
 	}
 	d, err := rows.Decode(ctx, ch.Input.Format, body.Reader, o)

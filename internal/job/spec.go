@@ -128,11 +128,14 @@ type Dedupe struct {
 	Columns []string        `json:"columns"`
 }
 
-// The operations of Changes.
+// The operations of Changes. OpKeep takes rows that lack columns (rows.MissingKeep), and
+// makes an Arrow stream of them instead: the columns of rows.GivenSchema and RowColumn,
+// by key and in order of arrival.
 const (
+	OpKeep    = "keep"
 	OpUpsert  = "upsert"
 	OpDelete  = "delete"
-	OpChanges = "changes" // NDJSON of upserts and deletes
+	OpChanges = "changes" // upserts and deletes, as rows.DecodeMixed reads them
 )
 
 // Changes turns a large body into the Parquet of one delta (for
@@ -158,6 +161,9 @@ type Check struct {
 	Added   []lake.BaseFile `json:"added"`   // with Path
 	Deltas  []lake.Delta    `json:"deltas"`  // that are pending, with Path
 }
+
+// RowColumn is the number of a row in the body, from 1, a BIGINT.
+const RowColumn = lake.ReservedColumnPrefix + "row"
 
 // Progress is where a job is. Done and Total are rows or bytes by step; a Total
 // of 0 is not known.

@@ -26,6 +26,7 @@ const (
 	CodeHasPrimaryKey      Code = "has_primary_key"        // the call is for datasets without a key
 	CodeKeyMismatch        Code = "key_mismatch"           // primary_key differs from the dataset's
 	CodeKeyConflict        Code = "key_conflict"           // keys double, null or existing at import or INSERT
+	CodeRowsNotKept        Code = "rows_not_kept"          // a statement of RETURNING was done before under its key
 	CodeSchemaChanged      Code = "schema_changed"         // the schema changed while the request waited
 	CodeChangesGone        Code = "changes_gone"           // a feed cannot be resumed there: deltas were trimmed, or another table has the name
 	CodePreconditionFailed Code = "precondition_failed"    // If-Match

@@ -152,6 +152,10 @@ func (r *Runner) Begin(ctx context.Context, id, owner, sql string, timeout time.
 // Turn says that the statement waits no more.
 func (s *Statement) Turn() { s.r.setRunning(s.id) }
 
+// Another is when something that begins now must have ended that gets as much time as
+// the statement got.
+func (s *Statement) Another() time.Time { return time.Now().Add(s.timeout) }
+
 // Explain says in words why the statement's context ended, where that is the reason of
 // an error.
 func (s *Statement) Explain(err error) error {

@@ -278,6 +278,7 @@ type object struct {
 	missing MissingPolicy
 	seen    []uint64 // the object in which the cell was last set
 	count   uint64   // of objects
+	must    []bool   // of MissingKeep: columns that may not be missing
 }
 
 func newObject(cols []lake.Column, cells []*cell, missing MissingPolicy) *object {
@@ -320,7 +321,11 @@ func (o *object) json(p *parser) error {
 	}
 	for i, c := range o.cells {
 		if o.seen[i] != o.count {
-			if why := missingWhy(o.cols[i], o.missing.inRow()); why != "" {
+			why := missingWhy(o.cols[i], o.missing.inRow())
+			if o.missing == MissingKeep && !o.must[i] {
+				why = ""
+			}
+			if why != "" {
 				return misfitf(c.path, "%s", why)
 			}
 			c.b.AppendNull()

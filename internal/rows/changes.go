@@ -41,6 +41,26 @@ func keyColumns(s lake.Schema) []bool {
 	return in
 }
 
+// Mixed gives batches of changes. It is used as Decoder is.
+type Mixed interface {
+	Next() (ChangeBatch, error)
+	Rows() int64
+	Close()
+}
+
+// DecodeMixed begins to decode a body of changes: NDJSON as clients send it, or an Arrow
+// stream as SQL makes it.
+func DecodeMixed(ctx context.Context, f Format, r io.Reader, o DecodeOptions) (Mixed, error) {
+	switch f {
+	case NDJSON:
+		return DecodeChanges(ctx, r, o)
+	case ArrowStream:
+		return DecodeArrowChanges(ctx, r, o)
+	}
+	return nil, lake.Errorf(lake.CodeUnsupportedMedia, "changes come as NDJSON, not as %s", f).
+		WithHint("Content-Type: application/x-ndjson")
+}
+
 // ChangesDecoder reads NDJSON of {"op":"upsert","row":{…}} and
 // {"op":"delete","key":{…}}, in order. It is used as Decoder is.
 type ChangesDecoder struct {

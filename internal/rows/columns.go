@@ -29,7 +29,7 @@ func newColumns(source *arrow.Schema, o DecodeOptions, t *tally) (*columns, erro
 	for i, f := range source.Fields() {
 		header[i] = f.Name
 	}
-	at, err := assign(header, o.Schema.Columns, o.Missing)
+	at, err := assign(header, o.Schema.Columns, o.Missing, keyColumns(o.Schema))
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +58,7 @@ func (cs *columns) connect() error {
 			continue
 		}
 		var err error
-		if cs.inlets[i], err = newInlet(src, c, cs.o.Missing); err != nil {
+		if cs.inlets[i], err = newInlet(src, c, cs.o.Missing.nested()); err != nil {
 			return err
 		}
 	}
@@ -125,6 +125,9 @@ func (cs *columns) convert(rec arrow.RecordBatch) (arrow.RecordBatch, error) {
 		if arrays[i] == nil {
 			arrays[i] = c.b.NewArray()
 		}
+	}
+	if cs.tb.given != nil {
+		arrays = append(arrays, cs.tb.given.all(cs.from, n))
 	}
 	out := array.NewRecordBatch(cs.tb.schema, arrays, int64(n))
 	if cs.tooLong(out, first) || cs.tb.maps.tally(out, first, t) {

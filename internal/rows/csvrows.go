@@ -54,7 +54,7 @@ func (s *csvSource) one() error {
 		if s.look != nil {
 			return s.look.header(header)
 		}
-		s.from, err = assign(header, s.o.Schema.Columns, s.o.Missing)
+		s.from, err = assign(header, s.o.Schema.Columns, s.o.Missing, keyColumns(s.o.Schema))
 		return err
 	}
 	rec, err := s.scan.next(s.tb.tally.rows+1, s.o.MaxRowBytes)
@@ -71,6 +71,8 @@ func (s *csvSource) one() error {
 	s.tb.begin(len(rec.b))
 	if err := s.record(rec); err != nil {
 		s.tb.misfit(err)
+	} else if s.tb.given != nil {
+		s.tb.given.add(func(i int) bool { return s.from[i] >= 0 })
 	}
 	return nil
 }

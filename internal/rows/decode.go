@@ -20,7 +20,19 @@ const (
 	// MissingInSome is MissingNull for a row of JSON, where another row of the
 	// body has the column; else MissingError.
 	MissingInSome
+	// MissingKeep is for rows that change a part of what is there: columns outside the
+	// key may be missing. Batches have GivenSchema then, which says which are not.
+	// Parts of nested values may not be missing.
+	MissingKeep
 )
+
+// nested is the policy within a value.
+func (p MissingPolicy) nested() MissingPolicy {
+	if p == MissingKeep {
+		return MissingError
+	}
+	return p
+}
 
 // The defaults of DecodeOptions.
 const (
@@ -35,7 +47,7 @@ const (
 // defaults above.
 type DecodeOptions struct {
 	// Schema has the columns expected; for keys to delete or to get it is the
-	// dataset's KeySchema. Batches have exactly Schema.Arrow().
+	// dataset's KeySchema. Batches have exactly Schema.Arrow(), but with MissingKeep.
 	Schema  lake.Schema
 	Missing MissingPolicy
 	// AnyText lets a VARCHAR take any JSON value: what is no string as it is

@@ -30,6 +30,9 @@ type Head struct {
 type Tail struct {
 	RowCount  int64
 	ElapsedMS float64
+	// Changed is the JSON of what a statement did whose rows these are; "" for those
+	// of a query. Only OutJSON writes it.
+	Changed string
 }
 
 // Encoder writes an answer as a stream: Begin, Write for each batch, End, in

@@ -93,6 +93,10 @@ func AppendTail(dst []byte, f OutFormat, tail Tail) []byte {
 	dst = strconv.AppendInt(dst, tail.RowCount, 10)
 	dst = append(dst, `,"elapsed_ms":`...)
 	dst = strconv.AppendFloat(dst, tail.ElapsedMS, 'f', 3, 64)
+	if tail.Changed != "" {
+		dst = append(dst, `,"changed":`...)
+		dst = append(dst, tail.Changed...)
+	}
 	return append(dst, '}', '\n')
 }
 

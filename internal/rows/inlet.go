@@ -132,7 +132,7 @@ func (in *inlet) structs(t *arrow.StructType, missing MissingPolicy) error {
 	for i, f := range t.Fields() {
 		header[i] = f.Name
 	}
-	at, err := assign(header, c.typ.Fields, missing)
+	at, err := assign(header, c.typ.Fields, missing, nil)
 	if err != nil {
 		return lake.Step("column "+c.path, err)
 	}

@@ -48,7 +48,7 @@ func (n *names) find(name []byte, hint int) int {
 // from[i] is the place in the header of column i, -1 where it is missing. It
 // fails with CodeRowsInvalid where a name is unknown or comes twice, and where
 // a column is missing that must not be.
-func assign(header []string, cols []lake.Column, missing MissingPolicy) (from []int, err error) {
+func assign(header []string, cols []lake.Column, missing MissingPolicy, inKey []bool) (from []int, err error) {
 	n := newNames(cols)
 	from = make([]int, len(cols))
 	for i := range from {
@@ -66,7 +66,7 @@ func assign(header []string, cols []lake.Column, missing MissingPolicy) (from []
 	}
 	for i, at := range from {
 		if at < 0 {
-			if why := missingWhy(cols[i], missing); why != "" {
+			if why := missingWhy(cols[i], missing); why != "" && !(missing == MissingKeep && !inKey[i]) {
 				return nil, unfit(misfitf(cols[i].Name, "%s", why))
 			}
 		}

@@ -11,17 +11,33 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/ipc"
 )
 
-// Sift passes an Arrow stream on without its last column, which has the name given and
-// holds an INTEGER a row: look is told each that is not 0, with its row, and its error
-// ends the stream. A batch is in memory at a time.
-func Sift(ctx context.Context, r io.Reader, name string, look func(rec arrow.RecordBatch, row int, flag int32) error) io.Reader {
-	return &sifter{src: newBatchSource(ctx, ArrowStream, r, DecodeOptions{}.withDefaults()), name: name, look: look}
+// Sifting says what Sift takes off the end of each batch: columns that are returned, and
+// behind them a column of flags.
+type Sifting struct {
+	// Returned is the number of columns that go to Take and not on. Schema is told their
+	// schema before.
+	Returned int
+	Schema   func(schema *arrow.Schema) error
+	// Take is told each batch, whole, and of it the columns that are returned; nil:
+	// nobody is told.
+	Take func(whole, returned arrow.RecordBatch) error
+	End  func() error // after the last; nil: nobody is told
+	// Flag is the name of the last column, which holds an INTEGER a row: Look is told
+	// each that is not 0, with its row. "": there is none.
+	Flag string
+	Look func(rec arrow.RecordBatch, row int, flag int32) error
+}
+
+// Sift passes an Arrow stream on without the columns at the end that a Sifting names.
+// The errors of its functions end the stream. A batch is in memory at a time.
+func Sift(ctx context.Context, r io.Reader, what Sifting) io.Reader {
+	return &sifter{Sifting: what, src: newBatchSource(ctx, ArrowStream, r, DecodeOptions{}.withDefaults())}
 }
 
 type sifter struct {
+	Sifting
 	src  *batchSource
-	name string
-	look func(rec arrow.RecordBatch, row int, flag int32) error
+	kept int // columns
 	in   *ipc.Reader
 	out  *ipc.Writer
 	buf  bytes.Buffer
@@ -56,24 +72,51 @@ func (s *sifter) step() error {
 		if err := s.out.Close(); err != nil {
 			return err
 		}
+		if s.End != nil {
+			if err := s.End(); err != nil {
+				return err
+			}
+		}
 		return io.EOF
 	}
 	rec := s.in.RecordBatch()
-	last := int(rec.NumCols()) - 1
-	flags, ok := rec.Column(last).(*array.Int32)
+	if s.Flag != "" {
+		if err := s.looks(rec); err != nil {
+			return err
+		}
+	}
+	if s.Take != nil {
+		returned := columnsOf(rec, s.kept, s.kept+s.Returned)
+		defer returned.Release()
+		if err := s.Take(rec, returned); err != nil {
+			return err
+		}
+	}
+	rest := columnsOf(rec, 0, s.kept)
+	defer rest.Release()
+	return s.out.Write(rest)
+}
+
+// looks tells the flags of a batch.
+func (s *sifter) looks(rec arrow.RecordBatch) error {
+	last := rec.Column(int(rec.NumCols()) - 1)
+	flags, ok := last.(*array.Int32)
 	if !ok {
-		return fmt.Errorf("the column %s is of type %s", s.name, rec.Column(last).DataType())
+		return fmt.Errorf("the column %s is of type %s", s.Flag, last.DataType())
 	}
 	for i := range flags.Len() {
 		if flags.IsNull(i) || flags.Value(i) != 0 {
-			if err := s.look(rec, i, flags.Value(i)); err != nil {
+			if err := s.Look(rec, i, flags.Value(i)); err != nil {
 				return err
 			}
 		}
 	}
-	rest := array.NewRecordBatch(arrow.NewSchema(rec.Schema().Fields()[:last], nil), rec.Columns()[:last], rec.NumRows())
-	defer rest.Release()
-	return s.out.Write(rest)
+	return nil
+}
+
+// columnsOf is a batch of some columns of another.
+func columnsOf(rec arrow.RecordBatch, from, to int) arrow.RecordBatch {
+	return array.NewRecordBatch(arrow.NewSchema(rec.Schema().Fields()[from:to], nil), rec.Columns()[from:to], rec.NumRows())
 }
 
 // begin reads the schema.
@@ -83,10 +126,22 @@ func (s *sifter) begin() error {
 		return err
 	}
 	fields := rd.Schema().Fields()
-	if len(fields) == 0 || fields[len(fields)-1].Name != s.name {
-		return fmt.Errorf("its last column is not %s", s.name)
+	s.kept = len(fields) - s.Returned
+	if s.Flag != "" {
+		s.kept--
+		if len(fields) == 0 || fields[len(fields)-1].Name != s.Flag {
+			return fmt.Errorf("its last column is not %s", s.Flag)
+		}
+	}
+	if s.kept < 0 {
+		return fmt.Errorf("it has %d columns", len(fields))
+	}
+	if s.Returned > 0 {
+		if err := s.Schema(arrow.NewSchema(fields[s.kept:s.kept+s.Returned], nil)); err != nil {
+			return err
+		}
 	}
 	s.in = rd
-	s.out = ipc.NewWriter(&s.buf, ipc.WithSchema(arrow.NewSchema(fields[:len(fields)-1], nil)))
+	s.out = ipc.NewWriter(&s.buf, ipc.WithSchema(arrow.NewSchema(fields[:s.kept], nil)))
 	return nil
 }

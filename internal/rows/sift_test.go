@@ -43,13 +43,14 @@ func flaggedStream(t *testing.T, name string, batches ...[]int32) []byte {
 func TestSift(t *testing.T) {
 	body := flaggedStream(t, "flag", []int32{0, 2, 0}, []int32{0}, []int32{3})
 	var told []int32
-	in := Sift(t.Context(), bytes.NewReader(body), "flag", func(rec arrow.RecordBatch, row int, flag int32) error {
+	look := func(rec arrow.RecordBatch, row int, flag int32) error {
 		told = append(told, flag)
 		if got := rec.Column(0).(*array.String).Value(row); len(got) != int(flag)+1 {
 			t.Errorf("the flag %d is told of the row %q", flag, got)
 		}
 		return nil
-	})
+	}
+	in := Sift(t.Context(), bytes.NewReader(body), Sifting{Flag: "flag", Look: look})
 	rd, err := ipc.NewReader(in)
 	if err != nil {
 		t.Fatal(err)
@@ -64,12 +65,43 @@ func TestSift(t *testing.T) {
 	if rd.Err() != nil || rows != 5 || len(told) != 2 || told[0] != 2 || told[1] != 3 {
 		t.Errorf("%d rows, told %v, %v", rows, told, rd.Err())
 	}
+	for _, flag := range []string{"flag", ""} { // the flags returned, or the texts, with no flag behind them
+		var returned, ended int64
+		what := Sifting{
+			Returned: 1, Flag: flag, Look: look, End: func() error { ended++; return nil },
+			Schema: func(s *arrow.Schema) error {
+				return lake.Step("schema", map[bool]error{false: errors.New("no field")}[s.NumFields() == 1])
+			},
+			Take: func(whole, rec arrow.RecordBatch) error { returned += rec.NumRows() * rec.NumCols(); return nil },
+		}
+		rd, err := ipc.NewReader(Sift(t.Context(), bytes.NewReader(body), what))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for rd.Next() {
+			if want := map[string]int64{"flag": 0, "": 1}[flag]; rd.RecordBatch().NumCols() != want {
+				t.Errorf("%d columns, want %d", rd.RecordBatch().NumCols(), want)
+			}
+		}
+		if rd.Err() != nil || returned != 5 || ended != 1 {
+			t.Errorf("%d returned, %d ends, %v", returned, ended, rd.Err())
+		}
+		stop := lake.Errorf(lake.CodeOutOfDisk, "stop")
+		what.Take = func(whole, rec arrow.RecordBatch) error { return stop }
+		if _, err := io.Copy(io.Discard, Sift(t.Context(), bytes.NewReader(body), what)); !errors.Is(err, stop) {
+			t.Errorf("its own error became %v", err)
+		}
+		what.Returned = 3
+		if _, err := io.Copy(io.Discard, Sift(t.Context(), bytes.NewReader(body), what)); err == nil {
+			t.Error("more columns than there are")
+		}
+	}
 	names, err := ArrowNames(t.Context(), bytes.NewReader(body))
 	if err != nil || strings.Join(names, " ") != "s flag" {
 		t.Errorf("%v, %v", names, err)
 	}
 	read := func(body []byte, name string, end error) error {
-		_, err := io.Copy(io.Discard, Sift(t.Context(), bytes.NewReader(body), name, func(arrow.RecordBatch, int, int32) error { return end }))
+		_, err := io.Copy(io.Discard, Sift(t.Context(), bytes.NewReader(body), Sifting{Flag: name, Look: func(arrow.RecordBatch, int, int32) error { return end }}))
 		return err
 	}
 	stop := lake.Errorf(lake.CodeKeyConflict, "stop")

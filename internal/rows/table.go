@@ -24,10 +24,11 @@ type table struct {
 	row   *object   // of all cells
 	look  *lookedAt // set: rows are looked at, and none is taken
 	maps  mapChecks
-	rows  int   // in the batch
-	bytes int   // of text in the batch
-	first int64 // row number of the batch's first row
-	dirty bool  // a misfit left the builders uneven
+	given *given // of MissingKeep
+	rows  int    // in the batch
+	bytes int    // of text in the batch
+	first int64  // row number of the batch's first row
+	dirty bool   // a misfit left the builders uneven
 }
 
 // newTable makes a table of columns; schema is the batches' and has the types
@@ -38,6 +39,9 @@ func newTable(cols []lake.Column, schema *arrow.Schema, o DecodeOptions, t *tall
 		return nil, err
 	}
 	tb := &table{cols: cols, schema: schema, missing: o.Missing, anyText: o.AnyText, alloc: o.Alloc, tally: t, maps: maps}
+	if o.Missing == MissingKeep {
+		tb.schema, tb.given = GivenSchema(o.Schema), newGiven(o)
+	}
 	return tb, tb.renew()
 }
 
@@ -48,7 +52,7 @@ func (t *table) renew() error {
 	t.cells = make([]*cell, len(t.cols))
 	for i, c := range t.cols {
 		b := array.NewBuilder(t.alloc, t.schema.Field(i).Type)
-		x, err := newCell(c, c.Name, b, t.missing)
+		x, err := newCell(c, c.Name, b, t.missing.nested())
 		if err != nil {
 			b.Release()
 			t.cells = t.cells[:i]
@@ -60,6 +64,10 @@ func (t *table) renew() error {
 		t.cells[i] = x
 	}
 	t.row = newObject(t.cols, t.cells, t.missing)
+	if t.given != nil {
+		t.row.must = t.given.inKey
+		t.given.renew()
+	}
 	return nil
 }
 
@@ -111,6 +119,9 @@ func (t *table) batch() (arrow.RecordBatch, error) {
 	for i, c := range t.cells {
 		arrays[i] = c.b.NewArray()
 	}
+	if t.given != nil {
+		arrays = append(arrays, t.given.b.NewArray())
+	}
 	rec := array.NewRecordBatch(t.schema, arrays, int64(t.rows))
 	for _, a := range arrays {
 		a.Release()
@@ -138,7 +149,11 @@ type objectReader interface{ json(p *parser) error }
 // misfit, which is tallied.
 func (t *table) value(p *parser, o objectReader) error {
 	if p.peek() == '{' {
-		return t.settle(p, o.json(p))
+		err := o.json(p)
+		if err == nil && t.given != nil && o == objectReader(t.row) {
+			t.given.add(func(i int) bool { return t.row.seen[i] == t.row.count })
+		}
+		return t.settle(p, err)
 	}
 	_, err := p.skip()
 	if err == nil {

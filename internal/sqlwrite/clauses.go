@@ -44,6 +44,7 @@ func (p *parser) insert(s *Statement) (err error) {
 	if err := p.source(s, end); err != nil {
 		return err
 	}
+	p.sourceEnd = end
 	if s.ByName && s.Source == "" {
 		return invalid("BY NAME takes the names of a SELECT's columns, and VALUES has none")
 	}
@@ -238,7 +239,14 @@ func (p *parser) assignments(stop ...string) ([]Assignment, error) {
 	var out []Assignment
 	for {
 		if p.now().is("(") {
-			return nil, unsupported("SET of several columns at once").WithHint("SET a = …, b = …")
+			several, err := p.assignSeveral()
+			if err != nil {
+				return nil, err
+			}
+			if out = append(out, several...); !p.take(",") {
+				return out, nil
+			}
+			continue
 		}
 		column, err := p.name("the name of a column")
 		if err != nil {
@@ -257,6 +265,35 @@ func (p *parser) assignments(stop ...string) ([]Assignment, error) {
 			return out, nil
 		}
 	}
+}
+
+// assignSeveral reads (column, …) = (expression, …).
+func (p *parser) assignSeveral() ([]Assignment, error) {
+	columns, err := p.names("the name of a column")
+	if err != nil {
+		return nil, err
+	}
+	if !p.take("=") {
+		return nil, p.expected("=")
+	}
+	p.take("row")
+	if !p.now().is("(") || startsQuery(p.peek(1)) {
+		return nil, unsupported("SET of several columns takes a list of as many expressions").WithHint("SET (a, b) = (x, y)")
+	}
+	closer := p.closer(p.at)
+	values, err := p.cells(p.at+1, closer)
+	if err != nil {
+		return nil, err
+	}
+	if len(values) != len(columns) {
+		return nil, invalid("SET gives %d values for %d columns", len(values), len(columns))
+	}
+	out := make([]Assignment, len(columns))
+	for i := range out {
+		out[i] = Assignment{Column: columns[i], Expr: values[i]}
+	}
+	p.at = closer + 1
+	return out, nil
 }
 
 // stops says whether one of the words stands at a place, and begins a clause there: in

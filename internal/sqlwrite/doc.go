@@ -1,6 +1,6 @@
 // Package sqlwrite reads the outer form of a statement that changes rows (INSERT,
-// UPDATE, DELETE) and makes of it the one SELECT that gives the rows to upsert, or
-// the keys to delete.
+// UPDATE, DELETE, MERGE) and makes of it the one SELECT that gives the rows to upsert,
+// the keys to delete, and what the statement returns.
 //
 // Words:
 //

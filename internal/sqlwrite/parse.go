@@ -12,9 +12,11 @@ type parser struct {
 	sql  string
 	toks []token // without the semicolon at the end
 	at   int
+
+	sourceEnd int // where the source of INSERT or MERGE ends
 }
 
-var verbs = sqltext.WordSet("insert update delete")
+var verbs = sqltext.WordSet("insert update delete merge")
 
 // Parse reads a statement. It gives nil where the text is none that changes rows:
 // then the gate judges it. Errors: CodeSQLInvalid, CodeSQLRefused, CodeUnsupported.
@@ -39,14 +41,38 @@ func Parse(sql string) (*Statement, error) {
 	if err := p.oneStatement(); err != nil {
 		return nil, err
 	}
-	verb := p.next()
-	if s.Verb = Verb(verb.word); s.Verb == Insert {
+	if s.Verb = Verb(p.now().word); s.Verb == Merge {
+		text, err := numbered(sql, toks)
+		if err != nil {
+			return nil, err
+		}
+		if text != sql {
+			return Parse(text)
+		}
+	}
+	return p.statement(s)
+}
+
+// statement reads the statement from its verb on.
+func (p *parser) statement(s *Statement) (_ *Statement, err error) {
+	all := p.toks
+	outputs := p.cutReturning()
+	switch p.at++; s.Verb {
+	case Insert:
 		err = p.insert(s)
-	} else {
+	case Merge:
+		err = p.merge(s)
+	default:
 		err = p.changed(s)
+	}
+	if err == nil && outputs != nil {
+		s.Returning, err = outputs.outputs(s)
 	}
 	if err != nil {
 		return nil, err
+	}
+	if p.sourceEnd > 0 {
+		s.after = parameters(p.sql, all, p.sourceEnd)
 	}
 	return s, p.checkTarget(s)
 }
@@ -85,9 +111,6 @@ func (p *parser) oneStatement() error {
 			return lake.Errorf(lake.CodeSQLRefused, "more than one statement in one text").
 				WithHint("send one statement at a time; each is all or nothing by itself")
 		}
-		if t.depth == 0 && t.is("returning") {
-			return unsupported("RETURNING is not served").WithHint("read the rows by SELECT after the statement")
-		}
 	}
 	return nil
 }
@@ -100,12 +123,6 @@ func (p *parser) peek(n int) token {
 		return p.toks[p.at+n]
 	}
 	return token{kind: mark, start: len(p.sql), end: len(p.sql)}
-}
-
-func (p *parser) next() token {
-	t := p.now()
-	p.at++
-	return t
 }
 
 // take goes over the words if they come next.

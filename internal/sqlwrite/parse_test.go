@@ -60,7 +60,14 @@ func TestPieces(t *testing.T) {
 		"insert into t select * from a join b on conflict = 1 on conflict do nothing":                `insert main.t source[select * from a join b on conflict = 1] nothing`,
 		"insert into t values (1) on conflict (id, k) do nothing":                                    `insert main.t values[1] key[id k] nothing`,
 		"insert into t values (1) on conflict do update set a = excluded.a, b = b + 1":               `insert main.t values[1] set[a: excluded.a][b: b + 1]`,
-		"insert into t values (1) on conflict (id) do update set a = 1 where t.a < excluded.a;":      `insert main.t values[1] key[id] set[a: 1] where[t.a < excluded.a]`,
+		"delete from t returning *":                                                                  `delete main.t returning[*]`,
+		"delete from t x where a returning x.*, X.* , id":                                            `delete main.t as x where[a] returning[*] returning[*] returning[id]`,
+		"delete from t where a as returning":                                                         `delete main.t where[a as returning]`,
+		"update t set a = 1 from u where b returning a + 1 as \"A b\", t.id as select, f(a, b)":      `update main.t set[a: 1] from[u] where[b] returning[a + 1 as A b] returning[t.id as select] returning[f(a, b)]`,
+		"insert into t select 1 returning a b, t.a c, (a) d, f(a) \"e\", cast(a as int) as g":        `insert main.t source[select 1] returning[a as b] returning[t.a as c] returning[(a) as d] returning[f(a) as e] returning[cast(a as int) as g]`,
+		"insert into t select 1 returning a + b c, interval (a) day, date '2020-01-01', a is null, a::timestamp with time zone": `insert main.t source[select 1] returning[a + b c] returning[interval (a) day] returning[date '2020-01-01'] returning[a is null] returning[a::timestamp with time zone]`,
+		"insert into t values (1) on conflict do nothing returning count(*), (select unnest([1]) limit 1)":                      `insert main.t values[1] nothing returning[count(*)] returning[(select unnest([1]) limit 1)]`,
+		"insert into t values (1) on conflict (id) do update set a = 1 where t.a < excluded.a;":                                 `insert main.t values[1] key[id] set[a: 1] where[t.a < excluded.a]`,
 	} {
 		s, err := sqlwrite.Parse(sql)
 		if err != nil || s == nil {
@@ -125,6 +132,19 @@ func shown(s *sqlwrite.Statement) string {
 	set(s.Set)
 	part("from", s.From)
 	part("where", s.Where)
+	if s.Merge != nil {
+		showMerge(&b, s.Merge, part, set)
+	}
+	for _, o := range s.Returning {
+		switch {
+		case o.Star:
+			b.WriteString(" returning[*]")
+		case o.Alias != "":
+			fmt.Fprintf(&b, " returning[%s as %s]", o.Expr, o.Alias)
+		default:
+			part("returning", o.Expr)
+		}
+	}
 	return b.String()[1:]
 }
 
@@ -132,7 +152,7 @@ func shown(s *sqlwrite.Statement) string {
 func TestNoWrites(t *testing.T) {
 	for _, sql := range []string{
 		"", ";", "select 1", "with a as (select 1) select * from a", "explain select 1", "explain (format json) select 1", "from t", "(delete from t)",
-		"merge into t using u on true when matched then delete", "create table t (a int)", "copy t to 'x'", "attach 'x'", "pragma x", "begin",
+		"create table t (a int)", "copy t to 'x'", "attach 'x'", "pragma x", "begin",
 		"select 'delete from t'", "with a as (delete from t returning *) select * from a", "with a as (select 1), select", "select 1; delete from t",
 		"explain analyze select 1", "with a as (select 1) copy t to 'x'", "drop table t", "truncate t", "/* delete */ select 1", "alter table t add a int", "explain (", "with (",
 	} {
@@ -165,9 +185,22 @@ func TestRefused(t *testing.T) {
 		"insert into t values (1) on conflict do nothing where true":      lake.CodeSQLInvalid,
 		"insert into t values (1) on conflict do delete":                  lake.CodeSQLInvalid,
 		"insert into t values (1) on conflict do update set a = 1 from u": "", // a piece "1 from u", which does not parse in parentheses
-		"insert into t values (1) returning *":                            lake.CodeUnsupported,
-		"update t set a = 1 returning a":                                  lake.CodeUnsupported,
-		"delete from t returning *":                                       lake.CodeUnsupported,
+		"insert into t values (1) returning":                              lake.CodeSQLInvalid,
+		"insert into t values (1) returning a,":                           lake.CodeSQLInvalid,
+		"insert into t values (1) returning , a":                          lake.CodeSQLInvalid,
+		"delete from t returning u.*":                                     lake.CodeSQLInvalid,
+		"delete from t returning main.t.*":                                lake.CodeSQLInvalid,
+		"delete from t returning * exclude (a)":                           lake.CodeSQLInvalid,
+		"delete from t returning columns(*)":                              lake.CodeSQLRefused,
+		"delete from t returning unnest([1, 2])":                          lake.CodeSQLRefused,
+		"delete from t returning 1 + \"UnNest\" ([])":                     lake.CodeSQLRefused,
+		"delete from t returning generate_subscripts(l, 1)":               lake.CodeSQLRefused,
+		"delete from t returning select 1":                                lake.CodeSQLInvalid,
+		"delete from t returning #1":                                      lake.CodeSQLRefused,
+		"delete from t returning a as _tarn_c0":                           lake.CodeSQLRefused,
+		"delete from t returning a) union (select 1":                      lake.CodeSQLInvalid,
+		"delete from t returning a; select 1":                             lake.CodeSQLRefused,
+		"delete from t returning a returning b":                           "", // a piece "a returning b", which does not parse in parentheses
 		"delete t":                                                        lake.CodeSQLInvalid,
 		"delete from":                                                     lake.CodeSQLInvalid,
 		"delete from t where":                                             lake.CodeSQLInvalid,
@@ -201,7 +234,6 @@ func TestRefused(t *testing.T) {
 		"update t set a = , b = 1":                                        lake.CodeSQLInvalid,
 		"update t set a = 1,":                                             lake.CodeSQLInvalid,
 		"update t set t.a = 1":                                            lake.CodeSQLInvalid,
-		"update t set (a, b) = (1, 2)":                                    lake.CodeUnsupported,
 		"update t set a = *":                                              lake.CodeSQLInvalid,
 		"delete from t where #1 = 1":                                      lake.CodeSQLRefused,
 		"update t set a = (*)":                                            lake.CodeSQLInvalid,
@@ -252,7 +284,7 @@ func TestReads(t *testing.T) {
 		"update t set A = 1, b = 2":                                                 "",
 		"update t set z = 1":                                                        lake.CodeSQLInvalid,
 		"update t set a = 1, A = 2":                                                 lake.CodeSQLInvalid,
-		"update t set id = 1":                                                       lake.CodeUnsupported,
+		"update t set id = 1":                                                       "",
 		"insert into t (id, k) values (1, 2)":                                       "",
 		"insert into t (id) values (1)":                                             lake.CodeRowsInvalid,
 		"insert into t (id, id) values (1, 2)":                                      lake.CodeSQLInvalid,
@@ -286,6 +318,9 @@ func FuzzParse(f *testing.F) {
 		"insert into t (id, k, a) values (1, 'x', $1), (2, $$ ) $$, null) on conflict (id, k) do update set a = excluded.a || ?, b = default where t.b < 1 -- x",
 		"with u as (select 1) update t as x set a = case when b then 'c' else (select max(d) from u) end from u, (values (1)) v(y) where x.id = u.id;",
 		"delete from t using u where t.id = u.id and a is distinct from b /* ) */", "explain insert or ignore into t select * from t where e'\\')' = a",
+		"merge into t as x using (select 1 as id, 'k' as k) u on u.id = x.id and case when a then true end when matched and b > 1 then update set (a, id) = (u.k, ?) when matched then delete when not matched then insert (id, k) values (u.id, ?) when not matched by source then error 'x' || x.id returning merge_action, *",
+		"merge into t using u using (id) when matched then update when not matched then insert by name", "merge into t using u on a) union (select b when matched then do nothing",
+		"delete from t returning *, t.*, a as \"b c\", f(a) d -- x", "update t set a = ? returning (select ?), [a, b] as returning", "insert into t values (1) on conflict do nothing returning a) union (select b",
 		"insert into t default values", "update t set a = b$x$ ) union select ( $x$", "delete from t where ((((", "update t set a = {'x': [1, (2)]}", "insert or replace into t from t",
 	} {
 		f.Add(sql)
@@ -303,6 +338,15 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		pieces := []string{s.With, s.Source, s.From, s.Where}
+		if s.Merge != nil {
+			pieces = append(pieces, s.Merge.Source, s.Merge.On)
+			for _, a := range s.Merge.Arms {
+				pieces = append(append(pieces, a.And, a.Message), a.Values...)
+				for _, set := range a.Set {
+					pieces = append(pieces, set.Expr)
+				}
+			}
+		}
 		for _, a := range s.Set {
 			pieces = append(pieces, a.Expr)
 		}
@@ -315,21 +359,28 @@ func FuzzParse(f *testing.F) {
 				pieces = append(pieces, a.Expr)
 			}
 		}
+		for _, o := range s.Returning {
+			pieces = append(pieces, o.Expr)
+		}
 		for _, p := range pieces {
-			if !strings.Contains(sql, p) && p != "NULL" {
+			if !strings.Contains(sql, p) && p != "NULL" && !(s.Merge != nil && strings.Contains(sql, "?")) { // which are numbered
 				t.Errorf("%q: the piece %q is not of it", sql, p)
 			}
 			if why := unbalanced(p + "\n"); why != "" {
 				t.Errorf("%q: the piece %q: %s", sql, p, why)
 			}
 		}
+		names := sqlwrite.NamesRead(s).SQL
+		if s.NeedsNames() {
+			if s, err = s.Named([]string{"id", "a", "k", "b", "d"}, schema); err != nil {
+				return
+			}
+		}
 		r, err := sqlwrite.NewRead(s, s.Target, schema)
 		if err != nil {
 			return
 		}
-		if s.ByName {
-			r.SQL += "\n" + sqlwrite.NamesRead(s).SQL
-		}
+		r.SQL += "\n" + names
 		if why := unbalanced(r.SQL); why != "" {
 			t.Errorf("%q: %s: %s", sql, r.SQL, why)
 		}

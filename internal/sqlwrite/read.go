@@ -9,12 +9,14 @@ import (
 )
 
 // Read is the SELECT that gives what a statement changes. Its columns are those of the
-// dataset, in their order, or for DELETE those of the key; then, where Flagged says so,
-// FlagColumn.
+// dataset, in their order, or for DELETE those of the key; then, where Mixed says so,
+// OpColumn; then those of RETURNING; then, where Flagged says so, FlagColumn.
 type Read struct {
-	SQL     string
-	Deletes bool
-	Flagged bool
+	SQL      string
+	Deletes  bool
+	Mixed    bool
+	Returned int // columns of RETURNING
+	Flagged  bool
 	// AddedBytes are those of SQL that did not come with the statement.
 	AddedBytes int
 }
@@ -27,7 +29,8 @@ const (
 	FlagNone      = iota
 	FlagExists    // the key is one of the dataset already
 	FlagTwice     // another row of the statement has the key
-	FlagAmbiguous // UPDATE … FROM gives the row several new values
+	FlagAmbiguous // UPDATE … FROM or MERGE gives the row several new values
+	FlagFailed    // it met an arm THEN ERROR
 )
 
 // NewRead makes the SELECT of a statement for its target as it stands. It fails with
@@ -47,17 +50,67 @@ func NewRead(s *Statement, name lake.Name, schema lake.Schema) (Read, error) {
 		return Read{}, lake.Errorf(lake.CodeNoPrimaryKey, "%s has no primary key: it takes appended rows only, and no %s", name, what).
 			WithHint("INSERT without ON CONFLICT appends rows")
 	}
-	r, err := Read{}, error(nil)
+	f, err := found{}, error(nil)
 	switch s.Verb {
 	case Insert:
-		r, err = c.insert()
+		f, err = c.insert()
 	case Update:
-		r, err = c.update()
+		f, err = c.update()
+	case Merge:
+		f, err = c.merge()
 	default:
-		r, err = c.delete()
+		f, err = c.delete()
 	}
-	r.AddedBytes = max(0, len(r.SQL)-s.size())
-	return r, err
+	if err != nil {
+		return Read{}, err
+	}
+	return c.read(f), nil
+}
+
+// found is the query of the rows that a statement changes: queries of ours for WITH, and
+// the query itself, whose columns are those of the dataset by their names, or of DELETE
+// without RETURNING those of the key, and FlagColumn where it is flagged.
+type found struct {
+	with             []string
+	sql              string
+	deletes, flagged bool
+	mixed            bool // it has OpColumn
+}
+
+// read makes the Read of what was found.
+func (c *composer) read(f found) Read {
+	r := Read{SQL: c.with(f.with...) + f.sql, Deletes: f.deletes, Mixed: f.mixed, Flagged: f.flagged, Returned: c.outputs()}
+	if r.Returned > 0 || f.mixed {
+		list := c.changed(f)
+		if r.Returned > 0 {
+			list += ", " + c.returned()
+		}
+		if f.flagged {
+			list += ", " + FlagColumn
+		}
+		r.SQL = c.with(append(f.with, own("changed")+" AS ("+f.sql+"\n)")...) + "SELECT " + list + "\nFROM " + own("changed") + " AS " + c.row()
+	}
+	r.AddedBytes = max(0, len(r.SQL)-c.s.size())
+	return r
+}
+
+// changed lists the columns of the change of a row; those that a delete does not have
+// are null as far as they may be.
+func (c *composer) changed(f found) string {
+	named := func(i int) string { return c.row() + "." + c.quoted(i) }
+	switch {
+	case f.deletes:
+		return c.keys(", ", func(_, i int) string { return named(i) })
+	case !f.mixed:
+		return c.all(named)
+	}
+	op := c.row() + "." + OpColumn
+	return c.all(func(i int) string {
+		if slices.Contains(c.schema.KeyIndexes(), i) || !c.schema.Columns[i].Nullable {
+			return named(i)
+		}
+		return "CASE WHEN " + op + " = " + fmt.Sprint(OpUpsert) + " THEN " + named(i) + " END AS " + c.quoted(i)
+	}) + ", " + op
 }
 
 // size is the bytes of a statement's pieces.
@@ -75,6 +128,21 @@ func (s *Statement) size() int {
 	}
 	for _, a := range set {
 		n += len(a.Expr)
+	}
+	for _, o := range s.Returning {
+		n += len(o.Expr)
+	}
+	if m := s.Merge; m != nil {
+		n += len(m.Source) + len(m.On)
+		for _, a := range m.Arms {
+			n += len(a.And) + len(a.Message)
+			for _, cell := range a.Values {
+				n += len(cell)
+			}
+			for _, set := range a.Set {
+				n += len(set.Expr)
+			}
+		}
 	}
 	return n
 }
@@ -141,15 +209,16 @@ func where(piece string) string {
 
 // with is the statement's WITH list with more behind it.
 func (c *composer) with(more ...string) string {
-	if c.s.With != "" {
-		more = append([]string{c.s.With}, more...)
-	} else if len(more) > 0 {
-		more[0] = "WITH " + more[0]
-	}
-	if len(more) == 0 {
+	all, first := strings.Join(more, ",\n"), c.s.With
+	switch {
+	case first == "" && all == "":
 		return ""
+	case first == "":
+		return "WITH " + all + "\n"
+	case all == "":
+		return first + "\n"
 	}
-	return strings.Join(more, ",\n") + "\n"
+	return first + ",\n" + all + "\n"
 }
 
 // column finds a column that a statement names.
@@ -181,8 +250,9 @@ func (c *composer) columns(names []string) ([]int, error) {
 	return out, nil
 }
 
-// assigned finds the columns of SET, none of which is of the key.
-func (c *composer) assigned(set []Assignment) ([]int, error) {
+// assigned finds the columns of SET; those of the key are refused where they have to
+// stay.
+func (c *composer) assigned(set []Assignment, keys bool) ([]int, error) {
 	names := make([]string, len(set))
 	for k, a := range set {
 		names[k] = a.Column
@@ -192,9 +262,9 @@ func (c *composer) assigned(set []Assignment) ([]int, error) {
 		return nil, err
 	}
 	for _, i := range at {
-		if slices.Contains(c.schema.KeyIndexes(), i) {
-			return nil, unsupported("SET of %s, a column of the primary key, is not served", c.schema.Columns[i].Name).
-				WithHint("INSERT the row under its new key, and DELETE the old one")
+		if !keys && slices.Contains(c.schema.KeyIndexes(), i) {
+			return nil, unsupported("DO UPDATE SET of %s, a column of the primary key, is not served", c.schema.Columns[i].Name).
+				WithHint("UPDATE can give a row another key")
 		}
 	}
 	return at, nil
@@ -215,10 +285,13 @@ func (c *composer) newRow(set []Assignment, at []int) string {
 	return strings.Join(out, ", ")
 }
 
-func (c *composer) update() (Read, error) {
-	at, err := c.assigned(c.s.Set)
+func (c *composer) update() (found, error) {
+	at, err := c.assigned(c.s.Set, true)
 	if err != nil {
-		return Read{}, err
+		return found{}, err
+	}
+	if c.hasKey(at) {
+		return c.move(at), nil
 	}
 	columns := c.all(func(i int) string { return own("c", i) + " AS " + c.quoted(i) })
 	from, distinct, flag := c.tableAs(), "", ""
@@ -228,15 +301,19 @@ func (c *composer) update() (Read, error) {
 		flag = fmt.Sprintf(", CASE WHEN count(*) OVER (PARTITION BY %s) > 1 THEN %d ELSE %d END AS %s",
 			c.keys(", ", func(_, i int) string { return own("c", i) }), FlagAmbiguous, FlagNone, FlagColumn)
 	}
-	sql := c.with() + "SELECT " + columns + flag + " FROM (SELECT " + distinct + c.newRow(c.s.Set, at) + "\nFROM " + from + where(c.s.Where) + ") AS " + own("rows")
-	return Read{SQL: sql, Flagged: flag != ""}, nil
+	sql := "SELECT " + columns + flag + " FROM (SELECT " + distinct + c.newRow(c.s.Set, at) + "\nFROM " + from + where(c.s.Where) + ") AS " + own("rows")
+	return found{sql: sql, flagged: flag != ""}, nil
 }
 
-func (c *composer) delete() (Read, error) {
+func (c *composer) delete() (found, error) {
 	from, distinct := c.tableAs(), ""
 	if c.s.From != "" {
 		from, distinct = c.s.From+"\n, "+from, "DISTINCT "
 	}
-	keys := c.keys(", ", func(_, i int) string { return c.target + "." + c.quoted(i) + " AS " + c.quoted(i) })
-	return Read{SQL: c.with() + "SELECT " + distinct + keys + "\nFROM " + from + where(c.s.Where), Deletes: true}, nil
+	named := func(i int) string { return c.target + "." + c.quoted(i) + " AS " + c.quoted(i) }
+	columns := c.keys(", ", func(_, i int) string { return named(i) })
+	if c.s.Returning != nil {
+		columns = c.all(named)
+	}
+	return found{sql: "SELECT " + distinct + columns + "\nFROM " + from + where(c.s.Where), deletes: true}, nil
 }

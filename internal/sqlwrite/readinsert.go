@@ -11,14 +11,14 @@ import (
 
 // insert makes the Read of INSERT. Its rows are cast to the columns' types in the query
 // _tarn_new; what becomes of keys that exist is decided over that.
-func (c *composer) insert() (Read, error) {
-	at, err := c.given()
+func (c *composer) insert() (found, error) {
+	at, err := c.givenBy(c.s.Columns)
 	if err != nil {
-		return Read{}, err
+		return found{}, err
 	}
 	source, err := c.source(at)
 	if err != nil {
-		return Read{}, err
+		return found{}, err
 	}
 	// The empty SELECT names the columns and fixes their number.
 	head := make([]string, len(at))
@@ -34,18 +34,18 @@ func (c *composer) insert() (Read, error) {
 	}) + " FROM " + own("given") + ")"
 	switch {
 	case !c.schema.Keyed():
-		return Read{SQL: c.with(given, fresh) + "SELECT " + c.all(c.quoted) + " FROM " + own("new")}, nil
+		return found{with: []string{given, fresh}, sql: "SELECT " + c.all(c.quoted) + " FROM " + own("new")}, nil
 	case c.s.OnConflict == nil:
 		return c.insertNew(given, fresh), nil
 	}
 	if names := c.s.OnConflict.Columns; names != nil {
 		key, err := c.columns(names)
 		if err != nil {
-			return Read{}, err
+			return found{}, err
 		}
 		slices.Sort(key)
 		if !slices.Equal(key, slices.Sorted(slices.Values(c.schema.KeyIndexes()))) {
-			return Read{}, invalid("ON CONFLICT (%s) is not the primary key of %s", strings.Join(names, ", "), c.name).
+			return found{}, invalid("ON CONFLICT (%s) is not the primary key of %s", strings.Join(names, ", "), c.name).
 				WithHint("its key is (%s)", strings.Join(c.schema.Key, ", "))
 		}
 	}
@@ -55,25 +55,37 @@ func (c *composer) insert() (Read, error) {
 	return c.insertOrUpdate(given, fresh, at)
 }
 
-// NamesRead is a Read of no rows whose columns have the names of those that an INSERT BY
-// NAME gives: with these as Columns, the statement is as one that lists them.
+// NamesRead is a Read of no rows whose columns have the names of those that the source
+// of a statement has which NeedsNames; Named takes them. It has all parameters.
 func NamesRead(s *Statement) Read {
 	c := &composer{s: s}
-	r := Read{SQL: c.with() + "SELECT * FROM (" + s.Source + "\n) AS " + own("given") + " LIMIT 0"}
+	from := "(" + s.Source + "\n) AS " + own("given")
+	if s.Merge != nil {
+		from = s.Merge.Source + "\n"
+	}
+	also := make([]string, len(s.after))
+	for i, p := range s.after {
+		also[i] = "(" + p + " IS NULL) IS NOT NULL"
+	}
+	r := Read{SQL: c.with() + "SELECT * FROM " + from}
+	if len(also) > 0 {
+		r.SQL += " WHERE " + strings.Join(also, " AND ")
+	}
+	r.SQL += " LIMIT 0"
 	r.AddedBytes = max(0, len(r.SQL)-s.size())
 	return r
 }
 
-// given is the columns that the statement gives, by their places.
-func (c *composer) given() ([]int, error) {
-	if c.s.Columns == nil {
+// givenBy is the columns that INSERT gives by these names, nil for all, by their places.
+func (c *composer) givenBy(names []string) ([]int, error) {
+	if names == nil {
 		at := make([]int, len(c.schema.Columns))
 		for i := range at {
 			at[i] = i
 		}
 		return at, nil
 	}
-	at, err := c.columns(c.s.Columns)
+	at, err := c.columns(names)
 	if err != nil {
 		return nil, err
 	}
@@ -173,23 +185,23 @@ func (c *composer) newColumns() string {
 }
 
 // insertNew flags keys that exist and keys that come twice.
-func (c *composer) insertNew(given, fresh string) Read {
+func (c *composer) insertNew(given, fresh string) found {
 	flag := fmt.Sprintf("CASE WHEN %s.%s IS NOT NULL THEN %d WHEN count(*) OVER (%s) > 1 THEN %d ELSE %d END AS %s",
 		own("t"), own("k", 0), FlagExists, c.partition(), FlagTwice, FlagNone, FlagColumn)
-	return Read{SQL: c.with(given, fresh) + "SELECT " + c.newColumns() + ", " + flag + " FROM " + c.joined(own("new")), Flagged: true}
+	return found{with: []string{given, fresh}, sql: "SELECT " + c.newColumns() + ", " + flag + " FROM " + c.joined(own("new")), flagged: true}
 }
 
 // insertOrIgnore passes over keys that exist; of those that come twice it takes the
 // first.
-func (c *composer) insertOrIgnore(given, fresh string) Read {
+func (c *composer) insertOrIgnore(given, fresh string) found {
 	numbered := own("numbered") + " AS (SELECT *, row_number() OVER () AS " + own("row") + " FROM " + own("new") + ")"
-	return Read{SQL: c.with(given, fresh, numbered) + "SELECT " + c.newColumns() + " FROM " + c.joined(own("numbered")) +
+	return found{with: []string{given, fresh, numbered}, sql: "SELECT " + c.newColumns() + " FROM " + c.joined(own("numbered")) +
 		" WHERE " + own("t") + "." + own("k", 0) + " IS NULL QUALIFY row_number() OVER (" + c.partition() + " ORDER BY " + own("n") + "." + own("row") + ") = 1"}
 }
 
 // insertOrUpdate updates the rows of keys that exist. The new row is one column,
 // excluded, so that a name alone means the row that is there.
-func (c *composer) insertOrUpdate(given, fresh string, at []int) (Read, error) {
+func (c *composer) insertOrUpdate(given, fresh string, at []int) (found, error) {
 	set, on := c.s.OnConflict.Set, c.s.OnConflict
 	if on.Replace {
 		for _, i := range at {
@@ -198,9 +210,9 @@ func (c *composer) insertOrUpdate(given, fresh string, at []int) (Read, error) {
 			}
 		}
 	}
-	to, err := c.assigned(set)
+	to, err := c.assigned(set, false)
 	if err != nil {
-		return Read{}, err
+		return found{}, err
 	}
 	counted := own("counted") + " AS MATERIALIZED (SELECT " + own("n") + ".*, CASE WHEN count(*) OVER (" + c.partition() + ") > 1 THEN " +
 		fmt.Sprint(FlagTwice) + " ELSE " + fmt.Sprint(FlagNone) + " END AS " + FlagColumn + " FROM " + own("new") + " AS " + own("n") + ")"
@@ -212,5 +224,5 @@ func (c *composer) insertOrUpdate(given, fresh string, at []int) (Read, error) {
 		where(on.Where) + ") AS " + own("updated")
 	added := "SELECT " + c.newColumns() + ", " + own("n") + "." + FlagColumn + " AS " + FlagColumn + " FROM " + c.joined(own("counted")) +
 		" WHERE " + own("t") + "." + own("k", 0) + " IS NULL"
-	return Read{SQL: c.with(given, fresh, counted) + updated + " UNION ALL " + added, Flagged: true}, nil
+	return found{with: []string{given, fresh, counted}, sql: updated + " UNION ALL " + added, flagged: true}, nil
 }

@@ -10,6 +10,7 @@ const (
 	Insert Verb = "insert"
 	Update Verb = "update"
 	Delete Verb = "delete"
+	Merge  Verb = "merge"
 )
 
 // Statement is the outer form of one statement. Its pieces are texts of the statement.
@@ -24,12 +25,25 @@ type Statement struct {
 	ByName  bool     // the columns are those of Source, by their names: see NamesRead
 	Values  []Row    // of INSERT … VALUES
 	Source  string   // of INSERT: a query; "" with Values and with DEFAULT VALUES
+	after   []string // parameters behind what NamesRead reads
 	// OnConflict is nil where a key that exists is an error.
 	OnConflict *OnConflict
 
 	Set   []Assignment // of UPDATE
 	From  string       // of UPDATE … FROM and DELETE … USING; "" for none
 	Where string       // of UPDATE and DELETE; "" for none
+
+	Merge *Merging // of MERGE
+
+	Returning []Output // what it gives of each row that it changes; nil for none
+}
+
+// Output is a part of RETURNING: an expression over the columns of the target, or all
+// of these.
+type Output struct {
+	Star  bool
+	Expr  string
+	Alias string // unquoted; "" for none
 }
 
 // Row is one row of VALUES: an expression a column.
