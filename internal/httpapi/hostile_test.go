@@ -41,6 +41,7 @@ func TestHostileStatementsOverHTTP(t *testing.T) {
 	people := func() {
 		t.Helper()
 		g.call("boss", "PUT /datasets/people", `{"columns":[{"name":"id","type":"BIGINT"},{"name":"name","type":"VARCHAR"},{"name":"age","type":"BIGINT"}],"primary_key":["id"]}`)
+		g.must("boss", http.StatusOK, "POST /datasets/people/schema", `{"operations":[{"op":"drop_column","name":"x","if_exists":true}]}`)
 		g.must("boss", http.StatusOK, "POST /datasets/people/rows", `{"id":1,"name":"CANARY-of-people","age":1}`)
 		for _, made := range []string{"x", "people2"} {
 			g.call("boss", "DELETE /datasets/"+made, "")
