@@ -131,7 +131,7 @@ func (g *Gate) Check(ctx context.Context, sql string, env GateEnv) (Checked, err
 		}
 	}
 	if checked.Kind != ShowTables && checked.Describe == nil {
-		if text.query, err = withInstants(text.query, w.places); err != nil {
+		if text.query, err = g.withInstants(ctx, text, statement, w.places); err != nil {
 			return Checked{}, err
 		}
 		checked.SQL = text.explain + text.query

@@ -3,8 +3,10 @@
 package duck
 
 import (
+	"context"
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -123,9 +125,64 @@ func constant(part any) (value any, typ string, ok bool) {
 	return v["value"], text(t, "id"), true
 }
 
-// withInstants names the views in a text in place of the datasets with AT. It fails where
-// the text does not stand as the tree says.
-func withInstants(sql string, places []instantAt) (string, error) {
+// withInstants names the views in a text in place of the datasets with AT. What comes out
+// is parsed once more: its tree must be the one that was judged, with the views in it, so
+// that a mistake in cutting can say nothing that was not looked at.
+func (g *Gate) withInstants(ctx context.Context, text statementText, judged object, places []instantAt) (string, error) {
+	if len(places) == 0 {
+		return text.query, nil
+	}
+	sql, err := cutInstants(text.query, places)
+	if err != nil {
+		return "", err
+	}
+	text.query = sql
+	cut, err := g.parse(ctx, text)
+	if err != nil {
+		return "", err
+	}
+	byLocation := map[float64]instantAt{}
+	for _, p := range places {
+		byLocation[float64(p.location)] = p
+	}
+	if !reflect.DeepEqual(withViews(judged, byLocation), withViews(cut, nil)) {
+		return "", refused("AT in this place").WithHint("write FROM name AT (SEQUENCE => n), or FROM name AS alias AT (…)")
+	}
+	return sql, nil
+}
+
+// withViews is a tree without the places in the text, and with the views in place of what
+// has AT.
+func withViews(part any, places map[float64]instantAt) any {
+	switch part := part.(type) {
+	case []any:
+		out := make([]any, len(part))
+		for i, p := range part {
+			out[i] = withViews(p, places)
+		}
+		return out
+	case object:
+		out := object{}
+		for name, p := range part {
+			if name != "query_location" {
+				out[name] = withViews(p, places)
+			}
+		}
+		location, _ := part["query_location"].(float64)
+		if p, ok := places[location]; ok && part["at_clause"] != nil {
+			out["catalog_name"], out["schema_name"], out["table_name"], out["at_clause"] = "temp", "main", instantName(p.n), nil
+			if !p.alias {
+				out["alias"] = p.name
+			}
+		}
+		return out
+	}
+	return part
+}
+
+// cutInstants takes the clauses out. It fails where the text does not stand as the tree
+// says.
+func cutInstants(sql string, places []instantAt) (string, error) {
 	slices.SortFunc(places, func(a, b instantAt) int { return b.location - a.location })
 	for _, p := range places {
 		name, at, err := instantSpans(sql, p)

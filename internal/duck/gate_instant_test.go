@@ -64,3 +64,26 @@ func name(s string) lake.Name {
 	}
 	return n
 }
+
+// TestGateInstantsAreJudgedAgain: a text that comes out otherwise than it was judged is
+// refused.
+func TestGateInstantsAreJudgedAgain(t *testing.T) {
+	_, c := open(t)
+	g := NewGate(c)
+	judged := func() object {
+		tree, err := g.parse(t.Context(), statementText{query: "FROM t AT (VERSION => 7), u"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tree
+	}
+	at := []instantAt{{n: 0, location: 5, name: "t"}}
+	if _, err := g.withInstants(t.Context(), statementText{query: "FROM t AT (VERSION => 7), u"}, judged(), at); err != nil {
+		t.Error(err)
+	}
+	for _, sql := range []string{"FROM t AT (VERSION => 7), secret", "FROM t AT (VERSION => 7) LIMIT 1", "FROM t x AT (VERSION => 7), u"} {
+		if got, err := g.withInstants(t.Context(), statementText{query: sql}, judged(), at); lake.CodeOf(err) != lake.CodeSQLRefused {
+			t.Errorf("%s: %s, %v", sql, got, err)
+		}
+	}
+}
