@@ -31,13 +31,13 @@ func (p *parser) insert(s *Statement) (err error) {
 			return err
 		}
 	}
-	if p.now().is("(") && !startsQuery(p.peek(1)) {
+	if p.now().Is("(") && !startsQuery(p.peek(1)) {
 		if s.Columns, err = p.names("the name of a column"); err != nil {
 			return err
 		}
 	}
 	s.ByName = p.take("by", "name")
-	if s.ByName && s.Columns != nil || !s.ByName && p.take("by", "position") && p.now().is("(") {
+	if s.ByName && s.Columns != nil || !s.ByName && p.take("by", "position") && p.now().Is("(") {
 		return invalid("the statement lists columns and says BY").WithHint("INSERT INTO name (columns) SELECT …, or INSERT INTO name BY NAME SELECT …")
 	}
 	end, conflict := p.conflictAt()
@@ -62,7 +62,7 @@ func (p *parser) insert(s *Statement) (err error) {
 }
 
 // startsQuery says whether a query begins with the token.
-func startsQuery(t token) bool { return t.oneOf(queryWords) || t.is("(") }
+func startsQuery(t sqltext.Token) bool { return t.In(queryWords) || t.Is("(") }
 
 var queryWords = sqltext.WordSet("select from with values table pivot unpivot pivot_wider pivot_longer describe desc show summarize")
 
@@ -70,7 +70,7 @@ var queryWords = sqltext.WordSet("select from with values table pivot unpivot pi
 // join: then no DO follows.
 func (p *parser) conflictAt() (at int, ok bool) {
 	do := len(p.toks) - 1 // the last DO
-	for do >= 0 && (p.toks[do].depth != 0 || !p.toks[do].is("do")) {
+	for do >= 0 && (p.toks[do].Depth != 0 || !p.toks[do].Is("do")) {
 		do--
 	}
 	at = p.until(func(i int) bool {
@@ -78,10 +78,10 @@ func (p *parser) conflictAt() (at int, ok bool) {
 		if !q.take("on", "conflict") {
 			return false
 		}
-		if q.now().is("(") {
+		if q.now().Is("(") {
 			q.at = q.closer(q.at) + 1
 		}
-		return q.now().is("do") || q.now().is("where") && q.at < do || q.take("on", "constraint")
+		return q.now().Is("do") || q.now().Is("where") && q.at < do || q.take("on", "constraint")
 	})
 	return at, at < len(p.toks)
 }
@@ -109,12 +109,12 @@ func (p *parser) source(s *Statement, end int) error {
 
 // values reads VALUES (…), (…) up to end; nil where the source is another query.
 func (p *parser) values(end int) ([]Row, error) {
-	if !p.now().is("values") {
+	if !p.now().Is("values") {
 		return nil, nil
 	}
 	var out []Row
 	for i := p.at + 1; i < end; {
-		if !p.toks[i].is("(") || p.toks[i].depth != 0 {
+		if !p.toks[i].Is("(") || p.toks[i].Depth != 0 {
 			return nil, nil
 		}
 		closer := p.closer(i)
@@ -124,7 +124,7 @@ func (p *parser) values(end int) ([]Row, error) {
 		}
 		out = append(out, row)
 		if i = closer + 1; i < end {
-			if !p.toks[i].is(",") || i+1 == end {
+			if !p.toks[i].Is(",") || i+1 == end {
 				return nil, nil
 			}
 			i++
@@ -138,11 +138,11 @@ func (p *parser) cells(from, to int) (Row, error) {
 	var out Row
 	for from <= to {
 		end := from
-		for end < to && (p.toks[end].depth != 1 || !p.toks[end].is(",")) {
+		for end < to && (p.toks[end].Depth != 1 || !p.toks[end].Is(",")) {
 			end++
 		}
 		if end == from {
-			return nil, invalid("a value is missing in row of VALUES before %s", p.sql[p.toks[end].start:p.toks[end].end])
+			return nil, invalid("a value is missing in row of VALUES before %s", p.sql[p.toks[end].Start:p.toks[end].End])
 		}
 		cell, err := p.exprOrDefault(from, end)
 		if err != nil {
@@ -156,7 +156,7 @@ func (p *parser) cells(from, to int) (Row, error) {
 
 // exprOrDefault is an expression, "NULL" for DEFAULT: columns have no default value.
 func (p *parser) exprOrDefault(from, to int) (string, error) {
-	if to == from+1 && p.toks[from].is("default") {
+	if to == from+1 && p.toks[from].Is("default") {
 		return "NULL", nil
 	}
 	return p.expression(from, to)
@@ -167,13 +167,13 @@ func (p *parser) onConflict(s *Statement) (err error) {
 	p.at += 2
 	c := &OnConflict{}
 	s.OnConflict = c
-	if p.now().is("(") {
+	if p.now().Is("(") {
 		if c.Columns, err = p.names("the name of a key column"); err != nil {
 			return err
 		}
 	}
 	switch {
-	case p.now().is("on") || p.now().is("where"):
+	case p.now().Is("on") || p.now().Is("where"):
 		return unsupported("ON CONFLICT takes the names of the key columns alone").WithHint("ON CONFLICT (key columns) DO …")
 	case p.take("do", "nothing"):
 	case p.take("do", "update", "set"):
@@ -201,7 +201,7 @@ func (p *parser) changed(s *Statement) (err error) {
 	if s.Target, err = p.dataset(); err != nil {
 		return err
 	}
-	if p.take("as") || !p.ended() && !p.now().oneOf(afterTarget) {
+	if p.take("as") || !p.ended() && !p.now().In(afterTarget) {
 		if s.Alias, err = p.name("SET, USING, WHERE or an alias"); err != nil {
 			return err
 		}
@@ -216,7 +216,7 @@ func (p *parser) changed(s *Statement) (err error) {
 		}
 	}
 	if p.take(more) {
-		end := p.until(func(i int) bool { return p.toks[i].is("where") })
+		end := p.until(func(i int) bool { return p.toks[i].Is("where") })
 		if s.From, err = p.relations(end); err != nil {
 			return err
 		}
@@ -238,7 +238,7 @@ var afterTarget = sqltext.WordSet("set using where from")
 func (p *parser) assignments(stop ...string) ([]Assignment, error) {
 	var out []Assignment
 	for {
-		if p.now().is("(") {
+		if p.now().Is("(") {
 			several, err := p.assignSeveral()
 			if err != nil {
 				return nil, err
@@ -255,7 +255,7 @@ func (p *parser) assignments(stop ...string) ([]Assignment, error) {
 		if !p.take("=") {
 			return nil, p.expected("= behind the name of a column, which has one part,")
 		}
-		end := p.until(func(i int) bool { return p.toks[i].is(",") || p.stops(i, stop) })
+		end := p.until(func(i int) bool { return p.toks[i].Is(",") || p.stops(i, stop) })
 		expr, err := p.exprOrDefault(p.at, end)
 		if err != nil {
 			return nil, err
@@ -277,7 +277,7 @@ func (p *parser) assignSeveral() ([]Assignment, error) {
 		return nil, p.expected("=")
 	}
 	p.take("row")
-	if !p.now().is("(") || startsQuery(p.peek(1)) {
+	if !p.now().Is("(") || startsQuery(p.peek(1)) {
 		return nil, unsupported("SET of several columns takes a list of as many expressions").WithHint("SET (a, b) = (x, y)")
 	}
 	closer := p.closer(p.at)
@@ -300,7 +300,7 @@ func (p *parser) assignSeveral() ([]Assignment, error) {
 // IS DISTINCT FROM it does not, nor as the part of a name.
 func (p *parser) stops(at int, words []string) bool {
 	for _, w := range words {
-		if p.toks[at].is(w) && !(w == "from" && p.toks[at-1].is("distinct")) && !p.toks[at-1].is(".") {
+		if p.toks[at].Is(w) && !(w == "from" && p.toks[at-1].Is("distinct")) && !p.toks[at-1].Is(".") {
 			return true
 		}
 	}
@@ -321,11 +321,11 @@ func (p *parser) relations(end int) (string, error) {
 		return "", p.expected("a dataset or a query")
 	}
 	for i := p.at; i < end; i++ {
-		if t := p.toks[i]; t.depth == 0 && t.oneOf(endsFrom) && !(i > p.at && p.toks[i-1].is(".")) {
-			return "", invalid("%s cannot stand here", strings.ToUpper(t.word))
+		if t := p.toks[i]; t.Depth == 0 && t.In(endsFrom) && !(i > p.at && p.toks[i-1].Is(".")) {
+			return "", invalid("%s cannot stand here", strings.ToUpper(t.Word))
 		}
 	}
-	if p.toks[p.at].is(",") || p.toks[end-1].is(",") {
+	if p.toks[p.at].Is(",") || p.toks[end-1].Is(",") {
 		return "", invalid("a relation is missing beside a comma")
 	}
 	return p.piece(p.at, end), nil
@@ -340,27 +340,27 @@ func (p *parser) expression(from, to int) (string, error) {
 		p.at = from
 		return "", p.expected("an expression")
 	}
-	if first := p.toks[from]; first.oneOf(queryWords) {
-		return "", invalid("an expression was expected before %s", strings.ToUpper(first.word)).WithHint("put a query in parentheses; a column of this name in quotes")
+	if first := p.toks[from]; first.In(queryWords) {
+		return "", invalid("an expression was expected before %s", strings.ToUpper(first.Word)).WithHint("put a query in parentheses; a column of this name in quotes")
 	}
-	depth := p.toks[from].depth
+	depth := p.toks[from].Depth
 	for i := from; i < to; i++ {
 		t := p.toks[i]
-		prev := token{kind: mark}
+		prev := sqltext.Token{Kind: sqltext.Mark}
 		if i > from {
 			prev = p.toks[i-1]
 		}
 		switch {
-		case t.is(",") && t.depth == depth:
+		case t.Is(",") && t.Depth == depth:
 			p.at = i
 			return "", p.expected("the end of the expression")
-		case t.is("(") && i+1 < to && p.toks[i+1].oneOf(queryWords):
+		case t.Is("(") && i+1 < to && p.toks[i+1].In(queryWords):
 			i = p.closer(i) // a query may have what an expression may not
-		case t.is("*") && (i == from || prev.is(",") || prev.is(".") || prev.is("(") && !p.call(i-1, from)):
+		case t.Is("*") && (i == from || prev.Is(",") || prev.Is(".") || prev.Is("(") && !p.call(i-1, from)):
 			return "", invalid("a star stands for many columns, and one value was expected")
-		case t.is("#"):
+		case t.Is("#"):
 			return "", lake.Errorf(lake.CodeSQLRefused, "a column by its number (#1)").WithHint("name the column")
-		case t.is("columns") && i+1 < to && p.toks[i+1].is("("):
+		case t.Is("columns") && i+1 < to && p.toks[i+1].Is("("):
 			return "", lake.Errorf(lake.CodeSQLRefused, "COLUMNS(…) stands for many columns, and one value was expected")
 		}
 	}
@@ -369,5 +369,5 @@ func (p *parser) expression(from, to int) (string, error) {
 
 // call says whether the parenthesis at a place opens the arguments of a function.
 func (p *parser) call(open, from int) bool {
-	return open > from && (p.toks[open-1].kind == word || p.toks[open-1].kind == quoted)
+	return open > from && (p.toks[open-1].Kind == sqltext.Word || p.toks[open-1].Kind == sqltext.Quoted)
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"tarn/internal/lake"
+	"tarn/internal/sqltext"
 )
 
 // Merging is what stands behind MERGE INTO target.
@@ -50,7 +51,7 @@ func (p *parser) merge(s *Statement) (err error) {
 	if s.Target, err = p.dataset(); err != nil {
 		return err
 	}
-	if p.take("as") || !p.ended() && !p.now().is("using") {
+	if p.take("as") || !p.ended() && !p.now().Is("using") {
 		if s.Alias, err = p.name("USING or an alias"); err != nil {
 			return err
 		}
@@ -74,7 +75,7 @@ func (p *parser) merge(s *Statement) (err error) {
 	if p.take("on") {
 		m.On, err = p.expression(p.at, when)
 		p.at = when
-	} else if p.at++; !p.now().is("(") {
+	} else if p.at++; !p.now().Is("(") {
 		return p.expected("columns in parentheses")
 	} else {
 		m.Using, err = p.names("the name of a column")
@@ -91,7 +92,7 @@ func (p *parser) merge(s *Statement) (err error) {
 // oneRelation is the source, up to end: one FROM's part, without commas.
 func (p *parser) oneRelation(end int) (string, error) {
 	for i := p.at; i < end; i++ {
-		if p.toks[i].depth == 0 && p.toks[i].is(",") {
+		if p.toks[i].Depth == 0 && p.toks[i].Is(",") {
 			p.at = i
 			return "", p.expected("ON or USING")
 		}
@@ -112,14 +113,14 @@ func (p *parser) outside(from int, stop func(i int) bool) int {
 	cases := 0
 	for i := from; i < len(p.toks); i++ {
 		t := p.toks[i]
-		if t.depth != 0 {
+		if t.Depth != 0 {
 			continue
 		}
-		label := i > 0 && (p.toks[i-1].is("as") || p.toks[i-1].is("."))
+		label := i > 0 && (p.toks[i-1].Is("as") || p.toks[i-1].Is("."))
 		switch {
-		case t.is("case") && !label:
+		case t.Is("case") && !label:
 			cases++
-		case t.is("end") && !label:
+		case t.Is("end") && !label:
 			cases--
 		case cases <= 0 && stop(i):
 			return i
@@ -131,7 +132,7 @@ func (p *parser) outside(from int, stop func(i int) bool) int {
 // joinAt is the place of the ON or USING that ends the source: the last before WHEN.
 func (p *parser) joinAt(when int) int {
 	for i := when - 1; i > p.at; i-- {
-		if t := p.toks[i]; t.depth == 0 && (t.is("on") || t.is("using")) && !p.toks[i-1].is(".") {
+		if t := p.toks[i]; t.Depth == 0 && (t.Is("on") || t.Is("using")) && !p.toks[i-1].Is(".") {
 			return i
 		}
 	}
@@ -143,7 +144,7 @@ func (p *parser) joinAt(when int) int {
 func (p *parser) aliasOf(from, to int) string {
 	q := &parser{sql: p.sql, toks: p.toks[:to], at: from}
 	alias := ""
-	if q.now().is("(") {
+	if q.now().Is("(") {
 		q.at = q.closer(q.at) + 1
 	} else {
 		for {
@@ -155,7 +156,7 @@ func (p *parser) aliasOf(from, to int) string {
 				break
 			}
 		}
-		if q.now().is("(") {
+		if q.now().Is("(") {
 			q.at = q.closer(q.at) + 1
 		}
 	}
@@ -167,7 +168,7 @@ func (p *parser) aliasOf(from, to int) string {
 	if err != nil {
 		return ""
 	}
-	if q.now().is("(") {
+	if q.now().Is("(") {
 		q.at = q.closer(q.at) + 1
 	}
 	if !q.ended() {
@@ -213,7 +214,7 @@ func (p *parser) arm() (a Arm, err error) {
 	default:
 		p.take("not", "matched")
 	}
-	then := p.outside(p.at, func(i int) bool { return p.toks[i].is("then") })
+	then := p.outside(p.at, func(i int) bool { return p.toks[i].Is("then") })
 	if p.take("and") {
 		if a.And, err = p.expression(p.at, then); err != nil {
 			return a, err
@@ -268,13 +269,13 @@ func (p *parser) insertArm(a *Arm) (err error) {
 	if p.take("default", "values") {
 		return nil
 	}
-	if p.now().is("(") {
+	if p.now().Is("(") {
 		if a.Columns, err = p.names("the name of a column"); err != nil {
 			return err
 		}
 	}
 	if p.take("values") {
-		if !p.now().is("(") {
+		if !p.now().Is("(") {
 			return p.expected("one row in parentheses")
 		}
 		closer := p.closer(p.at)
@@ -295,17 +296,17 @@ func (p *parser) insertArm(a *Arm) (err error) {
 
 // numbered gives the parameters of a text that are written ? their numbers, so that
 // their places in the Read do not matter.
-func numbered(sql string, toks []token) (string, error) {
+func numbered(sql string, toks []sqltext.Token) (string, error) {
 	var b strings.Builder
 	n, from, given := 0, 0, false
 	for _, t := range toks {
 		switch {
-		case t.is("$"):
+		case t.Is("$"):
 			given = true
-		case t.is("?"):
+		case t.Is("?"):
 			n++
-			fmt.Fprintf(&b, "%s$%d ", sql[from:t.start], n)
-			from = t.end
+			fmt.Fprintf(&b, "%s$%d ", sql[from:t.Start], n)
+			from = t.End
 		}
 	}
 	if n > 0 && given {
@@ -315,17 +316,17 @@ func numbered(sql string, toks []token) (string, error) {
 }
 
 // parameters are the parameters among the tokens from a place on, as they are written.
-func parameters(sql string, toks []token, from int) []string {
+func parameters(sql string, toks []sqltext.Token, from int) []string {
 	var out []string
 	for i := from; i < len(toks); i++ {
-		switch end := toks[i].end; {
-		case toks[i].is("?"):
+		switch end := toks[i].End; {
+		case toks[i].Is("?"):
 			out = append(out, "?")
-		case toks[i].is("$"):
+		case toks[i].Is("$"):
 			for end < len(sql) && (sql[end] == '_' || sql[end] >= '0' && sql[end] <= '9' || sql[end]|0x20 >= 'a' && sql[end]|0x20 <= 'z' || sql[end] >= 0x80) {
 				end++
 			}
-			out = append(out, sql[toks[i].start:end])
+			out = append(out, sql[toks[i].Start:end])
 		}
 	}
 	return out

@@ -10,7 +10,7 @@ import (
 // parser reads the tokens of one statement from the left.
 type parser struct {
 	sql  string
-	toks []token // without the semicolon at the end
+	toks []sqltext.Token // without the semicolon at the end
 	at   int
 
 	sourceEnd int // where the source of INSERT or MERGE ends
@@ -27,21 +27,21 @@ func Parse(sql string) (*Statement, error) {
 	toks, err := tokens(sql)
 	p := &parser{sql: sql, toks: toks}
 	if err != nil {
-		if first := sqltext.New(sql); first.Next() && !verbs[lower(first.Word)] {
+		if first := sqltext.New(sql); first.Next() && !verbs[sqltext.Lower(first.Word)] {
 			return nil, nil // EXPLAIN and WITH may begin a SELECT: its error is the gate's
 		}
 		return nil, err
 	}
 	s := &Statement{}
 	explained := p.take("explain")
-	if !p.with(s) || !p.now().oneOf(verbs) {
+	if !p.with(s) || !p.now().In(verbs) {
 		return nil, p.explainedOptions(explained)
 	}
 	s.Explain = explained
 	if err := p.oneStatement(); err != nil {
 		return nil, err
 	}
-	if s.Verb = Verb(p.now().word); s.Verb == Merge {
+	if s.Verb = Verb(p.now().Word); s.Verb == Merge {
 		text, err := numbered(sql, toks)
 		if err != nil {
 			return nil, err
@@ -80,7 +80,7 @@ func (p *parser) statement(s *Statement) (_ *Statement, err error) {
 // mayWrite says whether a text begins as a statement may that changes rows.
 func mayWrite(sql string) bool {
 	s := sqltext.New(sql)
-	return s.Next() && (verbs[lower(s.Word)] || s.Is("with") || s.Is("explain"))
+	return s.Next() && (verbs[sqltext.Lower(s.Word)] || s.Is("with") || s.Is("explain"))
 }
 
 // explainedOptions refuses EXPLAIN with options of what changes rows.
@@ -89,12 +89,12 @@ func (p *parser) explainedOptions(explained bool) error {
 		return nil
 	}
 	at := p.at
-	if p.now().is("(") {
+	if p.now().Is("(") {
 		p.at = p.closer(p.at) + 1
-	} else if p.now().is("analyze") || p.now().is("analyse") {
+	} else if p.now().Is("analyze") || p.now().Is("analyse") {
 		p.at++
 	}
-	if p.at > at && p.with(&Statement{}) && p.now().oneOf(verbs) {
+	if p.at > at && p.with(&Statement{}) && p.now().In(verbs) {
 		return lake.Errorf(lake.CodeSQLRefused, "EXPLAIN with options of a statement that changes rows").
 			WithHint("EXPLAIN alone says how many rows it would change, and changes none")
 	}
@@ -103,11 +103,11 @@ func (p *parser) explainedOptions(explained bool) error {
 
 // oneStatement takes the semicolons off the end and refuses all others.
 func (p *parser) oneStatement() error {
-	for n := len(p.toks); n > 0 && p.toks[n-1].is(";"); n-- {
+	for n := len(p.toks); n > 0 && p.toks[n-1].Is(";"); n-- {
 		p.toks = p.toks[:n-1]
 	}
 	for _, t := range p.toks {
-		if t.is(";") {
+		if t.Is(";") {
 			return lake.Errorf(lake.CodeSQLRefused, "more than one statement in one text").
 				WithHint("send one statement at a time; each is all or nothing by itself")
 		}
@@ -116,19 +116,19 @@ func (p *parser) oneStatement() error {
 }
 
 // now is the present token; at the end, one of no word.
-func (p *parser) now() token { return p.peek(0) }
+func (p *parser) now() sqltext.Token { return p.peek(0) }
 
-func (p *parser) peek(n int) token {
+func (p *parser) peek(n int) sqltext.Token {
 	if p.at+n < len(p.toks) {
 		return p.toks[p.at+n]
 	}
-	return token{kind: mark, start: len(p.sql), end: len(p.sql)}
+	return sqltext.Token{Kind: sqltext.Mark, Start: len(p.sql), End: len(p.sql)}
 }
 
 // take goes over the words if they come next.
 func (p *parser) take(words ...string) bool {
 	for i, w := range words {
-		if !p.peek(i).is(w) {
+		if !p.peek(i).Is(w) {
 			return false
 		}
 	}
@@ -144,7 +144,7 @@ func (p *parser) found() string {
 		return "the end"
 	}
 	t := p.now()
-	found := p.sql[t.start:t.end]
+	found := p.sql[t.Start:t.End]
 	if len(found) > 40 {
 		found = strings.ToValidUTF8(found[:40], "") + "…"
 	}
@@ -157,9 +157,9 @@ func (p *parser) expected(what string) error {
 
 // closer is the place of the bracket that closes the one at a place.
 func (p *parser) closer(open int) int {
-	depth := p.toks[open].depth
+	depth := p.toks[open].Depth
 	for i := open + 1; i < len(p.toks); i++ {
-		if t := p.toks[i]; t.depth == depth && t.kind == mark && (t.word == ")" || t.word == "]" || t.word == "}") {
+		if t := p.toks[i]; t.Depth == depth && t.Kind == sqltext.Mark && (t.Word == ")" || t.Word == "]" || t.Word == "}") {
 			return i
 		}
 	}
@@ -168,14 +168,14 @@ func (p *parser) closer(open int) int {
 
 // piece is the text of the tokens from a place to another, without the second.
 func (p *parser) piece(from, to int) string {
-	return p.sql[p.toks[from].start:p.toks[to-1].end]
+	return p.sql[p.toks[from].Start:p.toks[to-1].End]
 }
 
 // until gives the first place from the present one on, in no brackets, at which stop
 // says so; else the end.
 func (p *parser) until(stop func(at int) bool) int {
 	for i := p.at; i < len(p.toks); i++ {
-		if p.toks[i].depth == 0 && stop(i) {
+		if p.toks[i].Depth == 0 && stop(i) {
 			return i
 		}
 	}
@@ -192,12 +192,12 @@ func isName(word string) bool {
 func (p *parser) name(what string) (string, error) {
 	t := p.now()
 	switch {
-	case t.kind == quoted:
+	case t.Kind == sqltext.Quoted:
 		p.at++
-		return sqltext.Unquote(p.sql[t.start:t.end]), nil
-	case t.kind == word && isName(t.word):
+		return sqltext.Unquote(p.sql[t.Start:t.End]), nil
+	case t.Kind == sqltext.Word && isName(t.Word):
 		p.at++
-		return p.sql[t.start:t.end], nil
+		return p.sql[t.Start:t.End], nil
 	}
 	return "", p.expected(what)
 }
@@ -263,11 +263,11 @@ func (p *parser) with(s *Statement) bool {
 		if _, err := p.name("a name"); err != nil {
 			return false
 		}
-		if p.now().is("(") {
+		if p.now().Is("(") {
 			p.at = p.closer(p.at) + 1
 		}
 		if p.take("using", "key") {
-			if !p.now().is("(") {
+			if !p.now().Is("(") {
 				return false
 			}
 			p.at = p.closer(p.at) + 1
@@ -277,7 +277,7 @@ func (p *parser) with(s *Statement) bool {
 		}
 		p.take("not")
 		p.take("materialized")
-		if !p.now().is("(") {
+		if !p.now().Is("(") {
 			return false
 		}
 		p.at = p.closer(p.at) + 1
@@ -299,9 +299,9 @@ func (p *parser) checkTarget(s *Statement) error {
 	q.take("explain")
 	q.take("with")
 	q.take("recursive")
-	for i := q.at; i < len(q.toks) && !q.toks[i].oneOf(verbs); i++ {
+	for i := q.at; i < len(q.toks) && !q.toks[i].In(verbs); i++ {
 		q.at = i
-		if q.toks[i].depth != 0 || q.toks[i].kind != word && q.toks[i].kind != quoted {
+		if q.toks[i].Depth != 0 || q.toks[i].Kind != sqltext.Word && q.toks[i].Kind != sqltext.Quoted {
 			continue
 		}
 		if name, err := q.name(""); err == nil && strings.EqualFold(name, s.Target.Dataset) {

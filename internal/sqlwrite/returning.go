@@ -11,7 +11,7 @@ import (
 // nil where there is none. Behind AS and a point the word is a name.
 func (p *parser) cutReturning() *parser {
 	at := p.until(func(i int) bool {
-		return p.toks[i].is("returning") && !p.toks[i-1].is("as") && !p.toks[i-1].is(".")
+		return p.toks[i].Is("returning") && !p.toks[i-1].Is("as") && !p.toks[i-1].Is(".")
 	})
 	if at == len(p.toks) {
 		return nil
@@ -25,7 +25,7 @@ func (p *parser) cutReturning() *parser {
 func (p *parser) outputs(s *Statement) ([]Output, error) {
 	var out []Output
 	for {
-		end := p.until(func(i int) bool { return p.toks[i].is(",") })
+		end := p.until(func(i int) bool { return p.toks[i].Is(",") })
 		if p.at == end {
 			return nil, p.expected("an expression")
 		}
@@ -41,7 +41,7 @@ func (p *parser) outputs(s *Statement) ([]Output, error) {
 }
 
 func (p *parser) output(s *Statement, from, to int) (Output, error) {
-	if p.toks[to-1].is("*") && (to == from+1 || to == from+3 && p.toks[from+1].is(".")) {
+	if p.toks[to-1].Is("*") && (to == from+1 || to == from+3 && p.toks[from+1].Is(".")) {
 		if to == from+1 {
 			return Output{Star: true}, nil
 		}
@@ -55,7 +55,7 @@ func (p *parser) output(s *Statement, from, to int) (Output, error) {
 	out := Output{}
 	last := p.toks[to-1]
 	switch {
-	case to-2 > from && p.toks[to-2].is("as") && (last.kind == word || last.kind == quoted):
+	case to-2 > from && p.toks[to-2].Is("as") && (last.Kind == sqltext.Word || last.Kind == sqltext.Quoted):
 		out.Alias, to = p.label(last), to-2
 	case p.bareAlias(from, to):
 		out.Alias, to = p.label(last), to-1
@@ -76,11 +76,11 @@ func (s *Statement) name() string {
 	return s.Target.Dataset
 }
 
-func (p *parser) label(t token) string {
-	if t.kind == quoted {
-		return sqltext.Unquote(p.sql[t.start:t.end])
+func (p *parser) label(t sqltext.Token) string {
+	if t.Kind == sqltext.Quoted {
+		return sqltext.Unquote(p.sql[t.Start:t.End])
 	}
-	return p.sql[t.start:t.end]
+	return p.sql[t.Start:t.End]
 }
 
 // bareAlias says whether a list's part ends with an alias without AS. It is one only
@@ -91,16 +91,16 @@ func (p *parser) bareAlias(from, to int) bool {
 		return false
 	}
 	last, before := p.toks[to-1], p.toks[to-2]
-	if last.kind != quoted && (last.kind != word || !isName(last.word) || units[last.word]) {
+	if last.Kind != sqltext.Quoted && (last.Kind != sqltext.Word || !isName(last.Word) || units[last.Word]) {
 		return false
 	}
-	if before.is(")") || before.is("]") {
+	if before.Is(")") || before.Is("]") {
 		return true
 	}
 	for i := from; i < to-1; i++ {
 		t := p.toks[i]
-		named := t.kind == quoted || t.kind == word && isName(t.word) && !typeWords[t.word]
-		if (i-from)%2 == 0 && !named || (i-from)%2 == 1 && !t.is(".") {
+		named := t.Kind == sqltext.Quoted || t.Kind == sqltext.Word && isName(t.Word) && !typeWords[t.Word]
+		if (i-from)%2 == 0 && !named || (i-from)%2 == 1 && !t.Is(".") {
 			return false
 		}
 	}
@@ -119,11 +119,11 @@ milliseconds microsecond microseconds week weeks quarter quarters decade decades
 func (p *parser) oneEach(where string, from, to int) error {
 	for i := from; i+1 < to; i++ {
 		t := p.toks[i]
-		if t.is("(") && p.toks[i+1].oneOf(queryWords) {
+		if t.Is("(") && p.toks[i+1].In(queryWords) {
 			i = p.closer(i)
 			continue
 		}
-		if (t.kind == word || t.kind == quoted) && manyRows[lower(p.label(t))] && p.toks[i+1].is("(") {
+		if (t.Kind == sqltext.Word || t.Kind == sqltext.Quoted) && manyRows[sqltext.Lower(p.label(t))] && p.toks[i+1].Is("(") {
 			return lake.Errorf(lake.CodeSQLRefused, "%s in %s, where a row stands for itself", strings.ToUpper(p.label(t)), where).
 				WithHint("take the list apart in another query")
 		}
