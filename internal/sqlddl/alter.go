@@ -21,89 +21,20 @@ func ParseAlter(sql string) (*Alter, error) {
 	if first := sqltext.New(sql); !first.Next() || !first.Is("alter") {
 		return nil, nil
 	}
-	words, err := alterWords(sql)
+	toks, err := sqltext.Tokens(sql)
 	if err != nil {
+		return nil, invalid("%w", err)
+	}
+	p := &alterParser{parser{sql: sql, toks: toks}}
+	if err := p.oneStatement(); err != nil {
 		return nil, err
 	}
-	p := &alterParser{sql: sql, words: words}
-	return p.statement()
+	a, err := p.statement()
+	return a, lake.Step("ALTER TABLE", err)
 }
 
-// alterWord is one word of the text: its bounds in bytes, and how many brackets it
-// stands in.
-type alterWord struct {
-	text       string // in lower case; `"` for a quoted name or a string
-	start, end int
-	depth      int
-}
-
-// alterWords cuts a text, without the semicolons at its end.
-func alterWords(sql string) ([]alterWord, error) {
-	var out []alterWord
-	depth := 0
-	s := sqltext.New(sql)
-	for s.Next() {
-		if s.Word == ")" || s.Word == "]" {
-			depth--
-		}
-		out = append(out, alterWord{strings.ToLower(s.Word), s.Start, s.End(), depth})
-		if s.Word == "(" || s.Word == "[" {
-			depth++
-		}
-		if depth < 0 {
-			return nil, lake.Errorf(lake.CodeSQLInvalid, "a %s closes nothing", s.Word)
-		}
-	}
-	switch {
-	case s.Open:
-		return nil, lake.Errorf(lake.CodeSQLInvalid, "a comment, a string or a quoted name does not end")
-	case depth > 0:
-		return nil, lake.Errorf(lake.CodeSQLInvalid, "a bracket is not closed")
-	}
-	for n := len(out); n > 0 && out[n-1].text == ";"; n-- {
-		out = out[:n-1]
-	}
-	for _, w := range out {
-		if w.text == ";" {
-			return nil, lake.Errorf(lake.CodeSQLRefused, "more than one statement in one text").WithHint("send one statement at a time")
-		}
-	}
-	return out, nil
-}
-
-type alterParser struct {
-	sql   string
-	words []alterWord
-	at    int
-}
-
-func (p *alterParser) now() alterWord {
-	if p.at < len(p.words) {
-		return p.words[p.at]
-	}
-	return alterWord{start: len(p.sql), end: len(p.sql)}
-}
-
-func (p *alterParser) ended() bool { return p.at >= len(p.words) }
-
-// take goes over words if they come next.
-func (p *alterParser) take(words ...string) bool {
-	for i, w := range words {
-		if p.at+i >= len(p.words) || p.words[p.at+i].text != w {
-			return false
-		}
-	}
-	p.at += len(words)
-	return true
-}
-
-func (p *alterParser) expected(what string) error {
-	found := "the end"
-	if !p.ended() {
-		found = p.sql[p.now().start:p.now().end]
-	}
-	return lake.Errorf(lake.CodeSQLInvalid, "ALTER TABLE: %s was expected before %s", what, found)
-}
+// alterParser reads what stands behind ALTER.
+type alterParser struct{ parser }
 
 func (p *alterParser) statement() (*Alter, error) {
 	p.take("alter")
@@ -182,16 +113,16 @@ func (p *alterParser) add() ([]lake.SchemaOperation, error) {
 	ops := []lake.SchemaOperation{op}
 	for {
 		switch {
-		case p.ended() || p.now().text == ",":
+		case p.ended() || p.now().Is(","):
 			return ops, nil
 		case p.take("null"):
 		case p.take("not", "null"):
 			ops = append(ops, lake.SchemaOperation{Op: lake.OpSetNotNull, Name: op.Name})
-		case p.now().text == "default":
+		case p.now().Is("default"):
 			return nil, noDefault(op.Name)
 		default:
 			return nil, lake.Errorf(lake.CodeUnsupported, "ADD COLUMN %s: a column is a name, a type, and NOT NULL where it is meant; %s is not served",
-				op.Name, strings.ToUpper(p.now().text))
+				op.Name, strings.ToUpper(p.found()))
 		}
 	}
 }
@@ -204,7 +135,7 @@ func noDefault(column string) error {
 // noConstraint refuses what is no column.
 func (p *alterParser) noConstraint(verb string) error {
 	for _, w := range []string{"constraint", "primary", "unique", "foreign", "check"} {
-		if p.now().text == w {
+		if p.now().Is(w) {
 			return lake.Errorf(lake.CodeUnsupported, "%s %s: constraints are not served, and the primary key of a dataset stays", verb, strings.ToUpper(w))
 		}
 	}
@@ -245,7 +176,7 @@ func (p *alterParser) alter() ([]lake.SchemaOperation, error) {
 		if op.Type, err = p.typeBefore("ALTER COLUMN " + name); err != nil {
 			return nil, err
 		}
-		if p.now().text == "using" {
+		if p.now().Is("using") {
 			return nil, lake.Errorf(lake.CodeUnsupported, "ALTER COLUMN %s: USING is not served: a type becomes wider, and values stay", name).
 				WithHint("add a column, fill it by UPDATE, drop the old one and rename the new")
 		}
@@ -263,40 +194,19 @@ var typeEnds = sqltext.WordSet("not null default using primary unique check refe
 // typeBefore reads a type, up to what follows it.
 func (p *alterParser) typeBefore(where string) (lake.Type, error) {
 	from := p.at
-	for !p.ended() && (p.now().depth > 0 || p.now().text != "," && !typeEnds[p.now().text]) {
+	for !p.ended() && (p.now().Depth > 0 || !p.now().Is(",") && !p.now().In(typeEnds)) {
 		p.at++
 	}
 	if p.at == from {
 		return lake.Type{}, p.expected("a type")
 	}
-	t, err := lake.ParseType(p.sql[p.words[from].start:p.words[p.at-1].end])
+	t, err := lake.ParseType(p.sql[p.toks[from].Start:p.toks[p.at-1].End])
 	return t, lake.Step(where, err)
 }
 
 // column reads the name of a column.
 func (p *alterParser) column() (string, error) {
 	return p.name("the name of a column")
-}
-
-func (p *alterParser) name(what string) (string, error) {
-	w := p.now()
-	switch {
-	case p.ended():
-		return "", p.expected(what)
-	case p.sql[w.start] == '"':
-		p.at++
-		return sqltext.Unquote(p.sql[w.start:w.end]), nil
-	case isAlterName(w.text) && !sqltext.Reserved[w.text] && !sqltext.TypeFunction[w.text]:
-		p.at++
-		return p.sql[w.start:w.end], nil
-	}
-	return "", p.expected(what)
-}
-
-// isAlterName says whether a word without quotes is made as names are.
-func isAlterName(w string) bool {
-	c := w[0]
-	return c == '_' || c >= 'a' && c <= 'z' || c >= 0x80
 }
 
 // dataset reads a name of one part, in a namespace, or of two.
@@ -313,12 +223,8 @@ func (p *alterParser) dataset(namespace string) (lake.Name, error) {
 		}
 		parts = []string{first, second}
 	}
-	if strings.Contains(parts[0]+parts[1], ".") || p.now().text == "." {
-		return lake.Name{}, lake.Errorf(lake.CodeSQLRefused, "ALTER TABLE: names of datasets have at most two parts")
+	if strings.Contains(parts[0]+parts[1], ".") || p.now().Is(".") {
+		return lake.Name{}, lake.Errorf(lake.CodeSQLRefused, "names of datasets have at most two parts")
 	}
-	name, err := lake.ParseName(parts[0] + "." + parts[1])
-	if err != nil {
-		return lake.Name{}, lake.Step("ALTER TABLE", err)
-	}
-	return name, nil
+	return lake.ParseName(parts[0] + "." + parts[1])
 }
