@@ -19,9 +19,7 @@ type Statement struct {
 
 // parser reads the tokens of one statement from the left.
 type parser struct {
-	sql  string
-	toks []sqltext.Token
-	at   int
+	sqltext.Cursor
 }
 
 // Parse reads a COPY; nil where the text is none. Errors: CodeSQLInvalid, CodeUnsupported.
@@ -36,12 +34,12 @@ func Parse(sql string) (*Statement, error) {
 	for n := len(toks); n > 0 && toks[n-1].Is(";"); n-- {
 		toks = toks[:n-1]
 	}
-	p := &parser{sql: sql, toks: toks, at: 1}
+	p := &parser{Cursor: sqltext.Cursor{SQL: sql, Toks: toks, At: 1}}
 	s, err := p.statement()
 	if err != nil {
 		return nil, err
 	}
-	if p.at < len(p.toks) {
+	if p.At < len(p.Toks) {
 		return nil, p.expected("the end of the statement")
 	}
 	return s, nil
@@ -49,14 +47,14 @@ func Parse(sql string) (*Statement, error) {
 
 func (p *parser) statement() (*Statement, error) {
 	s := &Statement{}
-	if p.now().Is("(") {
-		from, close := p.at, p.closer()
+	if p.Now().Is("(") {
+		from, close := p.At, p.Closer(p.At)
 		if close == from+1 {
 			return nil, invalid("the query of COPY is empty")
 		}
-		s.Query = p.sql[p.toks[from+1].Start:p.toks[close-1].End]
-		p.at = close + 1
-		if !p.take("to") {
+		s.Query = p.SQL[p.Toks[from+1].Start:p.Toks[close-1].End]
+		p.At = close + 1
+		if !p.Take("to") {
 			return nil, p.expected("TO")
 		}
 		return s, p.file(s)
@@ -66,20 +64,20 @@ func (p *parser) statement() (*Statement, error) {
 		return nil, err
 	}
 	columns := "*"
-	if p.take("(") {
+	if p.Take("(") {
 		names, err := p.names(",")
 		if err != nil {
 			return nil, err
 		}
-		if !p.take(")") {
+		if !p.Take(")") {
 			return nil, p.expected("a comma or a )")
 		}
 		columns = quoted(names, ", ")
 	}
 	switch {
-	case p.take("to"):
+	case p.Take("to"):
 		s.Query = "SELECT " + columns + " FROM " + quoted(parts, ".")
-	case p.take("from"):
+	case p.Take("from"):
 		if columns != "*" {
 			return nil, unsupported("a list of columns in COPY FROM").WithHint("the columns of a file go to those of their names: leave the list out")
 		}
@@ -94,8 +92,8 @@ func (p *parser) statement() (*Statement, error) {
 
 // file reads the file's name and the options.
 func (p *parser) file(s *Statement) error {
-	t := p.now()
-	text := p.sql[t.Start:t.End]
+	t := p.Now()
+	text := p.SQL[t.Start:t.End]
 	switch {
 	case t.Is("stdin") || t.Is("stdout"):
 		return unsupported("COPY with %s", strings.ToUpper(t.Word)).WithHint("name a file; tarn upsert and tarn sql read and write standard input and output")
@@ -103,21 +101,21 @@ func (p *parser) file(s *Statement) error {
 		return p.expected("the name of a file in single quotes")
 	}
 	s.File = strings.ReplaceAll(text[1:len(text)-1], "''", "'")
-	if p.at++; s.File == "" {
+	if p.At++; s.File == "" {
 		return invalid("the name of the file is empty")
 	}
-	p.take("with")
-	if !p.take("(") {
+	p.Take("with")
+	if !p.Take("(") {
 		return nil
 	}
 	for {
 		if err := p.option(s); err != nil {
 			return err
 		}
-		if p.take(")") {
+		if p.Take(")") {
 			return nil
 		}
-		if !p.take(",") {
+		if !p.Take(",") {
 			return p.expected("a comma or a )")
 		}
 	}
@@ -125,15 +123,15 @@ func (p *parser) file(s *Statement) error {
 
 // option reads one option: those that say what is so anyway are let through.
 func (p *parser) option(s *Statement) error {
-	name := p.now()
+	name := p.Now()
 	if name.Kind != sqltext.Word {
 		return p.expected("an option")
 	}
-	p.at++
+	p.At++
 	value := ""
-	if t := p.now(); t.Kind == sqltext.Word || t.Kind == sqltext.Text || t.Kind == sqltext.Quoted {
-		value = strings.ToLower(strings.Trim(p.sql[t.Start:t.End], `'"`))
-		p.at++
+	if t := p.Now(); t.Kind == sqltext.Word || t.Kind == sqltext.Text || t.Kind == sqltext.Quoted {
+		value = strings.ToLower(strings.Trim(p.SQL[t.Start:t.End], `'"`))
+		p.At++
 	}
 	switch name.Word {
 	case "format":
@@ -154,56 +152,26 @@ func (p *parser) option(s *Statement) error {
 
 var formats = sqltext.WordSet("csv json ndjson parquet arrow")
 
-// now is the present token; at the end, one of no word.
-func (p *parser) now() sqltext.Token {
-	if p.at < len(p.toks) {
-		return p.toks[p.at]
-	}
-	return sqltext.Token{Kind: sqltext.Mark, Start: len(p.sql), End: len(p.sql)}
-}
-
-func (p *parser) take(word string) bool {
-	if !p.now().Is(word) {
-		return false
-	}
-	p.at++
-	return true
-}
-
 // names reads names that a mark parts.
 func (p *parser) names(mark string) ([]string, error) {
 	var out []string
 	for {
-		switch t := p.now(); {
+		switch t := p.Now(); {
 		case t.Kind == sqltext.Quoted:
-			out = append(out, sqltext.Unquote(p.sql[t.Start:t.End]))
+			out = append(out, sqltext.Unquote(p.SQL[t.Start:t.End]))
 		case t.Kind == sqltext.Word && !sqltext.Reserved[t.Word] && !sqltext.TypeFunction[t.Word]:
-			out = append(out, p.sql[t.Start:t.End])
+			out = append(out, p.SQL[t.Start:t.End])
 		default:
 			return nil, p.expected("a name")
 		}
-		if p.at++; !p.take(mark) {
+		if p.At++; !p.Take(mark) {
 			return out, nil
 		}
 	}
 }
 
-// closer is the place of the bracket that closes the present one.
-func (p *parser) closer() int {
-	for i := p.at + 1; i < len(p.toks); i++ {
-		if t := p.toks[i]; t.Depth == p.now().Depth && t.Is(")") {
-			return i
-		}
-	}
-	return len(p.toks) - 1 // brackets match: see sqltext.Tokens
-}
-
 func (p *parser) expected(what string) error {
-	found := "the end"
-	if t := p.now(); p.at < len(p.toks) {
-		found = p.sql[t.Start:t.End]
-	}
-	return invalid("%s was expected before %s", what, found)
+	return invalid("%s was expected before %s", what, p.Found())
 }
 
 func quoted(names []string, sep string) string {

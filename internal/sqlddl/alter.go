@@ -25,7 +25,7 @@ func ParseAlter(sql string) (*Alter, error) {
 	if err != nil {
 		return nil, invalid("%w", err)
 	}
-	p := &alterParser{parser{sql: sql, toks: toks}}
+	p := &alterParser{parser{sqltext.Cursor{SQL: sql, Toks: toks}}}
 	if err := p.oneStatement(); err != nil {
 		return nil, err
 	}
@@ -37,21 +37,21 @@ func ParseAlter(sql string) (*Alter, error) {
 type alterParser struct{ parser }
 
 func (p *alterParser) statement() (*Alter, error) {
-	p.take("alter")
-	if !p.take("table") {
+	p.Take("alter")
+	if !p.Take("table") {
 		return nil, lake.Errorf(lake.CodeSQLRefused, "of ALTER only ALTER TABLE is served")
 	}
-	a := &Alter{IfExists: p.take("if", "exists")}
+	a := &Alter{IfExists: p.Take("if", "exists")}
 	var err error
 	if a.Table, err = p.dataset(lake.DefaultNamespace); err != nil {
 		return nil, err
 	}
-	if p.take("rename", "to") {
+	if p.Take("rename", "to") {
 		to, err := p.dataset(a.Table.Namespace)
 		if err != nil {
 			return nil, err
 		}
-		if !p.ended() {
+		if !p.Ended() {
 			return nil, p.expected("the end of RENAME TO")
 		}
 		a.RenameTo = &to
@@ -63,10 +63,10 @@ func (p *alterParser) statement() (*Alter, error) {
 			return nil, err
 		}
 		a.Operations = append(a.Operations, ops...)
-		if p.ended() {
+		if p.Ended() {
 			return a, nil
 		}
-		if !p.take(",") {
+		if !p.Take(",") {
 			return nil, p.expected("a comma or the end")
 		}
 	}
@@ -75,23 +75,23 @@ func (p *alterParser) statement() (*Alter, error) {
 // action reads one of what ALTER TABLE lists.
 func (p *alterParser) action() ([]lake.SchemaOperation, error) {
 	switch {
-	case p.take("add"):
+	case p.Take("add"):
 		return p.add()
-	case p.take("drop"):
+	case p.Take("drop"):
 		return p.drop()
-	case p.take("rename"):
-		p.take("column")
+	case p.Take("rename"):
+		p.Take("column")
 		op := lake.SchemaOperation{Op: lake.OpRenameColumn}
 		var err error
 		if op.Name, err = p.column(); err != nil {
 			return nil, err
 		}
-		if !p.take("to") {
+		if !p.Take("to") {
 			return nil, p.expected("TO")
 		}
 		op.To, err = p.column()
 		return []lake.SchemaOperation{op}, err
-	case p.take("alter"):
+	case p.Take("alter"):
 		return p.alter()
 	}
 	return nil, p.expected("ADD, DROP, RENAME or ALTER")
@@ -101,8 +101,8 @@ func (p *alterParser) add() ([]lake.SchemaOperation, error) {
 	if err := p.noConstraint("ADD"); err != nil {
 		return nil, err
 	}
-	p.take("column")
-	op := lake.SchemaOperation{Op: lake.OpAddColumn, Unless: p.take("if", "not", "exists")}
+	p.Take("column")
+	op := lake.SchemaOperation{Op: lake.OpAddColumn, Unless: p.Take("if", "not", "exists")}
 	var err error
 	if op.Name, err = p.column(); err != nil {
 		return nil, err
@@ -113,16 +113,16 @@ func (p *alterParser) add() ([]lake.SchemaOperation, error) {
 	ops := []lake.SchemaOperation{op}
 	for {
 		switch {
-		case p.ended() || p.now().Is(","):
+		case p.Ended() || p.Now().Is(","):
 			return ops, nil
-		case p.take("null"):
-		case p.take("not", "null"):
+		case p.Take("null"):
+		case p.Take("not", "null"):
 			ops = append(ops, lake.SchemaOperation{Op: lake.OpSetNotNull, Name: op.Name})
-		case p.now().Is("default"):
+		case p.Now().Is("default"):
 			return nil, noDefault(op.Name)
 		default:
 			return nil, lake.Errorf(lake.CodeUnsupported, "ADD COLUMN %s: a column is a name, a type, and NOT NULL where it is meant; %s is not served",
-				op.Name, strings.ToUpper(p.found()))
+				op.Name, strings.ToUpper(p.Found()))
 		}
 	}
 }
@@ -135,7 +135,7 @@ func noDefault(column string) error {
 // noConstraint refuses what is no column.
 func (p *alterParser) noConstraint(verb string) error {
 	for _, w := range []string{"constraint", "primary", "unique", "foreign", "check"} {
-		if p.now().Is(w) {
+		if p.Now().Is(w) {
 			return lake.Errorf(lake.CodeUnsupported, "%s %s: constraints are not served, and the primary key of a dataset stays", verb, strings.ToUpper(w))
 		}
 	}
@@ -146,41 +146,41 @@ func (p *alterParser) drop() ([]lake.SchemaOperation, error) {
 	if err := p.noConstraint("DROP"); err != nil {
 		return nil, err
 	}
-	p.take("column")
-	op := lake.SchemaOperation{Op: lake.OpDropColumn, Unless: p.take("if", "exists")}
+	p.Take("column")
+	op := lake.SchemaOperation{Op: lake.OpDropColumn, Unless: p.Take("if", "exists")}
 	var err error
 	if op.Name, err = p.column(); err != nil {
 		return nil, err
 	}
-	if !p.take("restrict") { // there is nothing that depends on a column
-		p.take("cascade")
+	if !p.Take("restrict") { // there is nothing that depends on a column
+		p.Take("cascade")
 	}
 	return []lake.SchemaOperation{op}, nil
 }
 
 // alter reads what ALTER COLUMN does.
 func (p *alterParser) alter() ([]lake.SchemaOperation, error) {
-	p.take("column")
+	p.Take("column")
 	name, err := p.column()
 	if err != nil {
 		return nil, err
 	}
 	op := lake.SchemaOperation{Name: name}
 	switch {
-	case p.take("set", "not", "null"):
+	case p.Take("set", "not", "null"):
 		op.Op = lake.OpSetNotNull
-	case p.take("drop", "not", "null"):
+	case p.Take("drop", "not", "null"):
 		op.Op = lake.OpDropNotNull
-	case p.take("set", "data", "type"), p.take("type"):
+	case p.Take("set", "data", "type"), p.Take("type"):
 		op.Op = lake.OpSetType
 		if op.Type, err = p.typeBefore("ALTER COLUMN " + name); err != nil {
 			return nil, err
 		}
-		if p.now().Is("using") {
+		if p.Now().Is("using") {
 			return nil, lake.Errorf(lake.CodeUnsupported, "ALTER COLUMN %s: USING is not served: a type becomes wider, and values stay", name).
 				WithHint("add a column, fill it by UPDATE, drop the old one and rename the new")
 		}
-	case p.take("set", "default"), p.take("drop", "default"):
+	case p.Take("set", "default"), p.Take("drop", "default"):
 		return nil, noDefault(name)
 	default:
 		return nil, p.expected("TYPE, SET NOT NULL or DROP NOT NULL")
@@ -193,14 +193,14 @@ var typeEnds = sqltext.WordSet("not null default using primary unique check refe
 
 // typeBefore reads a type, up to what follows it.
 func (p *alterParser) typeBefore(where string) (lake.Type, error) {
-	from := p.at
-	for !p.ended() && (p.now().Depth > 0 || !p.now().Is(",") && !p.now().In(typeEnds)) {
-		p.at++
+	from := p.At
+	for !p.Ended() && (p.Now().Depth > 0 || !p.Now().Is(",") && !p.Now().In(typeEnds)) {
+		p.At++
 	}
-	if p.at == from {
+	if p.At == from {
 		return lake.Type{}, p.expected("a type")
 	}
-	t, err := lake.ParseType(p.sql[p.toks[from].Start:p.toks[p.at-1].End])
+	t, err := lake.ParseType(p.SQL[p.Toks[from].Start:p.Toks[p.At-1].End])
 	return t, lake.Step(where, err)
 }
 
@@ -216,14 +216,14 @@ func (p *alterParser) dataset(namespace string) (lake.Name, error) {
 		return lake.Name{}, err
 	}
 	parts := []string{namespace, first}
-	if p.take(".") {
+	if p.Take(".") {
 		second, err := p.name("the name of a dataset")
 		if err != nil {
 			return lake.Name{}, err
 		}
 		parts = []string{first, second}
 	}
-	if strings.Contains(parts[0]+parts[1], ".") || p.now().Is(".") {
+	if strings.Contains(parts[0]+parts[1], ".") || p.Now().Is(".") {
 		return lake.Name{}, lake.Errorf(lake.CodeSQLRefused, "names of datasets have at most two parts")
 	}
 	return lake.ParseName(parts[0] + "." + parts[1])

@@ -9,26 +9,26 @@ import (
 
 // create reads what follows CREATE.
 func (p *parser) create() (*Statement, error) {
-	if p.take("or", "replace") {
+	if p.Take("or", "replace") {
 		return nil, refused("CREATE OR REPLACE is not served").
 			WithHint("DROP TABLE IF EXISTS and then CREATE TABLE; an import with mode=replace puts new rows into a dataset in one step")
 	}
-	if p.now().In(sqltext.WordSet("temp temporary local global unlogged")) {
-		return nil, refused("CREATE %s TABLE is not served", strings.ToUpper(p.now().Word)).WithHint("WITH names a query within one statement; a dataset is there for all")
+	if p.Now().In(sqltext.WordSet("temp temporary local global unlogged")) {
+		return nil, refused("CREATE %s TABLE is not served", strings.ToUpper(p.Now().Word)).WithHint("WITH names a query within one statement; a dataset is there for all")
 	}
-	if !p.take("table") {
+	if !p.Take("table") {
 		return nil, p.noSuchThing("create")
 	}
-	s := &Statement{Verb: Create, IfNotExists: p.take("if", "not", "exists")}
+	s := &Statement{Verb: Create, IfNotExists: p.Take("if", "not", "exists")}
 	var err error
 	if s.Target, err = p.dataset(); err != nil {
 		return nil, err
 	}
-	elements := p.now().Is("(")
+	elements := p.Now().Is("(")
 	if elements {
-		close := p.closer(p.at)
+		close := p.Closer(p.At)
 		of := p.typed
-		if close+1 < len(p.toks) && p.toks[close+1].Is("as") {
+		if close+1 < len(p.Toks) && p.Toks[close+1].Is("as") {
 			of = p.named
 		}
 		if err := p.elements(s, of); err != nil {
@@ -36,7 +36,7 @@ func (p *parser) create() (*Statement, error) {
 		}
 	}
 	switch {
-	case p.take("as"):
+	case p.Take("as"):
 		return s, p.query(s)
 	case !elements:
 		return nil, p.expected("a list of columns in parentheses, or AS and a query,")
@@ -48,7 +48,7 @@ func (p *parser) create() (*Statement, error) {
 
 // noSuchThing refuses what a lake has not.
 func (p *parser) noSuchThing(verb string) error {
-	t := p.now()
+	t := p.Now()
 	what := strings.ToUpper(t.Word)
 	e := refused("%s %s is not served", strings.ToUpper(verb), what)
 	switch t.Word {
@@ -64,21 +64,11 @@ func (p *parser) noSuchThing(verb string) error {
 	return p.expected("TABLE")
 }
 
-// closer is the place of the bracket that closes the one at a place.
-func (p *parser) closer(open int) int {
-	for i := open + 1; i < len(p.toks); i++ {
-		if t := p.toks[i]; t.Depth == p.toks[open].Depth && t.Kind == sqltext.Mark && t.Word == ")" {
-			return i
-		}
-	}
-	return len(p.toks) - 1 // brackets match: see sqltext.Tokens
-}
-
 // elements reads the list of columns and constraints; column reads one column.
 func (p *parser) elements(s *Statement, column func(*Statement) error) error {
-	for p.at++; ; {
+	for p.At++; ; {
 		var err error
-		switch t := p.now(); {
+		switch t := p.Now(); {
 		case t.Is("primary"), t.Is("constraint"):
 			err = p.tableKey(s)
 		case t.Is("unique"), t.Is("check"), t.Is("foreign"):
@@ -91,10 +81,10 @@ func (p *parser) elements(s *Statement, column func(*Statement) error) error {
 		if err != nil {
 			return err
 		}
-		if p.take(")") {
+		if p.Take(")") {
 			return nil
 		}
-		if !p.take(",") {
+		if !p.Take(",") {
 			return p.expected("a comma or a )")
 		}
 	}
@@ -102,12 +92,12 @@ func (p *parser) elements(s *Statement, column func(*Statement) error) error {
 
 // tableKey reads [CONSTRAINT name] PRIMARY KEY (a, b). The name means nothing.
 func (p *parser) tableKey(s *Statement) error {
-	if p.take("constraint") {
+	if p.Take("constraint") {
 		if _, err := p.name("the name of a constraint"); err != nil {
 			return err
 		}
 	}
-	if !p.take("primary", "key") {
+	if !p.Take("primary", "key") {
 		return p.noConstraint()
 	}
 	names, err := p.names("a column")
@@ -128,7 +118,7 @@ func (s *Statement) key(names ...string) error {
 
 // noConstraint refuses constraints that a dataset has not.
 func (p *parser) noConstraint() error {
-	t := p.now()
+	t := p.Now()
 	e := lake.Errorf(lake.CodeUnsupported, "a dataset has no %s", strings.ToUpper(t.Word))
 	switch t.Word {
 	case "default", "generated", "as", "using":
@@ -144,22 +134,22 @@ var afterType = sqltext.WordSet("not null primary unique check default reference
 
 // typed reads `name TYPE [NOT NULL] [PRIMARY KEY]`.
 func (p *parser) typed(s *Statement) error {
-	depth := p.now().Depth
+	depth := p.Now().Depth
 	name, err := p.name("the name of a column")
 	if err != nil {
 		return err
 	}
 	var spelled strings.Builder // without comments
-	for !p.ended() {
-		t := p.now()
+	for !p.Ended() {
+		t := p.Now()
 		if t.Depth < depth || t.Depth == depth && (t.Is(",") || t.In(afterType)) {
 			break
 		}
-		if p.toks[p.at-1].End < t.Start {
+		if p.Toks[p.At-1].End < t.Start {
 			spelled.WriteByte(' ')
 		}
-		spelled.WriteString(p.sql[t.Start:t.End])
-		p.at++
+		spelled.WriteString(p.SQL[t.Start:t.End])
+		p.At++
 	}
 	if spelled.Len() == 0 {
 		return p.expected("the type of column " + name)
@@ -172,15 +162,15 @@ func (p *parser) typed(s *Statement) error {
 	inKey := false
 	for {
 		switch {
-		case p.take("not", "null"):
+		case p.Take("not", "null"):
 			c.Nullable = false
-		case p.take("null"):
-		case p.take("primary", "key"):
+		case p.Take("null"):
+		case p.Take("primary", "key"):
 			if err := s.key(name); err != nil {
 				return err
 			}
 			inKey = true
-		case p.now().Is(",") || p.now().Is(")"):
+		case p.Now().Is(",") || p.Now().Is(")"):
 			c.Nullable = c.Nullable && !inKey
 			s.Columns = append(s.Columns, c)
 			return nil
@@ -196,13 +186,13 @@ func (p *parser) named(s *Statement) error {
 	if err != nil {
 		return err
 	}
-	if p.take("primary", "key") {
+	if p.Take("primary", "key") {
 		if err := s.key(name); err != nil {
 			return err
 		}
 	}
-	if !p.now().Is(",") && !p.now().Is(")") {
-		return invalid("column %s: a comma or a ) was expected before %s", name, p.found()).
+	if !p.Now().Is(",") && !p.Now().Is(")") {
+		return invalid("column %s: a comma or a ) was expected before %s", name, p.Found()).
 			WithHint("with AS a query the types are those of the query: cast there")
 	}
 	s.Columns = append(s.Columns, Column{Name: name, Nullable: true})
@@ -214,13 +204,13 @@ var queryWords = sqltext.WordSet("select from with values table pivot unpivot pi
 // query takes the rest as the query of CREATE TABLE AS. Its rows give the dataset its
 // columns; what the query may do is the gate's to say.
 func (p *parser) query(s *Statement) error {
-	if !p.now().In(queryWords) && !p.now().Is("(") {
+	if !p.Now().In(queryWords) && !p.Now().Is("(") {
 		return p.expected("a query")
 	}
-	last := p.toks[len(p.toks)-1]
-	if n := len(p.toks); n > 2 && last.Is("data") && last.Depth == 0 && (p.toks[n-2].Is("with") || p.toks[n-2].Is("no")) {
+	last := p.Toks[len(p.Toks)-1]
+	if n := len(p.Toks); n > 2 && last.Is("data") && last.Depth == 0 && (p.Toks[n-2].Is("with") || p.Toks[n-2].Is("no")) {
 		return refused("WITH [NO] DATA is not served").WithHint("LIMIT 0 makes an empty dataset")
 	}
-	s.Query = p.sql[p.now().Start:last.End]
+	s.Query = p.SQL[p.Now().Start:last.End]
 	return nil
 }

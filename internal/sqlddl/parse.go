@@ -9,9 +9,7 @@ import (
 
 // parser reads the tokens of one statement from the left.
 type parser struct {
-	sql  string
-	toks []sqltext.Token // without the semicolon at the end
-	at   int
+	sqltext.Cursor // without the semicolon at the end
 }
 
 var verbs = sqltext.WordSet("create drop")
@@ -38,11 +36,11 @@ func Parse(sql string) (*Statement, error) {
 	if err != nil {
 		return nil, invalid("%w", err)
 	}
-	p := &parser{sql: sql, toks: toks}
+	p := &parser{Cursor: sqltext.Cursor{SQL: sql, Toks: toks}}
 	if err := p.oneStatement(); err != nil {
 		return nil, err
 	}
-	if p.next().Is("drop") {
+	if p.Next().Is("drop") {
 		return p.drop()
 	}
 	return p.create()
@@ -50,77 +48,21 @@ func Parse(sql string) (*Statement, error) {
 
 // oneStatement takes the semicolons off the end and refuses all others.
 func (p *parser) oneStatement() error {
-	for n := len(p.toks); n > 0 && p.toks[n-1].Is(";"); n-- {
-		p.toks = p.toks[:n-1]
+	if p.TakeEnd() {
+		return nil
 	}
-	for _, t := range p.toks {
-		if t.Is(";") {
-			return refused("more than one statement in one text").
-				WithHint("send one statement at a time; each is all or nothing by itself")
-		}
-	}
-	return nil
-}
-
-// now is the present token; at the end, one of no word.
-func (p *parser) now() sqltext.Token { return p.peek(0) }
-
-func (p *parser) peek(n int) sqltext.Token {
-	if p.at+n < len(p.toks) {
-		return p.toks[p.at+n]
-	}
-	return sqltext.Token{Kind: sqltext.Mark, Start: len(p.sql), End: len(p.sql)}
-}
-
-func (p *parser) next() sqltext.Token {
-	t := p.now()
-	p.at++
-	return t
-}
-
-func (p *parser) ended() bool { return p.at >= len(p.toks) }
-
-// take goes over the words if they come next.
-func (p *parser) take(words ...string) bool {
-	for i, w := range words {
-		if !p.peek(i).Is(w) {
-			return false
-		}
-	}
-	p.at += len(words)
-	return true
-}
-
-// found tells what stands at the present token, for errors.
-func (p *parser) found() string {
-	if p.ended() {
-		return "the end"
-	}
-	t := p.now()
-	found := p.sql[t.Start:t.End]
-	if len(found) > 40 {
-		found = strings.ToValidUTF8(found[:40], "") + "…"
-	}
-	return found
+	return refused("more than one statement in one text").
+		WithHint("send one statement at a time; each is all or nothing by itself")
 }
 
 func (p *parser) expected(what string) error {
-	return invalid("%s was expected before %s", what, p.found())
+	return invalid("%s was expected before %s", what, p.Found())
 }
-
-// isName says whether a word without quotes can be a name.
-func isName(word string) bool { return !sqltext.Reserved[word] && !sqltext.TypeFunction[word] }
 
 // name reads a name.
 func (p *parser) name(what string) (string, error) {
-	t := p.now()
-	switch {
-	case t.Kind == sqltext.Quoted:
-		p.at++
-		return sqltext.Unquote(p.sql[t.Start:t.End]), nil
-	case t.Kind == sqltext.Word && isName(t.Word):
-		p.at++
-		return p.sql[t.Start:t.End], nil
+	if name, ok := p.TakeName(nil); ok {
+		return name, nil
 	}
 	return "", p.expected(what)
 }
@@ -137,7 +79,7 @@ func (p *parser) dataset() (lake.Name, error) {
 			return lake.Name{}, lake.Errorf(lake.CodeInvalidRequest, "%q is not part of a dataset name", part).
 				WithHint("a name is [namespace.]name, each part of letters, digits and _")
 		}
-		if parts = append(parts, part); !p.take(".") {
+		if parts = append(parts, part); !p.Take(".") {
 			break
 		}
 	}
@@ -149,7 +91,7 @@ func (p *parser) dataset() (lake.Name, error) {
 
 // names reads a list of names in parentheses, the first of which is the present token.
 func (p *parser) names(what string) ([]string, error) {
-	if !p.take("(") {
+	if !p.Take("(") {
 		return nil, p.expected("a (")
 	}
 	var out []string
@@ -159,10 +101,10 @@ func (p *parser) names(what string) ([]string, error) {
 			return nil, err
 		}
 		out = append(out, one)
-		if p.take(")") {
+		if p.Take(")") {
 			return out, nil
 		}
-		if !p.take(",") {
+		if !p.Take(",") {
 			return nil, p.expected("a comma or a )")
 		}
 	}
@@ -170,7 +112,7 @@ func (p *parser) names(what string) ([]string, error) {
 
 // end fails where something is left.
 func (p *parser) end() error {
-	if p.ended() {
+	if p.Ended() {
 		return nil
 	}
 	return p.expected("the end of the statement")

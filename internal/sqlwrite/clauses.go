@@ -10,34 +10,34 @@ import (
 // insert reads what follows INSERT.
 func (p *parser) insert(s *Statement) (err error) {
 	replace := false
-	if p.take("or") {
+	if p.Take("or") {
 		switch {
-		case p.take("replace"):
+		case p.Take("replace"):
 			s.OnConflict, replace = &OnConflict{Replace: true}, true
-		case p.take("ignore"):
+		case p.Take("ignore"):
 			s.OnConflict = &OnConflict{}
 		default:
 			return p.expected("REPLACE or IGNORE")
 		}
 	}
-	if !p.take("into") {
+	if !p.Take("into") {
 		return p.expected("INTO")
 	}
 	if s.Target, err = p.dataset(); err != nil {
 		return err
 	}
-	if p.take("as") {
+	if p.Take("as") {
 		if s.Alias, err = p.name("an alias"); err != nil {
 			return err
 		}
 	}
-	if p.now().Is("(") && !startsQuery(p.peek(1)) {
+	if p.Now().Is("(") && !startsQuery(p.Peek(1)) {
 		if s.Columns, err = p.names("the name of a column"); err != nil {
 			return err
 		}
 	}
-	s.ByName = p.take("by", "name")
-	if s.ByName && s.Columns != nil || !s.ByName && p.take("by", "position") && p.now().Is("(") {
+	s.ByName = p.Take("by", "name")
+	if s.ByName && s.Columns != nil || !s.ByName && p.Take("by", "position") && p.Now().Is("(") {
 		return invalid("the statement lists columns and says BY").WithHint("INSERT INTO name (columns) SELECT …, or INSERT INTO name BY NAME SELECT …")
 	}
 	end, conflict := p.conflictAt()
@@ -48,7 +48,7 @@ func (p *parser) insert(s *Statement) (err error) {
 	if s.ByName && s.Source == "" {
 		return invalid("BY NAME takes the names of a SELECT's columns, and VALUES has none")
 	}
-	if p.at = end; !conflict {
+	if p.At = end; !conflict {
 		return nil
 	}
 	if s.OnConflict != nil {
@@ -69,32 +69,32 @@ var queryWords = sqltext.WordSet("select from with values table pivot unpivot pi
 // conflictAt finds ON CONFLICT … DO. ON conflict may also be a column's name in a
 // join: then no DO follows.
 func (p *parser) conflictAt() (at int, ok bool) {
-	do := len(p.toks) - 1 // the last DO
-	for do >= 0 && (p.toks[do].Depth != 0 || !p.toks[do].Is("do")) {
+	do := len(p.Toks) - 1 // the last DO
+	for do >= 0 && (p.Toks[do].Depth != 0 || !p.Toks[do].Is("do")) {
 		do--
 	}
 	at = p.until(func(i int) bool {
-		q := parser{sql: p.sql, toks: p.toks, at: i}
-		if !q.take("on", "conflict") {
+		q := parser{Cursor: sqltext.Cursor{SQL: p.SQL, Toks: p.Toks, At: i}}
+		if !q.Take("on", "conflict") {
 			return false
 		}
-		if q.now().Is("(") {
-			q.at = q.closer(q.at) + 1
+		if q.Now().Is("(") {
+			q.At = q.Closer(q.At) + 1
 		}
-		return q.now().Is("do") || q.now().Is("where") && q.at < do || q.take("on", "constraint")
+		return q.Now().Is("do") || q.Now().Is("where") && q.At < do || q.Take("on", "constraint")
 	})
-	return at, at < len(p.toks)
+	return at, at < len(p.Toks)
 }
 
 // source reads the rows of INSERT, up to end.
 func (p *parser) source(s *Statement, end int) error {
 	switch {
-	case p.take("default", "values"):
-		if p.at != end || s.Columns != nil {
+	case p.Take("default", "values"):
+		if p.At != end || s.Columns != nil {
 			return p.expected("nothing but DEFAULT VALUES")
 		}
 		return nil
-	case p.at >= end || !startsQuery(p.now()):
+	case p.At >= end || !startsQuery(p.Now()):
 		return p.expected("VALUES, a SELECT or DEFAULT VALUES")
 	}
 	rows, err := p.values(end)
@@ -102,29 +102,29 @@ func (p *parser) source(s *Statement, end int) error {
 		return err
 	}
 	if s.Values = rows; rows == nil {
-		s.Source = p.piece(p.at, end)
+		s.Source = p.piece(p.At, end)
 	}
 	return nil
 }
 
 // values reads VALUES (…), (…) up to end; nil where the source is another query.
 func (p *parser) values(end int) ([]Row, error) {
-	if !p.now().Is("values") {
+	if !p.Now().Is("values") {
 		return nil, nil
 	}
 	var out []Row
-	for i := p.at + 1; i < end; {
-		if !p.toks[i].Is("(") || p.toks[i].Depth != 0 {
+	for i := p.At + 1; i < end; {
+		if !p.Toks[i].Is("(") || p.Toks[i].Depth != 0 {
 			return nil, nil
 		}
-		closer := p.closer(i)
+		closer := p.Closer(i)
 		row, err := p.cells(i+1, closer)
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, row)
 		if i = closer + 1; i < end {
-			if !p.toks[i].Is(",") || i+1 == end {
+			if !p.Toks[i].Is(",") || i+1 == end {
 				return nil, nil
 			}
 			i++
@@ -138,11 +138,11 @@ func (p *parser) cells(from, to int) (Row, error) {
 	var out Row
 	for from <= to {
 		end := from
-		for end < to && (p.toks[end].Depth != 1 || !p.toks[end].Is(",")) {
+		for end < to && (p.Toks[end].Depth != 1 || !p.Toks[end].Is(",")) {
 			end++
 		}
 		if end == from {
-			return nil, invalid("a value is missing in row of VALUES before %s", p.sql[p.toks[end].Start:p.toks[end].End])
+			return nil, invalid("a value is missing in row of VALUES before %s", p.SQL[p.Toks[end].Start:p.Toks[end].End])
 		}
 		cell, err := p.exprOrDefault(from, end)
 		if err != nil {
@@ -156,7 +156,7 @@ func (p *parser) cells(from, to int) (Row, error) {
 
 // exprOrDefault is an expression, "NULL" for DEFAULT: columns have no default value.
 func (p *parser) exprOrDefault(from, to int) (string, error) {
-	if to == from+1 && p.toks[from].Is("default") {
+	if to == from+1 && p.Toks[from].Is("default") {
 		return "NULL", nil
 	}
 	return p.expression(from, to)
@@ -164,30 +164,30 @@ func (p *parser) exprOrDefault(from, to int) (string, error) {
 
 // onConflict reads ON CONFLICT … DO ….
 func (p *parser) onConflict(s *Statement) (err error) {
-	p.at += 2
+	p.At += 2
 	c := &OnConflict{}
 	s.OnConflict = c
-	if p.now().Is("(") {
+	if p.Now().Is("(") {
 		if c.Columns, err = p.names("the name of a key column"); err != nil {
 			return err
 		}
 	}
 	switch {
-	case p.now().Is("on") || p.now().Is("where"):
+	case p.Now().Is("on") || p.Now().Is("where"):
 		return unsupported("ON CONFLICT takes the names of the key columns alone").WithHint("ON CONFLICT (key columns) DO …")
-	case p.take("do", "nothing"):
-	case p.take("do", "update", "set"):
+	case p.Take("do", "nothing"):
+	case p.Take("do", "update", "set"):
 		if c.Set, err = p.assignments("where"); err != nil {
 			return err
 		}
-		if p.take("where") {
+		if p.Take("where") {
 			c.Where, err = p.rest()
 		}
 		return err
 	default:
 		return p.expected("DO NOTHING or DO UPDATE SET")
 	}
-	if !p.ended() {
+	if !p.Ended() {
 		return p.expected("the end of the statement")
 	}
 	return nil
@@ -195,38 +195,38 @@ func (p *parser) onConflict(s *Statement) (err error) {
 
 // changed reads what follows UPDATE, or DELETE.
 func (p *parser) changed(s *Statement) (err error) {
-	if s.Verb == Delete && !p.take("from") {
+	if s.Verb == Delete && !p.Take("from") {
 		return p.expected("FROM")
 	}
 	if s.Target, err = p.dataset(); err != nil {
 		return err
 	}
-	if p.take("as") || !p.ended() && !p.now().In(afterTarget) {
+	if p.Take("as") || !p.Ended() && !p.Now().In(afterTarget) {
 		if s.Alias, err = p.name("SET, USING, WHERE or an alias"); err != nil {
 			return err
 		}
 	}
 	more := "using"
 	if s.Verb == Update {
-		if more = "from"; !p.take("set") {
+		if more = "from"; !p.Take("set") {
 			return p.expected("SET")
 		}
 		if s.Set, err = p.assignments("from", "where"); err != nil {
 			return err
 		}
 	}
-	if p.take(more) {
-		end := p.until(func(i int) bool { return p.toks[i].Is("where") })
+	if p.Take(more) {
+		end := p.until(func(i int) bool { return p.Toks[i].Is("where") })
 		if s.From, err = p.relations(end); err != nil {
 			return err
 		}
-		p.at = end
+		p.At = end
 	}
-	if p.take("where") {
+	if p.Take("where") {
 		s.Where, err = p.rest()
 		return err
 	}
-	if !p.ended() {
+	if !p.Ended() {
 		return p.expected("the end of the statement")
 	}
 	return nil
@@ -238,12 +238,12 @@ var afterTarget = sqltext.WordSet("set using where from")
 func (p *parser) assignments(stop ...string) ([]Assignment, error) {
 	var out []Assignment
 	for {
-		if p.now().Is("(") {
+		if p.Now().Is("(") {
 			several, err := p.assignSeveral()
 			if err != nil {
 				return nil, err
 			}
-			if out = append(out, several...); !p.take(",") {
+			if out = append(out, several...); !p.Take(",") {
 				return out, nil
 			}
 			continue
@@ -252,16 +252,16 @@ func (p *parser) assignments(stop ...string) ([]Assignment, error) {
 		if err != nil {
 			return nil, err
 		}
-		if !p.take("=") {
+		if !p.Take("=") {
 			return nil, p.expected("= behind the name of a column, which has one part,")
 		}
-		end := p.until(func(i int) bool { return p.toks[i].Is(",") || p.stops(i, stop) })
-		expr, err := p.exprOrDefault(p.at, end)
+		end := p.until(func(i int) bool { return p.Toks[i].Is(",") || p.stops(i, stop) })
+		expr, err := p.exprOrDefault(p.At, end)
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, Assignment{Column: column, Expr: expr})
-		if p.at = end; !p.take(",") {
+		if p.At = end; !p.Take(",") {
 			return out, nil
 		}
 	}
@@ -273,15 +273,15 @@ func (p *parser) assignSeveral() ([]Assignment, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !p.take("=") {
+	if !p.Take("=") {
 		return nil, p.expected("=")
 	}
-	p.take("row")
-	if !p.now().Is("(") || startsQuery(p.peek(1)) {
+	p.Take("row")
+	if !p.Now().Is("(") || startsQuery(p.Peek(1)) {
 		return nil, unsupported("SET of several columns takes a list of as many expressions").WithHint("SET (a, b) = (x, y)")
 	}
-	closer := p.closer(p.at)
-	values, err := p.cells(p.at+1, closer)
+	closer := p.Closer(p.At)
+	values, err := p.cells(p.At+1, closer)
 	if err != nil {
 		return nil, err
 	}
@@ -292,7 +292,7 @@ func (p *parser) assignSeveral() ([]Assignment, error) {
 	for i := range out {
 		out[i] = Assignment{Column: columns[i], Expr: values[i]}
 	}
-	p.at = closer + 1
+	p.At = closer + 1
 	return out, nil
 }
 
@@ -300,7 +300,7 @@ func (p *parser) assignSeveral() ([]Assignment, error) {
 // IS DISTINCT FROM it does not, nor as the part of a name.
 func (p *parser) stops(at int, words []string) bool {
 	for _, w := range words {
-		if p.toks[at].Is(w) && !(w == "from" && p.toks[at-1].Is("distinct")) && !p.toks[at-1].Is(".") {
+		if p.Toks[at].Is(w) && !(w == "from" && p.Toks[at-1].Is("distinct")) && !p.Toks[at-1].Is(".") {
 			return true
 		}
 	}
@@ -309,26 +309,26 @@ func (p *parser) stops(at int, words []string) bool {
 
 // rest is an expression that is all that is left.
 func (p *parser) rest() (string, error) {
-	from := p.at
-	p.at = len(p.toks)
-	return p.expression(from, p.at)
+	from := p.At
+	p.At = len(p.Toks)
+	return p.expression(from, p.At)
 }
 
 // relations is the text of FROM or USING, up to end. It stands in a FROM of ours: no
 // word may end that one.
 func (p *parser) relations(end int) (string, error) {
-	if p.at >= end {
+	if p.At >= end {
 		return "", p.expected("a dataset or a query")
 	}
-	for i := p.at; i < end; i++ {
-		if t := p.toks[i]; t.Depth == 0 && t.In(endsFrom) && !(i > p.at && p.toks[i-1].Is(".")) {
+	for i := p.At; i < end; i++ {
+		if t := p.Toks[i]; t.Depth == 0 && t.In(endsFrom) && !(i > p.At && p.Toks[i-1].Is(".")) {
 			return "", invalid("%s cannot stand here", strings.ToUpper(t.Word))
 		}
 	}
-	if p.toks[p.at].Is(",") || p.toks[end-1].Is(",") {
+	if p.Toks[p.At].Is(",") || p.Toks[end-1].Is(",") {
 		return "", invalid("a relation is missing beside a comma")
 	}
-	return p.piece(p.at, end), nil
+	return p.piece(p.At, end), nil
 }
 
 var endsFrom = sqltext.WordSet("select from where group having order limit offset fetch for qualify window union intersect except returning set into")
@@ -337,30 +337,30 @@ var endsFrom = sqltext.WordSet("select from where group having order limit offse
 // star, which stands for many, and no column by its number, which another FROM changes.
 func (p *parser) expression(from, to int) (string, error) {
 	if from >= to {
-		p.at = from
+		p.At = from
 		return "", p.expected("an expression")
 	}
-	if first := p.toks[from]; first.In(queryWords) {
+	if first := p.Toks[from]; first.In(queryWords) {
 		return "", invalid("an expression was expected before %s", strings.ToUpper(first.Word)).WithHint("put a query in parentheses; a column of this name in quotes")
 	}
-	depth := p.toks[from].Depth
+	depth := p.Toks[from].Depth
 	for i := from; i < to; i++ {
-		t := p.toks[i]
+		t := p.Toks[i]
 		prev := sqltext.Token{Kind: sqltext.Mark}
 		if i > from {
-			prev = p.toks[i-1]
+			prev = p.Toks[i-1]
 		}
 		switch {
 		case t.Is(",") && t.Depth == depth:
-			p.at = i
+			p.At = i
 			return "", p.expected("the end of the expression")
-		case t.Is("(") && i+1 < to && p.toks[i+1].In(queryWords):
-			i = p.closer(i) // a query may have what an expression may not
+		case t.Is("(") && i+1 < to && p.Toks[i+1].In(queryWords):
+			i = p.Closer(i) // a query may have what an expression may not
 		case t.Is("*") && (i == from || prev.Is(",") || prev.Is(".") || prev.Is("(") && !p.call(i-1, from)):
 			return "", invalid("a star stands for many columns, and one value was expected")
 		case t.Is("#"):
 			return "", lake.Errorf(lake.CodeSQLRefused, "a column by its number (#1)").WithHint("name the column")
-		case t.Is("columns") && i+1 < to && p.toks[i+1].Is("("):
+		case t.Is("columns") && i+1 < to && p.Toks[i+1].Is("("):
 			return "", lake.Errorf(lake.CodeSQLRefused, "COLUMNS(…) stands for many columns, and one value was expected")
 		}
 	}
@@ -369,5 +369,5 @@ func (p *parser) expression(from, to int) (string, error) {
 
 // call says whether the parenthesis at a place opens the arguments of a function.
 func (p *parser) call(open, from int) bool {
-	return open > from && (p.toks[open-1].Kind == sqltext.Word || p.toks[open-1].Kind == sqltext.Quoted)
+	return open > from && (p.Toks[open-1].Kind == sqltext.Word || p.Toks[open-1].Kind == sqltext.Quoted)
 }

@@ -45,42 +45,42 @@ type Arm struct {
 
 // merge reads what follows MERGE.
 func (p *parser) merge(s *Statement) (err error) {
-	if !p.take("into") {
+	if !p.Take("into") {
 		return p.expected("INTO")
 	}
 	if s.Target, err = p.dataset(); err != nil {
 		return err
 	}
-	if p.take("as") || !p.ended() && !p.now().Is("using") {
+	if p.Take("as") || !p.Ended() && !p.Now().Is("using") {
 		if s.Alias, err = p.name("USING or an alias"); err != nil {
 			return err
 		}
 	}
-	if !p.take("using") {
+	if !p.Take("using") {
 		return p.expected("USING")
 	}
 	m := &Merging{}
 	s.Merge = m
-	when := p.when(p.at)
+	when := p.when(p.At)
 	join := p.joinAt(when)
 	if join < 0 {
-		p.at = when
+		p.At = when
 		return p.expected("ON or USING")
 	}
 	if m.Source, err = p.oneRelation(join); err != nil {
 		return err
 	}
-	m.SourceAlias = p.aliasOf(p.at, join)
-	p.sourceEnd, p.at = join, join
-	if p.take("on") {
-		m.On, err = p.expression(p.at, when)
-		p.at = when
-	} else if p.at++; !p.now().Is("(") {
+	m.SourceAlias = p.aliasOf(p.At, join)
+	p.sourceEnd, p.At = join, join
+	if p.Take("on") {
+		m.On, err = p.expression(p.At, when)
+		p.At = when
+	} else if p.At++; !p.Now().Is("(") {
 		return p.expected("columns in parentheses")
 	} else {
 		m.Using, err = p.names("the name of a column")
 	}
-	if err == nil && p.at != when {
+	if err == nil && p.At != when {
 		err = p.expected("WHEN")
 	}
 	if err != nil {
@@ -91,9 +91,9 @@ func (p *parser) merge(s *Statement) (err error) {
 
 // oneRelation is the source, up to end: one FROM's part, without commas.
 func (p *parser) oneRelation(end int) (string, error) {
-	for i := p.at; i < end; i++ {
-		if p.toks[i].Depth == 0 && p.toks[i].Is(",") {
-			p.at = i
+	for i := p.At; i < end; i++ {
+		if p.Toks[i].Depth == 0 && p.Toks[i].Is(",") {
+			p.At = i
 			return "", p.expected("ON or USING")
 		}
 	}
@@ -103,20 +103,20 @@ func (p *parser) oneRelation(end int) (string, error) {
 // when is the first WHEN [NOT] MATCHED from a place on that is of no CASE.
 func (p *parser) when(from int) int {
 	return p.outside(from, func(i int) bool {
-		q := parser{sql: p.sql, toks: p.toks, at: i}
-		return q.take("when") && (q.take("matched") || q.take("not", "matched"))
+		q := parser{Cursor: sqltext.Cursor{SQL: p.SQL, Toks: p.Toks, At: i}}
+		return q.Take("when") && (q.Take("matched") || q.Take("not", "matched"))
 	})
 }
 
 // outside finds the first place outside of all brackets and of all CASE … END.
 func (p *parser) outside(from int, stop func(i int) bool) int {
 	cases := 0
-	for i := from; i < len(p.toks); i++ {
-		t := p.toks[i]
+	for i := from; i < len(p.Toks); i++ {
+		t := p.Toks[i]
 		if t.Depth != 0 {
 			continue
 		}
-		label := i > 0 && (p.toks[i-1].Is("as") || p.toks[i-1].Is("."))
+		label := i > 0 && (p.Toks[i-1].Is("as") || p.Toks[i-1].Is("."))
 		switch {
 		case t.Is("case") && !label:
 			cases++
@@ -126,13 +126,13 @@ func (p *parser) outside(from int, stop func(i int) bool) int {
 			return i
 		}
 	}
-	return len(p.toks)
+	return len(p.Toks)
 }
 
 // joinAt is the place of the ON or USING that ends the source: the last before WHEN.
 func (p *parser) joinAt(when int) int {
-	for i := when - 1; i > p.at; i-- {
-		if t := p.toks[i]; t.Depth == 0 && (t.Is("on") || t.Is("using")) && !p.toks[i-1].Is(".") {
+	for i := when - 1; i > p.At; i-- {
+		if t := p.Toks[i]; t.Depth == 0 && (t.Is("on") || t.Is("using")) && !p.Toks[i-1].Is(".") {
 			return i
 		}
 	}
@@ -142,36 +142,36 @@ func (p *parser) joinAt(when int) int {
 // aliasOf is the name of a relation that is alone in a FROM: name, (query) or
 // function(…), and an alias with or without a list of columns; "" of anything else.
 func (p *parser) aliasOf(from, to int) string {
-	q := &parser{sql: p.sql, toks: p.toks[:to], at: from}
+	q := &parser{Cursor: sqltext.Cursor{SQL: p.SQL, Toks: p.Toks[:to], At: from}}
 	alias := ""
-	if q.now().Is("(") {
-		q.at = q.closer(q.at) + 1
+	if q.Now().Is("(") {
+		q.At = q.Closer(q.At) + 1
 	} else {
 		for {
 			part, err := q.name("")
 			if err != nil {
 				return ""
 			}
-			if alias = part; !q.take(".") {
+			if alias = part; !q.Take(".") {
 				break
 			}
 		}
-		if q.now().Is("(") {
-			q.at = q.closer(q.at) + 1
+		if q.Now().Is("(") {
+			q.At = q.Closer(q.At) + 1
 		}
 	}
-	if q.ended() {
+	if q.Ended() {
 		return alias
 	}
-	q.take("as")
+	q.Take("as")
 	alias, err := q.name("")
 	if err != nil {
 		return ""
 	}
-	if q.now().Is("(") {
-		q.at = q.closer(q.at) + 1
+	if q.Now().Is("(") {
+		q.At = q.Closer(q.At) + 1
 	}
-	if !q.ended() {
+	if !q.Ended() {
 		return ""
 	}
 	return alias
@@ -180,12 +180,12 @@ func (p *parser) aliasOf(from, to int) string {
 // arms reads all WHEN … THEN …, each by a parser that ends where the next begins.
 func (p *parser) arms(m *Merging) error {
 	always := map[Match]bool{}
-	for p.at < len(p.toks) {
-		end := p.when(p.at + 1)
-		q := &parser{sql: p.sql, toks: p.toks[:end], at: p.at}
+	for p.At < len(p.Toks) {
+		end := p.when(p.At + 1)
+		q := &parser{Cursor: sqltext.Cursor{SQL: p.SQL, Toks: p.Toks[:end], At: p.At}}
 		arm, err := q.arm()
 		if err == nil {
-			err = q.oneEach(string(arm.When), p.at, end)
+			err = q.oneEach(string(arm.When), p.At, end)
 		}
 		if err != nil {
 			return err
@@ -195,7 +195,7 @@ func (p *parser) arms(m *Merging) error {
 		}
 		always[arm.When] = arm.And == ""
 		m.Arms = append(m.Arms, arm)
-		p.at = end
+		p.At = end
 	}
 	if m.Arms == nil {
 		return p.expected("WHEN MATCHED or WHEN NOT MATCHED")
@@ -204,27 +204,27 @@ func (p *parser) arms(m *Merging) error {
 }
 
 func (p *parser) arm() (a Arm, err error) {
-	p.take("when")
+	p.Take("when")
 	switch a.When = ByTarget; {
-	case p.take("matched"):
+	case p.Take("matched"):
 		a.When = Matched
-	case p.take("not", "matched", "by", "source"):
+	case p.Take("not", "matched", "by", "source"):
 		a.When = BySource
-	case p.take("not", "matched", "by", "target"):
+	case p.Take("not", "matched", "by", "target"):
 	default:
-		p.take("not", "matched")
+		p.Take("not", "matched")
 	}
-	then := p.outside(p.at, func(i int) bool { return p.toks[i].Is("then") })
-	if p.take("and") {
-		if a.And, err = p.expression(p.at, then); err != nil {
+	then := p.outside(p.At, func(i int) bool { return p.Toks[i].Is("then") })
+	if p.Take("and") {
+		if a.And, err = p.expression(p.At, then); err != nil {
 			return a, err
 		}
-		p.at = then
+		p.At = then
 	}
-	if !p.take("then") {
+	if !p.Take("then") {
 		return a, p.expected("THEN")
 	}
-	if err = p.action(&a); err == nil && !p.ended() {
+	if err = p.action(&a); err == nil && !p.Ended() {
 		err = p.expected("WHEN or the end of the statement")
 	}
 	if err == nil && a.When == ByTarget && (a.Do == Update || a.Do == Delete) {
@@ -236,26 +236,26 @@ func (p *parser) arm() (a Arm, err error) {
 // action reads what an arm does.
 func (p *parser) action(a *Arm) (err error) {
 	switch {
-	case p.take("do", "nothing"):
-	case p.take("delete"):
+	case p.Take("do", "nothing"):
+	case p.Take("delete"):
 		a.Do = Delete
-	case p.take("error"):
-		if a.Fail = true; !p.ended() {
+	case p.Take("error"):
+		if a.Fail = true; !p.Ended() {
 			a.Message, err = p.rest()
 		}
-	case p.take("update"):
+	case p.Take("update"):
 		a.Do = Update
 		switch {
-		case p.take("set", "*"), p.take("by", "position"):
+		case p.Take("set", "*"), p.Take("by", "position"):
 			a.Whole = true
-		case p.take("by", "name"):
+		case p.Take("by", "name"):
 			a.Whole, a.ByName = true, true
-		case p.take("set"):
+		case p.Take("set"):
 			a.Set, err = p.assignments()
 		default:
 			a.Whole = true
 		}
-	case p.take("insert"):
+	case p.Take("insert"):
 		a.Do = Insert
 		err = p.insertArm(a)
 	default:
@@ -266,31 +266,31 @@ func (p *parser) action(a *Arm) (err error) {
 
 // insertArm reads what follows INSERT in an arm.
 func (p *parser) insertArm(a *Arm) (err error) {
-	if p.take("default", "values") {
+	if p.Take("default", "values") {
 		return nil
 	}
-	if p.now().Is("(") {
+	if p.Now().Is("(") {
 		if a.Columns, err = p.names("the name of a column"); err != nil {
 			return err
 		}
 	}
-	if p.take("values") {
-		if !p.now().Is("(") {
+	if p.Take("values") {
+		if !p.Now().Is("(") {
 			return p.expected("one row in parentheses")
 		}
-		closer := p.closer(p.at)
-		a.Values, err = p.cells(p.at+1, closer)
-		p.at = closer + 1
+		closer := p.Closer(p.At)
+		a.Values, err = p.cells(p.At+1, closer)
+		p.At = closer + 1
 		return err
 	}
 	if a.Columns != nil {
 		return p.expected("VALUES")
 	}
 	a.Whole = true
-	if a.ByName = p.take("by", "name"); !a.ByName {
-		p.take("by", "position")
+	if a.ByName = p.Take("by", "name"); !a.ByName {
+		p.Take("by", "position")
 	}
-	p.take("*")
+	p.Take("*")
 	return nil
 }
 

@@ -9,9 +9,7 @@ import (
 
 // parser reads the tokens of one statement from the left.
 type parser struct {
-	sql  string
-	toks []sqltext.Token // without the semicolon at the end
-	at   int
+	sqltext.Cursor // without the semicolon at the end
 
 	sourceEnd int // where the source of INSERT or MERGE ends
 }
@@ -25,7 +23,7 @@ func Parse(sql string) (*Statement, error) {
 		return nil, nil
 	}
 	toks, err := tokens(sql)
-	p := &parser{sql: sql, toks: toks}
+	p := &parser{Cursor: sqltext.Cursor{SQL: sql, Toks: toks}}
 	if err != nil {
 		if first := sqltext.New(sql); first.Next() && !verbs[sqltext.Lower(first.Word)] {
 			return nil, nil // EXPLAIN and WITH may begin a SELECT: its error is the gate's
@@ -33,15 +31,15 @@ func Parse(sql string) (*Statement, error) {
 		return nil, err
 	}
 	s := &Statement{}
-	explained := p.take("explain")
-	if !p.with(s) || !p.now().In(verbs) {
+	explained := p.Take("explain")
+	if !p.with(s) || !p.Now().In(verbs) {
 		return nil, p.explainedOptions(explained)
 	}
 	s.Explain = explained
 	if err := p.oneStatement(); err != nil {
 		return nil, err
 	}
-	if s.Verb = Verb(p.now().Word); s.Verb == Merge {
+	if s.Verb = Verb(p.Now().Word); s.Verb == Merge {
 		text, err := numbered(sql, toks)
 		if err != nil {
 			return nil, err
@@ -55,9 +53,9 @@ func Parse(sql string) (*Statement, error) {
 
 // statement reads the statement from its verb on.
 func (p *parser) statement(s *Statement) (_ *Statement, err error) {
-	all := p.toks
+	all := p.Toks
 	outputs := p.cutReturning()
-	switch p.at++; s.Verb {
+	switch p.At++; s.Verb {
 	case Insert:
 		err = p.insert(s)
 	case Merge:
@@ -72,7 +70,7 @@ func (p *parser) statement(s *Statement) (_ *Statement, err error) {
 		return nil, err
 	}
 	if p.sourceEnd > 0 {
-		s.after = parameters(p.sql, all, p.sourceEnd)
+		s.after = parameters(p.SQL, all, p.sourceEnd)
 	}
 	return s, p.checkTarget(s)
 }
@@ -88,13 +86,13 @@ func (p *parser) explainedOptions(explained bool) error {
 	if !explained {
 		return nil
 	}
-	at := p.at
-	if p.now().Is("(") {
-		p.at = p.closer(p.at) + 1
-	} else if p.now().Is("analyze") || p.now().Is("analyse") {
-		p.at++
+	at := p.At
+	if p.Now().Is("(") {
+		p.At = p.Closer(p.At) + 1
+	} else if p.Now().Is("analyze") || p.Now().Is("analyse") {
+		p.At++
 	}
-	if p.at > at && p.with(&Statement{}) && p.now().In(verbs) {
+	if p.At > at && p.with(&Statement{}) && p.Now().In(verbs) {
 		return lake.Errorf(lake.CodeSQLRefused, "EXPLAIN with options of a statement that changes rows").
 			WithHint("EXPLAIN alone says how many rows it would change, and changes none")
 	}
@@ -103,101 +101,45 @@ func (p *parser) explainedOptions(explained bool) error {
 
 // oneStatement takes the semicolons off the end and refuses all others.
 func (p *parser) oneStatement() error {
-	for n := len(p.toks); n > 0 && p.toks[n-1].Is(";"); n-- {
-		p.toks = p.toks[:n-1]
+	if p.TakeEnd() {
+		return nil
 	}
-	for _, t := range p.toks {
-		if t.Is(";") {
-			return lake.Errorf(lake.CodeSQLRefused, "more than one statement in one text").
-				WithHint("send one statement at a time; each is all or nothing by itself")
-		}
-	}
-	return nil
-}
-
-// now is the present token; at the end, one of no word.
-func (p *parser) now() sqltext.Token { return p.peek(0) }
-
-func (p *parser) peek(n int) sqltext.Token {
-	if p.at+n < len(p.toks) {
-		return p.toks[p.at+n]
-	}
-	return sqltext.Token{Kind: sqltext.Mark, Start: len(p.sql), End: len(p.sql)}
-}
-
-// take goes over the words if they come next.
-func (p *parser) take(words ...string) bool {
-	for i, w := range words {
-		if !p.peek(i).Is(w) {
-			return false
-		}
-	}
-	p.at += len(words)
-	return true
-}
-
-func (p *parser) ended() bool { return p.at >= len(p.toks) }
-
-// found tells what stands at the present token, for errors.
-func (p *parser) found() string {
-	if p.ended() {
-		return "the end"
-	}
-	t := p.now()
-	found := p.sql[t.Start:t.End]
-	if len(found) > 40 {
-		found = strings.ToValidUTF8(found[:40], "") + "…"
-	}
-	return found
+	return lake.Errorf(lake.CodeSQLRefused, "more than one statement in one text").
+		WithHint("send one statement at a time; each is all or nothing by itself")
 }
 
 func (p *parser) expected(what string) error {
-	return invalid("%s was expected before %s", what, p.found())
-}
-
-// closer is the place of the bracket that closes the one at a place.
-func (p *parser) closer(open int) int {
-	depth := p.toks[open].Depth
-	for i := open + 1; i < len(p.toks); i++ {
-		if t := p.toks[i]; t.Depth == depth && t.Kind == sqltext.Mark && (t.Word == ")" || t.Word == "]" || t.Word == "}") {
-			return i
-		}
-	}
-	return len(p.toks) - 1 // brackets match: see tokens
+	return invalid("%s was expected before %s", what, p.Found())
 }
 
 // piece is the text of the tokens from a place to another, without the second.
 func (p *parser) piece(from, to int) string {
-	return p.sql[p.toks[from].Start:p.toks[to-1].End]
+	return p.SQL[p.Toks[from].Start:p.Toks[to-1].End]
 }
 
 // until gives the first place from the present one on, in no brackets, at which stop
 // says so; else the end.
 func (p *parser) until(stop func(at int) bool) int {
-	for i := p.at; i < len(p.toks); i++ {
-		if p.toks[i].Depth == 0 && stop(i) {
+	for i := p.At; i < len(p.Toks); i++ {
+		if p.Toks[i].Depth == 0 && stop(i) {
 			return i
 		}
 	}
-	return len(p.toks)
+	return len(p.Toks)
 }
 
-// isName says whether a word without quotes can be a name where one is due: not SET and
-// VALUES, which begin what follows it.
+// isName says whether a word without quotes can be a name where one is due.
 func isName(word string) bool {
-	return !sqltext.Reserved[word] && !sqltext.TypeFunction[word] && word != "set" && word != "values"
+	return !sqltext.Reserved[word] && !sqltext.TypeFunction[word] && !beginsWhatFollows(word)
 }
+
+// beginsWhatFollows says whether a word that could be a name begins what follows one.
+func beginsWhatFollows(word string) bool { return word == "set" || word == "values" }
 
 // name reads a name.
 func (p *parser) name(what string) (string, error) {
-	t := p.now()
-	switch {
-	case t.Kind == sqltext.Quoted:
-		p.at++
-		return sqltext.Unquote(p.sql[t.Start:t.End]), nil
-	case t.Kind == sqltext.Word && isName(t.Word):
-		p.at++
-		return p.sql[t.Start:t.End], nil
+	if name, ok := p.TakeName(beginsWhatFollows); ok {
+		return name, nil
 	}
 	return "", p.expected(what)
 }
@@ -210,7 +152,7 @@ func (p *parser) dataset() (lake.Name, error) {
 		if err != nil {
 			return lake.Name{}, err
 		}
-		if parts = append(parts, part); !p.take(".") {
+		if parts = append(parts, part); !p.Take(".") {
 			break
 		}
 	}
@@ -235,7 +177,7 @@ func (p *parser) dataset() (lake.Name, error) {
 
 // names reads a list of names in parentheses, the first of which is the present token.
 func (p *parser) names(what string) ([]string, error) {
-	p.at++
+	p.At++
 	var out []string
 	for {
 		one, err := p.name(what)
@@ -243,10 +185,10 @@ func (p *parser) names(what string) ([]string, error) {
 			return nil, err
 		}
 		out = append(out, one)
-		if p.take(")") {
+		if p.Take(")") {
 			return out, nil
 		}
-		if !p.take(",") {
+		if !p.Take(",") {
 			return nil, p.expected("a comma or a )")
 		}
 	}
@@ -254,38 +196,38 @@ func (p *parser) names(what string) ([]string, error) {
 
 // with reads a leading WITH list. It is false where the text is none.
 func (p *parser) with(s *Statement) bool {
-	from := p.at
-	if !p.take("with") {
+	from := p.At
+	if !p.Take("with") {
 		return true
 	}
-	p.take("recursive")
+	p.Take("recursive")
 	for {
 		if _, err := p.name("a name"); err != nil {
 			return false
 		}
-		if p.now().Is("(") {
-			p.at = p.closer(p.at) + 1
+		if p.Now().Is("(") {
+			p.At = p.Closer(p.At) + 1
 		}
-		if p.take("using", "key") {
-			if !p.now().Is("(") {
+		if p.Take("using", "key") {
+			if !p.Now().Is("(") {
 				return false
 			}
-			p.at = p.closer(p.at) + 1
+			p.At = p.Closer(p.At) + 1
 		}
-		if !p.take("as") {
+		if !p.Take("as") {
 			return false
 		}
-		p.take("not")
-		p.take("materialized")
-		if !p.now().Is("(") {
+		p.Take("not")
+		p.Take("materialized")
+		if !p.Now().Is("(") {
 			return false
 		}
-		p.at = p.closer(p.at) + 1
-		if !p.take(",") {
+		p.At = p.Closer(p.At) + 1
+		if !p.Take(",") {
 			break
 		}
 	}
-	s.With = p.piece(from, p.at)
+	s.With = p.piece(from, p.At)
 	return true
 }
 
@@ -295,13 +237,13 @@ func (p *parser) checkTarget(s *Statement) error {
 	if s.With == "" {
 		return nil
 	}
-	q := &parser{sql: p.sql, toks: p.toks}
-	q.take("explain")
-	q.take("with")
-	q.take("recursive")
-	for i := q.at; i < len(q.toks) && !q.toks[i].In(verbs); i++ {
-		q.at = i
-		if q.toks[i].Depth != 0 || q.toks[i].Kind != sqltext.Word && q.toks[i].Kind != sqltext.Quoted {
+	q := &parser{Cursor: sqltext.Cursor{SQL: p.SQL, Toks: p.Toks}}
+	q.Take("explain")
+	q.Take("with")
+	q.Take("recursive")
+	for i := q.At; i < len(q.Toks) && !q.Toks[i].In(verbs); i++ {
+		q.At = i
+		if q.Toks[i].Depth != 0 || q.Toks[i].Kind != sqltext.Word && q.Toks[i].Kind != sqltext.Quoted {
 			continue
 		}
 		if name, err := q.name(""); err == nil && strings.EqualFold(name, s.Target.Dataset) {

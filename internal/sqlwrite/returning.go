@@ -11,13 +11,13 @@ import (
 // nil where there is none. Behind AS and a point the word is a name.
 func (p *parser) cutReturning() *parser {
 	at := p.until(func(i int) bool {
-		return p.toks[i].Is("returning") && !p.toks[i-1].Is("as") && !p.toks[i-1].Is(".")
+		return p.Toks[i].Is("returning") && !p.Toks[i-1].Is("as") && !p.Toks[i-1].Is(".")
 	})
-	if at == len(p.toks) {
+	if at == len(p.Toks) {
 		return nil
 	}
-	q := &parser{sql: p.sql, toks: p.toks, at: at + 1}
-	p.toks = p.toks[:at]
+	q := &parser{Cursor: sqltext.Cursor{SQL: p.SQL, Toks: p.Toks, At: at + 1}}
+	p.Toks = p.Toks[:at]
 	return q
 }
 
@@ -25,27 +25,27 @@ func (p *parser) cutReturning() *parser {
 func (p *parser) outputs(s *Statement) ([]Output, error) {
 	var out []Output
 	for {
-		end := p.until(func(i int) bool { return p.toks[i].Is(",") })
-		if p.at == end {
+		end := p.until(func(i int) bool { return p.Toks[i].Is(",") })
+		if p.At == end {
 			return nil, p.expected("an expression")
 		}
-		one, err := p.output(s, p.at, end)
+		one, err := p.output(s, p.At, end)
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, one)
-		if p.at = end; !p.take(",") {
+		if p.At = end; !p.Take(",") {
 			return out, nil
 		}
 	}
 }
 
 func (p *parser) output(s *Statement, from, to int) (Output, error) {
-	if p.toks[to-1].Is("*") && (to == from+1 || to == from+3 && p.toks[from+1].Is(".")) {
+	if p.Toks[to-1].Is("*") && (to == from+1 || to == from+3 && p.Toks[from+1].Is(".")) {
 		if to == from+1 {
 			return Output{Star: true}, nil
 		}
-		p.at = from
+		p.At = from
 		of, err := p.name("an expression")
 		if err == nil && !strings.EqualFold(of, s.name()) {
 			err = invalid("%s.* is not of the row that the statement changes", of).WithHint("RETURNING %s.*", s.name())
@@ -53,9 +53,9 @@ func (p *parser) output(s *Statement, from, to int) (Output, error) {
 		return Output{Star: true}, err
 	}
 	out := Output{}
-	last := p.toks[to-1]
+	last := p.Toks[to-1]
 	switch {
-	case to-2 > from && p.toks[to-2].Is("as") && (last.Kind == sqltext.Word || last.Kind == sqltext.Quoted):
+	case to-2 > from && p.Toks[to-2].Is("as") && (last.Kind == sqltext.Word || last.Kind == sqltext.Quoted):
 		out.Alias, to = p.label(last), to-2
 	case p.bareAlias(from, to):
 		out.Alias, to = p.label(last), to-1
@@ -78,9 +78,9 @@ func (s *Statement) name() string {
 
 func (p *parser) label(t sqltext.Token) string {
 	if t.Kind == sqltext.Quoted {
-		return sqltext.Unquote(p.sql[t.Start:t.End])
+		return sqltext.Unquote(p.SQL[t.Start:t.End])
 	}
-	return p.sql[t.Start:t.End]
+	return p.SQL[t.Start:t.End]
 }
 
 // bareAlias says whether a list's part ends with an alias without AS. It is one only
@@ -90,7 +90,7 @@ func (p *parser) bareAlias(from, to int) bool {
 	if to-from < 2 {
 		return false
 	}
-	last, before := p.toks[to-1], p.toks[to-2]
+	last, before := p.Toks[to-1], p.Toks[to-2]
 	if last.Kind != sqltext.Quoted && (last.Kind != sqltext.Word || !isName(last.Word) || units[last.Word]) {
 		return false
 	}
@@ -98,7 +98,7 @@ func (p *parser) bareAlias(from, to int) bool {
 		return true
 	}
 	for i := from; i < to-1; i++ {
-		t := p.toks[i]
+		t := p.Toks[i]
 		named := t.Kind == sqltext.Quoted || t.Kind == sqltext.Word && isName(t.Word) && !typeWords[t.Word]
 		if (i-from)%2 == 0 && !named || (i-from)%2 == 1 && !t.Is(".") {
 			return false
@@ -118,12 +118,12 @@ milliseconds microsecond microseconds week weeks quarter quarters decade decades
 // oneEach refuses what gives several values for a row, or none.
 func (p *parser) oneEach(where string, from, to int) error {
 	for i := from; i+1 < to; i++ {
-		t := p.toks[i]
-		if t.Is("(") && p.toks[i+1].In(queryWords) {
-			i = p.closer(i)
+		t := p.Toks[i]
+		if t.Is("(") && p.Toks[i+1].In(queryWords) {
+			i = p.Closer(i)
 			continue
 		}
-		if (t.Kind == sqltext.Word || t.Kind == sqltext.Quoted) && manyRows[sqltext.Lower(p.label(t))] && p.toks[i+1].Is("(") {
+		if (t.Kind == sqltext.Word || t.Kind == sqltext.Quoted) && manyRows[sqltext.Lower(p.label(t))] && p.Toks[i+1].Is("(") {
 			return lake.Errorf(lake.CodeSQLRefused, "%s in %s, where a row stands for itself", strings.ToUpper(p.label(t)), where).
 				WithHint("take the list apart in another query")
 		}
