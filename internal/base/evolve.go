@@ -125,6 +125,11 @@ func (t *Table) Through() int64 {
 	return through
 }
 
+// SchemaChangedAt says whether a schema change took a sequence.
+func (t *Table) SchemaChangedAt(sequence int64) bool {
+	return sequence > 0 && slices.ContainsFunc(t.schemas, func(s since) bool { return s[1] == sequence })
+}
+
 // SchemaAt is the schema that held at a sequence.
 func (t *Table) SchemaAt(sequence int64) (lake.Schema, error) {
 	id := int64(t.schema.ID)

@@ -26,11 +26,12 @@ type FeedRequest struct {
 type FeedOp string
 
 // The events of a feed. A sequence is any number of FeedRows and then one FeedCommit, or
-// a FeedContent alone. FeedEnd is the last.
+// a FeedContent or FeedSchema alone. FeedEnd is the last.
 const (
 	FeedRows      FeedOp = "rows"      // some changes of a sequence
 	FeedCommit    FeedOp = "commit"    // the sequence is whole: the feed can be resumed after it
 	FeedContent   FeedOp = "content"   // a content commit took the sequence: the dataset is to be read anew
+	FeedSchema    FeedOp = "schema"    // the columns changed, and no row; rows before and after it come in the present ones
 	FeedHeartbeat FeedOp = "heartbeat" // nothing is there after Sequence
 	FeedEnd       FeedOp = "end"       // for Reason; the feed can be resumed after Sequence
 )
@@ -232,6 +233,9 @@ func (f *Feed) send(ctx context.Context, m *member, d lake.Delta, emit func(Feed
 	done := FeedEvent{Op: FeedCommit, Sequence: d.Sequence, Time: d.Time, Count: d.Rows}
 	if d.Empty() && d.Seal == nil {
 		done.Op = FeedContent
+		if f.schemaChanged(m, d.Sequence) {
+			done.Op = FeedSchema
+		}
 	}
 	if d.Rows > 0 {
 		if err := f.sendRows(ctx, m, d, emit); err != nil {
@@ -244,6 +248,16 @@ func (f *Feed) send(ctx context.Context, m *member, d lake.Delta, emit func(Feed
 	f.after = d.Sequence
 	f.sent += d.Rows
 	return nil
+}
+
+// schemaChanged says whether a sequence was taken by a schema change. The state is read
+// between the steps of the stream, of which one shows the delta and its table.
+func (f *Feed) schemaChanged(m *member, sequence int64) (changed bool) {
+	f.engine.stream.Do(func() []lake.Entry {
+		changed = m.ds.State().Table.SchemaChangedAt(sequence)
+		return nil
+	})
+	return changed
 }
 
 // sendRows reads a delta that nobody trims meanwhile. A reader who takes longer for one

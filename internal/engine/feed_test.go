@@ -483,3 +483,35 @@ func TestFeedOfAFollower(t *testing.T) {
 		}
 	}
 }
+
+// TestFeedOverASchemaChange: a change of columns is an event of its own; a feed that is
+// open ends by it, and one that is opened then gives all rows in the new columns.
+func TestFeedOverASchemaChange(t *testing.T) {
+	o := openLake(t, t.TempDir())
+	defer o.close()
+	o.create("t", schema(t, []string{"id"}, "id BIGINT", "was VARCHAR", "more VARCHAR"))
+	o.change("t", engine.OpUpsert, `{"id":1,"was":"a","more":"b"}`)
+	open, err := o.Feed(t.Context(), engine.FeedRequest{Dataset: name(t, "t")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer open.Close()
+	o.alter("t RENAME COLUMN was TO v, DROP COLUMN more")
+	o.change("t", engine.OpUpsert, `{"id":2,"v":"c"}`)
+	want := []feedEvent{
+		{op: "upsert", sequence: 1, position: 1, id: 1, v: "a"}, {op: "commit", sequence: 1},
+		{op: "schema", sequence: 2},
+		{op: "upsert", sequence: 3, position: 1, id: 2, v: "c"}, {op: "commit", sequence: 3},
+	}
+	for range 2 { // also once a fold has made a snapshot beyond it
+		got, reason := o.feed(engine.FeedRequest{Dataset: name(t, "t")})
+		if !slices.Equal(got, want) || reason != engine.EndCurrent {
+			t.Errorf("%+v %s", got, reason)
+		}
+		o.compact("t")
+	}
+	var last engine.FeedEvent
+	if err := open.Run(t.Context(), func(e engine.FeedEvent) error { last = e; return nil }); err != nil || last.Reason != engine.EndSchema || last.Sequence != 0 {
+		t.Errorf("%+v, %v", last, err)
+	}
+}

@@ -14,7 +14,7 @@ import (
 )
 
 // FeedMark is an event of a change feed that is no change: its op is commit, content,
-// heartbeat or end.
+// schema, heartbeat or end.
 type FeedMark struct {
 	Op       string
 	Sequence int64

@@ -156,15 +156,11 @@ var formats = sqltext.WordSet("csv json ndjson parquet arrow")
 func (p *parser) names(mark string) ([]string, error) {
 	var out []string
 	for {
-		switch t := p.Now(); {
-		case t.Kind == sqltext.Quoted:
-			out = append(out, sqltext.Unquote(p.SQL[t.Start:t.End]))
-		case t.Kind == sqltext.Word && !sqltext.Reserved[t.Word] && !sqltext.TypeFunction[t.Word]:
-			out = append(out, p.SQL[t.Start:t.End])
-		default:
+		name, ok := p.TakeName(nil)
+		if !ok {
 			return nil, p.expected("a name")
 		}
-		if p.At++; !p.Take(mark) {
+		if out = append(out, name); !p.Take(mark) {
 			return out, nil
 		}
 	}
