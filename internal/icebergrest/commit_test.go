@@ -284,6 +284,15 @@ func TestPendingChanges(t *testing.T) {
 		}
 		want := []string{`[1,"a"]`, `[2,"B"]`, `[5,"five"]`, `[6,"six"]`}
 		l.want(allOfD, want...)
+		// What the dataset was before the commit, which lies below what was pending then.
+		before := func(l *lab) {
+			const at = "select id, v from d at (sequence => %d) order by id"
+			l.want(fmt.Sprintf(at, 1), `[1,"a"]`, `[2,"b"]`, `[3,"c"]`)
+			l.want(fmt.Sprintf(at, 2), `[1,"a"]`, `[2,"B"]`, `[3,"c"]`, `[5,"five"]`)
+			l.want(fmt.Sprintf(at, 3), `[1,"a"]`, `[2,"B"]`, `[5,"five"]`)
+			l.want(fmt.Sprintf(at, 4), want...)
+		}
+		before(l)
 		d, err := l.Describe(t.Context(), l.name("d"))
 		if err != nil || d.FoldedThrough != 1 || d.ReadPoint.Sequence != 4 || d.PendingRows != 3 || d.Rows != 4 {
 			t.Fatalf("%+v, %v", d, err)
@@ -295,6 +304,7 @@ func TestPendingChanges(t *testing.T) {
 				t.Errorf("folded %s at %s, %v rows", f, s, rows)
 			}
 			l.want(allOfD, want...)
+			before(l)
 			l.whole()
 		})
 	})
@@ -308,6 +318,8 @@ func TestPendingChanges(t *testing.T) {
 		l.want(allOfD, `[2,"B"]`, `[3,"c"]`)
 		l.compact("d")
 		l.want(allOfD, `[2,"B"]`, `[3,"c"]`)
+		l.want("select id, v from d at (sequence => 2) order by id", `[1,"a"]`, `[2,"B"]`, `[3,"c"]`)
+		l.want("select id, v from d at (sequence => 3) order by id", `[2,"B"]`, `[3,"c"]`)
 		l.whole()
 	})
 	for what, c := range map[string]struct {
