@@ -167,7 +167,7 @@ func historySteps(people, log lake.Schema) []step {
 		{"create log anew", creates("log", people)},
 		{"upsert anew", sends("log", engine.OpUpsert, `{"id":7,"name":null,"pay":"7.00"}`)},
 		{"create by SQL", defines("CREATE TABLE sql.made (id BIGINT PRIMARY KEY, name VARCHAR)")},
-		{"create as", defines("CREATE TABLE sql.copies (PRIMARY KEY (id)) AS SELECT id, name FROM people WHERE id > 10")},
+		{"create as", defines("CREATE TABLE sql.copies (PRIMARY KEY (id)) AS SELECT id, coalesce(note, 'none') AS name FROM people WHERE id > 10")},
 		{"update copies", executes("UPDATE sql.copies SET name = name || '!' WHERE id > 100")},
 		{"drop by SQL", defines("DROP TABLE sql.made")},
 		{"fold shop", compacts("shop.sales")},
