@@ -113,9 +113,9 @@ func (w *scribe) garbled(seed uint64, sql string, done map[string]int) {
 		return
 	}
 	before, target := w.state(), []string{}
-	if s.Merge != nil || s.Returning != nil {
-		// DuckDB casts also where no arm comes to it, and takes no keyword as an alias
-		// without AS, so it says what is fine.
+	if s.Merge != nil || s.Returning != nil || s.OnConflict != nil {
+		// DuckDB casts also where no arm comes to it, takes no keyword as an alias without
+		// AS, and its excluded has the types of what was given, so it says what is fine.
 		if !w.fine(sql, s) {
 			done["garbled, refused by DuckDB"]++
 			return
