@@ -270,7 +270,7 @@ func TestTokensAreNowhere(t *testing.T) {
 	}
 	g.log.mu.Lock()
 	defer g.log.mu.Unlock()
-	all.WriteString(g.log.buf.String())
+	all.WriteString(g.log.String())
 	all.WriteString(strings.Join(g.auditLines(), "\n"))
 	for who, token := range g.tokens {
 		if strings.Contains(all.String(), token) || strings.Contains(all.String(), token[5:25]) {
@@ -370,7 +370,7 @@ func TestRequestIDs(t *testing.T) {
 			t.Errorf("%q: %s", given, r)
 		}
 		g.log.mu.Lock()
-		if !strings.Contains(g.log.buf.String(), `"request_id":"`+got+`"`) {
+		if !strings.Contains(g.log.String(), `"request_id":"`+got+`"`) {
 			t.Errorf("%q is not in the log", got)
 		}
 		g.log.mu.Unlock()
@@ -480,8 +480,8 @@ func TestNoAuditNoChange(t *testing.T) {
 	disk.is.Store(false)
 	g.must("writer", http.StatusOK, "POST /datasets/orders/delete", `[{"id":7}]`)
 	g.must("boss", http.StatusOK, "GET /health", "")
-	if !strings.Contains(disk.log.buf.String(), `"event":"resumed"`) || lost == 0 {
-		t.Errorf("%d lost; %s", lost, disk.log.buf.String())
+	if !strings.Contains(disk.log.String(), `"event":"resumed"`) || lost == 0 {
+		t.Errorf("%d lost; %s", lost, disk.log.String())
 	}
 }
 

@@ -102,7 +102,7 @@ func TestHostileStatementsOverHTTP(t *testing.T) {
 	if err != nil || len(left) != 5 {
 		t.Errorf("the folder outside has %v, %v", left, err)
 	}
-	if strings.Contains(g.log.buf.String(), "the worker died") || strings.Contains(g.log.buf.String(), `"level":"ERROR"`) {
+	if strings.Contains(g.log.String(), "the worker died") || strings.Contains(g.log.String(), `"level":"ERROR"`) {
 		t.Error("the worker died, or something else went wrong")
 	}
 }

@@ -82,6 +82,12 @@ func (b *lockedBuffer) Write(p []byte) (int, error) {
 	return b.buf.Write(p)
 }
 
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
 // Log and metrics tell of what happened, also of what was cut.
 func TestLogAndMetrics(t *testing.T) {
 	var log lockedBuffer
@@ -129,8 +135,8 @@ func TestLogAndMetrics(t *testing.T) {
 		"method=POST path=/query/sql route=/query/sql status=200", "query_id=q-1", "aborted=true code=out_of_memory",
 		"code=dataset_not_found", "path=/v1/datasets/ts",
 	} {
-		if !strings.Contains(log.buf.String(), want) {
-			t.Errorf("no %s in the log\n%s", want, log.buf.String())
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("no %s in the log\n%s", want, log.String())
 		}
 	}
 }
