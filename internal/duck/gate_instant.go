@@ -41,7 +41,7 @@ func sequenceUnit(sql string) string {
 	s := sqltext.New(sql)
 	before := [2]string{}
 	for s.Next() {
-		if before[0] == "at" && before[1] == "(" && s.Is("sequence") {
+		if before[0] == "at" && before[1] == "(" && lower(s.Word) == "sequence" {
 			if out == nil {
 				out = []byte(sql)
 			}
@@ -67,6 +67,9 @@ func (w *walker) instant(o, at object, name lake.Name) error {
 	}
 	n := slices.Index(w.instants, in)
 	if n < 0 {
+		if len(w.instants) == maxInstants {
+			return lake.Errorf(lake.CodeTooLarge, "the SQL names more than %d earlier states", maxInstants).WithHint("ask for them in several queries")
+		}
 		n = len(w.instants)
 		w.instants = append(w.instants, in)
 	}
@@ -78,11 +81,15 @@ func (w *walker) instant(o, at object, name lake.Name) error {
 	return nil
 }
 
+// maxInstants bounds the earlier states that a text names: each takes a look at manifests
+// and deltas.
+const maxInstants = 32
+
 // instantOf reads an AT clause: a constant, so that the text alone says which instant.
 func instantOf(at object, name lake.Name) (lake.Instant, error) {
 	in := lake.Instant{Dataset: name}
 	unit := text(at, "unit")
-	value, typ, ok := constant(at["expr"])
+	value, typ, ok := constant(at["expr"], unit)
 	switch {
 	case !ok:
 		return in, refused("AT with what is no constant").WithHint("write AT (SEQUENCE => 12) or AT (TIMESTAMP => '2026-11-28 10:00:00+00')")
@@ -104,18 +111,21 @@ func instantOf(at object, name lake.Name) (lake.Instant, error) {
 	return in, nil
 }
 
-// instantTypes are those that a constant in AT may be cast to.
-var instantTypes = map[string]bool{"BIGINT": true, "INTEGER": true, "DATE": true, "TIMESTAMP": true, "TIMESTAMP WITH TIME ZONE": true}
+// instantTypes are those that the constant of a unit may be cast to, once.
+var instantTypes = map[string]map[string]bool{
+	"VERSION":   {"BIGINT": true, "INTEGER": true},
+	"TIMESTAMP": {"TIMESTAMP": true, "TIMESTAMP WITH TIME ZONE": true},
+}
 
-// constant gives a literal, and its type, through casts.
-func constant(part any) (value any, typ string, ok bool) {
+// constant gives a literal, and its type, through one cast.
+func constant(part any, unit string) (value any, typ string, ok bool) {
 	o, _ := part.(object)
 	if o["class"] == "CAST" {
 		cast, _ := o["cast_type"].(object)
-		if !instantTypes[text(cast, "id")] || o["try_cast"] != false {
+		if !instantTypes[unit][text(cast, "id")] || o["try_cast"] != false {
 			return nil, "", false
 		}
-		return constant(o["child"])
+		o, _ = o["child"].(object)
 	}
 	v, _ := o["value"].(object)
 	t, _ := v["type"].(object)
@@ -218,7 +228,7 @@ func instantSpans(sql string, p instantAt) (name, at [2]int, err error) {
 	name = [2]int{p.location, p.location + s.End()}
 	ok := next()
 	if p.alias {
-		if ok && s.Is("as") {
+		if ok && lower(s.Word) == "as" {
 			ok = next()
 		}
 		ok = ok && next() // over the alias
@@ -226,7 +236,7 @@ func instantSpans(sql string, p instantAt) (name, at [2]int, err error) {
 			ok = ok && s.Word == "(" && overBrackets(s) && next()
 		}
 	}
-	if !ok || !s.Is("at") {
+	if !ok || lower(s.Word) != "at" {
 		return name, at, unclear
 	}
 	at[0] = p.location + s.Start

@@ -3,7 +3,9 @@
 package duck
 
 import (
+	"fmt"
 	"reflect"
+	"strings"
 	"testing"
 
 	"tarn/internal/lake"
@@ -38,6 +40,9 @@ func TestGateInstants(t *testing.T) {
 		"FROM t AT (SEQUENCE => 7.5)":                    lake.CodeSQLInvalid,
 		"FROM t AT (SEQUENCE => NULL)":                   lake.CodeSQLRefused,
 		"FROM t AT (SEQUENCE => 99999999999999999999)":   lake.CodeSQLInvalid,
+		"FROM t AT (SEQUENCE => 7::DATE)":                lake.CodeSQLRefused,
+		"FROM t AT (SEQUENCE => 7::BIGINT::INTEGER)":     lake.CodeSQLRefused,
+		"FROM t AT (TIMESTAMP => '2026-11-28'::DATE)":    lake.CodeSQLRefused,
 		"FROM t AT (SEQUENCE => TRY_CAST(7 AS BIGINT))":  lake.CodeSQLRefused,
 		"FROM t AT (TIMESTAMP => CAST('1' AS VARCHAR))":  lake.CodeSQLRefused,
 		"FROM t AT (TIMESTAMP => '')":                    lake.CodeSQLInvalid,
@@ -54,6 +59,24 @@ func TestGateInstants(t *testing.T) {
 		if lake.CodeOf(err) != code {
 			t.Errorf("%s: %+v, %v; want %s", sql, got, err, code)
 		}
+	}
+}
+
+// TestGateBoundsInstants: each takes work of the server.
+func TestGateBoundsInstants(t *testing.T) {
+	_, c := open(t)
+	text := func(n int) string {
+		parts := make([]string, n)
+		for i := range parts {
+			parts[i] = fmt.Sprintf("FROM t AT (SEQUENCE => %d)", i)
+		}
+		return strings.Join(parts, " UNION ALL ")
+	}
+	if got, err := NewGate(c).Check(t.Context(), text(maxInstants), datasetsOf("t")); err != nil || len(got.Instants) != maxInstants {
+		t.Errorf("%d, %v", len(got.Instants), err)
+	}
+	if _, err := NewGate(c).Check(t.Context(), text(maxInstants+1), datasetsOf("t")); lake.CodeOf(err) != lake.CodeTooLarge {
+		t.Error(err)
 	}
 }
 

@@ -35,6 +35,9 @@ func (e *Engine) cachable() []cache.Dataset {
 // used tells the policy which datasets an answer named, and where it came from.
 func (e *Engine) used(head rows.Head) {
 	for name, at := range head.ReadPoints {
+		if _, err := lake.ParseName(name); err != nil {
+			continue // as it was: no image could have served it
+		}
 		if e.remote != nil {
 			e.remote.here.touch(at.TableUUID)
 		}

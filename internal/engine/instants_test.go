@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -221,17 +223,33 @@ func TestAsItWasWithinRetention(t *testing.T) {
 		t.Fatal(err)
 	}
 	tidy := func() {
-		o.change("t", engine.OpUpsert, `{"id":1,"v":"three"}`)
-		o.compact("t")
+		if _, err := o.tryChange("t", engine.OpUpsert, `{"id":1,"v":"three"}`); err != nil {
+			t.Error(err)
+		}
+		if _, err := o.tryCompact("t"); err != nil {
+			t.Error(err)
+		}
 		if err := o.Tidy(context.Background()); err != nil {
-			t.Fatal(err)
+			t.Error(err)
 		}
 	}
-	tidy()
+	tidied := make(chan struct{})
+	go func() { // it may wait for the query
+		defer close(tidied)
+		tidy()
+	}()
+	for folded := int64(0); folded < 2; { // the snapshot that is read is old by then
+		d, err := o.Describe(context.Background(), name(t, "t"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		folded = d.FoldedThrough
+	}
 	if got, err := rowsOf(a); err != nil || len(got) != 20_000 {
 		t.Errorf("%d rows, %v", len(got), err)
 	}
 	a.Body.Close()
+	<-tidied
 	tidy()
 	tidy()
 	_, err = o.tryRows("select * from t at (sequence => 1)")
@@ -240,6 +258,61 @@ func TestAsItWasWithinRetention(t *testing.T) {
 	wantCode(t, err, lake.CodeNotRetained)
 	o.want("select count(*) from t at (sequence => 4)", `[20000]`)
 	o.verifyClean()
+}
+
+// TestAsItWasTellsNoFolder: what is missing is named by its key, and a state whose files
+// are gone is not taken for one that never was.
+func TestAsItWasTellsNoFolder(t *testing.T) {
+	dir := t.TempDir()
+	o := openLake(t, dir)
+	defer o.close()
+	o.create("t", schema(t, []string{"id"}, "id BIGINT"))
+	o.change("t", engine.OpUpsert, `{"id":1}`)
+	o.change("t", engine.OpUpsert, `{"id":2}`)
+	for _, p := range filesUnder(t, filepath.Join(dir, "deltas")) {
+		if strings.HasSuffix(p, "1.parquet") {
+			if err := os.Remove(filepath.Join(dir, "deltas", p)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	_, err := o.tryRows("select * from t at (sequence => 1)")
+	if lake.CodeOf(err) != lake.CodeDamaged || strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "deltas/") {
+		t.Error(err)
+	}
+}
+
+// TestAsItWasAtATimeStays: a time names a state for good, whatever is being committed.
+func TestAsItWasAtATimeStays(t *testing.T) {
+	o := openLake(t, t.TempDir())
+	defer o.close()
+	o.create("t", schema(t, []string{"id"}, "id BIGINT"))
+	stop, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for n := 0; ; n++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if _, err := o.tryChange("t", engine.OpUpsert, fmt.Sprintf(`{"id":%d}`, n)); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	}()
+	seen := map[string]string{}
+	for range 30 {
+		at := time.Now().UTC().Format("2006-01-02 15:04:05.000000")
+		sql := "select count(*) from t at (timestamp => '" + at + "')"
+		seen[sql] = strings.Join(o.rows(sql), "")
+	}
+	close(stop)
+	<-ended
+	for sql, was := range seen {
+		o.want(sql, was)
+	}
 }
 
 // TestAsItWasUnderItsSchema: an earlier state has the columns of then.

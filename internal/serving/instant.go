@@ -56,8 +56,9 @@ func (s *Serving) instants(ctx context.Context, sess *session, asked []lake.Inst
 // showInstants makes the views that stand for instants in a plan's text, in the open
 // transaction of its reading, with which they go.
 func (r *reading) showInstants(ctx context.Context, instants []lake.InstantFiles) error {
+	verified := map[string]bool{} // keys of deltas
 	for n, in := range instants {
-		sql, g, err := instantSQL(in)
+		sql, g, err := instantSQL(ctx, in, verified)
 		if err != nil {
 			return lake.Step(in.Instant.String(), err)
 		}
@@ -73,16 +74,22 @@ func (r *reading) showInstants(ctx context.Context, instants []lake.InstantFiles
 }
 
 // instantSQL is the query that shows an instant, from its files, which are checked: the
-// base files' identity, the deltas whole.
-func instantSQL(in lake.InstantFiles) (string, *guard, error) {
+// base files' identity, the deltas whole unless they were verified before.
+func instantSQL(ctx context.Context, in lake.InstantFiles, verified map[string]bool) (string, *guard, error) {
 	var deltas []lake.BaseFile // as far as a scan is concerned
 	var large []largeDelta
 	for _, d := range in.Deltas {
 		if d.Rows == 0 {
 			continue
 		}
-		if err := verifyDelta(d, in.TableUUID); err != nil {
-			return "", nil, err
+		if ctx.Err() != nil {
+			return "", nil, ctx.Err()
+		}
+		if !verified[d.Key] {
+			if err := verifyDelta(d, in.TableUUID); err != nil {
+				return "", nil, err
+			}
+			verified[d.Key] = true
 		}
 		deltas = append(deltas, lake.BaseFile{Key: d.Key, Path: d.Path})
 		large = append(large, largeDelta{delta: d})
