@@ -14,6 +14,7 @@ import (
 	"github.com/zeebo/xxh3"
 	"golang.org/x/sync/semaphore"
 
+	"tarn/internal/change"
 	"tarn/internal/lake"
 	"tarn/internal/workshop"
 )
@@ -141,4 +142,20 @@ func (b *body) Remove() {
 	if b.pad != nil {
 		b.pad.Remove()
 	}
+}
+
+// goesWith makes letting go of q let go of the body too, from which q was decoded. Where
+// that failed, with err, both go at once.
+func (b *body) goesWith(q *change.Request, err error) error {
+	made := q.LetGo
+	q.LetGo = func() {
+		b.Remove()
+		if made != nil {
+			made()
+		}
+	}
+	if err != nil {
+		q.LetGo()
+	}
+	return err
 }

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"path/filepath"
@@ -110,16 +109,12 @@ func (e *Engine) createFrom(r DefinitionRequest, req replayed, turn *query.State
 }
 
 // answerOf writes the answer of the query into scratch, and says what dataset it makes.
-// A worker that dies has told nobody anything: it is asked once more.
 func (e *Engine) answerOf(r DefinitionRequest, turn *query.Statement, pad *workshop.Scratchpad) (schema lake.Schema, file string, err error) {
-	for again := false; ; again = true {
+	schema, err = onceMore(func() (lake.Schema, error) {
 		file = filepath.Join(pad.Dir, uuid.NewString())
-		schema, err = e.answerInto(r, turn, file)
-		if lake.CodeOf(err) == lake.CodeWorkerDied && errors.As(err, new(*cutError)) && !again {
-			continue
-		}
-		return schema, file, err
-	}
+		return e.answerInto(r, turn, file)
+	})
+	return schema, file, err
 }
 
 func (e *Engine) answerInto(r DefinitionRequest, turn *query.Statement, file string) (lake.Schema, error) {

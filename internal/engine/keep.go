@@ -107,36 +107,20 @@ func (k *keeping) decode(ctx context.Context, r ChangeRequest, b *body) error {
 	return err
 }
 
-// prepare makes whole rows, in the hand of the committer. A worker that dies while it
-// answers has told nobody anything: it is asked once more.
+// prepare makes whole rows, in the hand of the committer.
 func (k *keeping) prepare(ctx context.Context, s *dataset.State, q change.Request) (change.Request, error) {
 	if s.Schema.ID != k.schema.ID {
 		return q, lake.Errorf(lake.CodeSchemaChanged, "the schema of %s changed while the request waited", s.Name).
 			WithHint("send it again: it is checked against the new schema")
 	}
 	q.SchemaID = s.Schema.ID
-	for again := false; ; again = true {
-		b, err := k.whole(ctx, s)
-		if lake.CodeOf(err) == lake.CodeWorkerDied && errors.As(err, new(*cutError)) && !again {
-			continue
-		}
-		if err != nil {
-			return q, err
-		}
-		err = k.e.decodeBody(ctx, s, ChangeRequest{Op: OpUpsert, Format: rows.ArrowStream}, b, &q)
-		made := q.LetGo
-		q.LetGo = func() {
-			b.Remove()
-			if made != nil {
-				made()
-			}
-		}
-		if err != nil {
-			q.LetGo()
-		}
-		q.Rows = k.count
+	b, err := onceMore(func() (*body, error) { return k.whole(ctx, s) })
+	if err != nil {
 		return q, err
 	}
+	err = b.goesWith(&q, k.e.decodeBody(ctx, s, ChangeRequest{Op: OpUpsert, Format: rows.ArrowStream}, b, &q))
+	q.Rows = k.count
+	return q, err
 }
 
 // whole is a body of whole rows, one of each key.

@@ -117,8 +117,7 @@ func (x *execution) run(ctx context.Context) (StatementResult, error) {
 	return StatementResult{Rows: ack.Rows, Sequence: ack.ReadPoint.Sequence, ReadPoint: ack.ReadPoint, ETag: ack.ETag}, nil
 }
 
-// prepare reads what the statement changes, in the hand of the committer. A worker that
-// dies while its answer is read has told nobody anything: it is asked once more.
+// prepare reads what the statement changes, in the hand of the committer.
 func (x *execution) prepare(ctx context.Context, s *dataset.State, q change.Request) (change.Request, error) {
 	x.turn.Turn()
 	read, err := x.read(ctx, s)
@@ -126,27 +125,12 @@ func (x *execution) prepare(ctx context.Context, s *dataset.State, q change.Requ
 		return q, err
 	}
 	q.SchemaID = s.Schema.ID
-	for again := false; ; again = true {
-		b, err := x.body(ctx, s, read)
-		if lake.CodeOf(err) == lake.CodeWorkerDied && errors.As(err, new(*cutError)) && !again {
-			continue
-		}
-		if err != nil {
-			return q, err
-		}
-		err = x.decode(ctx, s, read, b, &q)
-		made := q.LetGo
-		q.LetGo = func() {
-			b.Remove()
-			if made != nil {
-				made()
-			}
-		}
-		if err != nil {
-			q.LetGo()
-		}
+	b, err := onceMore(func() (*body, error) { return x.body(ctx, s, read) })
+	if err != nil {
 		return q, err
 	}
+	err = b.goesWith(&q, x.decode(ctx, s, read, b, &q))
+	return q, err
 }
 
 // maxAdded is how many times max_sql_bytes the read of a statement may have beyond its
@@ -445,6 +429,16 @@ func (x *execution) explain(err error) error {
 type cutError struct{ error }
 
 func (c *cutError) Unwrap() error { return c.error }
+
+// onceMore asks again where the worker died while its answer was read: it has told nobody
+// anything.
+func onceMore[T any](ask func() (T, error)) (T, error) {
+	v, err := ask()
+	if lake.CodeOf(err) == lake.CodeWorkerDied && errors.As(err, new(*cutError)) {
+		return ask()
+	}
+	return v, err
+}
 
 // cutReader marks the errors of reading an answer.
 type cutReader struct{ io.Reader }
