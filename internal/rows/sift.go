@@ -1,14 +1,12 @@
 package rows
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/ipc"
 )
 
 // Sifting says what Sift takes off the end of each batch: columns that are returned, and
@@ -31,70 +29,55 @@ type Sifting struct {
 // Sift passes an Arrow stream on without the columns at the end that a Sifting names.
 // The errors of its functions end the stream. A batch is in memory at a time.
 func Sift(ctx context.Context, r io.Reader, what Sifting) io.Reader {
-	return &sifter{Sifting: what, src: newBatchSource(ctx, ArrowStream, r, DecodeOptions{}.withDefaults())}
+	return newRestream(ctx, r, &sifter{Sifting: what})
 }
 
 type sifter struct {
 	Sifting
-	src  *batchSource
 	kept int // columns
-	in   *ipc.Reader
-	out  *ipc.Writer
-	buf  bytes.Buffer
-	err  error
 }
 
-// Read implements io.Reader.
-func (s *sifter) Read(p []byte) (int, error) {
-	for s.buf.Len() == 0 && s.err == nil {
-		s.buf.Reset()
-		if s.err = s.src.guard(s.step); s.err != nil {
-			s.src.close()
+func (s *sifter) begin(in *arrow.Schema) (*arrow.Schema, error) {
+	fields := in.Fields()
+	s.kept = len(fields) - s.Returned
+	if s.Flag != "" {
+		s.kept--
+		if len(fields) == 0 || fields[len(fields)-1].Name != s.Flag {
+			return nil, fmt.Errorf("its last column is not %s", s.Flag)
 		}
 	}
-	if s.buf.Len() > 0 {
-		return s.buf.Read(p)
+	if s.kept < 0 {
+		return nil, fmt.Errorf("it has %d columns", len(fields))
 	}
-	return 0, s.err
+	if s.Returned > 0 {
+		if err := s.Schema(arrow.NewSchema(fields[s.kept:s.kept+s.Returned], nil)); err != nil {
+			return nil, err
+		}
+	}
+	return arrow.NewSchema(fields[:s.kept], nil), nil
 }
 
-// step writes the next batch into the buffer; at first, the schema alone; io.EOF at the
-// end, behind what ends an Arrow stream.
-func (s *sifter) step() error {
-	s.src.mem.used = 0
-	if s.in == nil {
-		return s.begin()
-	}
-	if !s.in.Next() {
-		if err := s.in.Err(); err != nil {
-			return err
-		}
-		if err := s.out.Close(); err != nil {
-			return err
-		}
-		if s.End != nil {
-			if err := s.End(); err != nil {
-				return err
-			}
-		}
-		return io.EOF
-	}
-	rec := s.in.RecordBatch()
+func (s *sifter) pass(rec arrow.RecordBatch) (arrow.RecordBatch, error) {
 	if s.Flag != "" {
 		if err := s.looks(rec); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if s.Take != nil {
 		returned := columnsOf(rec, s.kept, s.kept+s.Returned)
 		defer returned.Release()
 		if err := s.Take(rec, returned); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	rest := columnsOf(rec, 0, s.kept)
-	defer rest.Release()
-	return s.out.Write(rest)
+	return columnsOf(rec, 0, s.kept), nil
+}
+
+func (s *sifter) end() error {
+	if s.End == nil {
+		return nil
+	}
+	return s.End()
 }
 
 // looks tells the flags of a batch.
@@ -117,31 +100,4 @@ func (s *sifter) looks(rec arrow.RecordBatch) error {
 // columnsOf is a batch of some columns of another.
 func columnsOf(rec arrow.RecordBatch, from, to int) arrow.RecordBatch {
 	return array.NewRecordBatch(arrow.NewSchema(rec.Schema().Fields()[from:to], nil), rec.Columns()[from:to], rec.NumRows())
-}
-
-// begin reads the schema.
-func (s *sifter) begin() error {
-	rd, err := s.src.arrow(DefaultMaxBatchBytes)
-	if err != nil {
-		return err
-	}
-	fields := rd.Schema().Fields()
-	s.kept = len(fields) - s.Returned
-	if s.Flag != "" {
-		s.kept--
-		if len(fields) == 0 || fields[len(fields)-1].Name != s.Flag {
-			return fmt.Errorf("its last column is not %s", s.Flag)
-		}
-	}
-	if s.kept < 0 {
-		return fmt.Errorf("it has %d columns", len(fields))
-	}
-	if s.Returned > 0 {
-		if err := s.Schema(arrow.NewSchema(fields[s.kept:s.kept+s.Returned], nil)); err != nil {
-			return err
-		}
-	}
-	s.in = rd
-	s.out = ipc.NewWriter(&s.buf, ipc.WithSchema(arrow.NewSchema(fields[:s.kept], nil)))
-	return nil
 }
