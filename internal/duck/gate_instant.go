@@ -215,7 +215,7 @@ func instantSpans(sql string, p instantAt) (name, at [2]int, err error) {
 		return name, at, unclear
 	}
 	s := sqltext.New(sql[p.location:])
-	next := func() bool { return s.Next() }
+	next := s.Next
 	if !next() || s.Start != 0 {
 		return name, at, unclear
 	}

@@ -89,25 +89,13 @@ func (p *parser) dataset() (lake.Name, error) {
 	return lake.ParseName(strings.Join(parts, "."))
 }
 
-// names reads a list of names in parentheses, the first of which is the present token.
+// names reads a list of names in parentheses.
 func (p *parser) names(what string) ([]string, error) {
-	if !p.Take("(") {
-		return nil, p.expected("a (")
+	names, expected := p.TakeNames(what, nil)
+	if expected != "" {
+		return nil, p.expected(expected)
 	}
-	var out []string
-	for {
-		one, err := p.name(what)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, one)
-		if p.Take(")") {
-			return out, nil
-		}
-		if !p.Take(",") {
-			return nil, p.expected("a comma or a )")
-		}
-	}
+	return names, nil
 }
 
 // end fails where something is left.

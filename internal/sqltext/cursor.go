@@ -92,3 +92,25 @@ func (c *Cursor) TakeName(no func(word string) bool) (name string, ok bool) {
 	}
 	return "", false
 }
+
+// TakeNames goes over a list of names in parentheses, each of which is called what and is
+// read by TakeName. expected is what was to stand at the present token instead; "": it was
+// read.
+func (c *Cursor) TakeNames(what string, no func(word string) bool) (names []string, expected string) {
+	if !c.Take("(") {
+		return nil, "a ("
+	}
+	for {
+		name, ok := c.TakeName(no)
+		if !ok {
+			return nil, what
+		}
+		names = append(names, name)
+		if c.Take(")") {
+			return names, ""
+		}
+		if !c.Take(",") {
+			return nil, "a comma or a )"
+		}
+	}
+}

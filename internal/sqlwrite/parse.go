@@ -175,23 +175,13 @@ func (p *parser) dataset() (lake.Name, error) {
 	return name, nil
 }
 
-// names reads a list of names in parentheses, the first of which is the present token.
+// names reads a list of names in parentheses.
 func (p *parser) names(what string) ([]string, error) {
-	p.At++
-	var out []string
-	for {
-		one, err := p.name(what)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, one)
-		if p.Take(")") {
-			return out, nil
-		}
-		if !p.Take(",") {
-			return nil, p.expected("a comma or a )")
-		}
+	names, expected := p.TakeNames(what, beginsWhatFollows)
+	if expected != "" {
+		return nil, p.expected(expected)
 	}
+	return names, nil
 }
 
 // with reads a leading WITH list. It is false where the text is none.
