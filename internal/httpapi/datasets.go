@@ -79,16 +79,9 @@ func (c *call) setETag(etag string) {
 func (c *call) lasting() context.Context { return context.WithoutCancel(c.r.Context()) }
 
 func (a *api) createDataset(c *call) error {
-	name, err := c.name()
-	if err != nil {
-		return err
-	}
-	idem, err := c.idempotency()
-	if err != nil {
-		return err
-	}
 	var body createBody
-	if err := a.readJSON(c, &body); err != nil {
+	name, idem, err := a.readNamed(c, &body)
+	if err != nil {
 		return err
 	}
 	schema, err := body.schema()
@@ -125,16 +118,9 @@ func (b createBody) schema() (lake.Schema, error) {
 }
 
 func (a *api) renameDataset(c *call) error {
-	name, err := c.name()
-	if err != nil {
-		return err
-	}
-	idem, err := c.idempotency()
-	if err != nil {
-		return err
-	}
 	var body renameBody
-	if err := a.readJSON(c, &body); err != nil {
+	name, idem, err := a.readNamed(c, &body)
+	if err != nil {
 		return err
 	}
 	to, err := lake.ParseName(body.To)

@@ -1,40 +1,21 @@
 package httpapi_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
 
 	"tarn/internal/client"
 	"tarn/internal/engine"
-	"tarn/internal/httpapi"
 	"tarn/internal/lake"
 	"tarn/internal/rows"
 )
 
-func openDefined(t *testing.T) *client.Client {
-	ctx := context.WithoutCancel(t.Context())
-	e, err := engine.Open(ctx, engine.Options{Data: t.TempDir(), MemoryBytes: 2 << 30, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := e.Close(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-	c, end := client.NewInMemory(httpapi.New(e, httpapi.Options{}))
-	t.Cleanup(end)
-	return c
-}
-
 // A statement that makes or drops a dataset, as the lake does it.
 func TestDefinitionsOverHTTP(t *testing.T) {
-	c := openDefined(t)
+	c := clientOfLake(t)
 	ctx := t.Context()
 	define := func(sql, key string, params ...any) engine.DefinitionResult {
 		t.Helper()

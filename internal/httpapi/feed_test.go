@@ -2,10 +2,8 @@ package httpapi_test
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"io"
-	"log/slog"
 	"net/http"
 	"regexp"
 	"strings"
@@ -27,15 +25,7 @@ var times = regexp.MustCompile(`"time":"2[0-9-]+T[0-9:.]+Z"`)
 // TestChangeFeed: the feed of a real lake, in both formats, with its refusals.
 func TestChangeFeed(t *testing.T) {
 	ctx := t.Context()
-	e, err := engine.Open(ctx, engine.Options{Data: t.TempDir(), MemoryBytes: 2 << 30, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := e.Close(context.WithoutCancel(ctx)); err != nil {
-			t.Error(err)
-		}
-	}()
+	e := openLake(t)
 	hc, endHTTP := client.InMemory(httpapi.New(e, httpapi.Options{}))
 	defer endHTTP()
 	c, end := client.NewInMemory(httpapi.New(e, httpapi.Options{}))

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"tarn/internal/engine"
 	"tarn/internal/lake"
 	"tarn/internal/rows"
 )
@@ -30,6 +31,18 @@ func (a *api) readText(c *call, limit int64, setting string) ([]byte, error) {
 		return nil, lake.Errorf(lake.CodeInvalidRequest, "the body is not UTF-8")
 	}
 	return b, nil
+}
+
+// readNamed reads what a call takes that changes the dataset in its path, once for an
+// Idempotency-Key, as a small JSON body says.
+func (a *api) readNamed(c *call, into any) (name lake.Name, idem engine.Idempotency, err error) {
+	if name, err = c.name(); err != nil {
+		return name, idem, err
+	}
+	if idem, err = c.idempotency(); err != nil {
+		return name, idem, err
+	}
+	return name, idem, a.readJSON(c, into)
 }
 
 // readJSON reads a small JSON body into a struct, strictly.

@@ -19,21 +19,33 @@ import (
 	"tarn/internal/rows"
 )
 
-// TestOnALake goes the main way over a real lake: what the fakes of the other
-// tests stand for is so.
-func TestOnALake(t *testing.T) {
-	ctx := t.Context()
+// openLake opens a lake for the length of a test.
+func openLake(t *testing.T) *engine.Engine {
+	ctx := context.WithoutCancel(t.Context())
 	e, err := engine.Open(ctx, engine.Options{Data: t.TempDir(), MemoryBytes: 2 << 30, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
-		if err := e.Close(context.WithoutCancel(ctx)); err != nil {
+	t.Cleanup(func() {
+		if err := e.Close(ctx); err != nil {
 			t.Error(err)
 		}
-	}()
-	c, end := client.NewInMemory(httpapi.New(e, httpapi.Options{}))
-	defer end()
+	})
+	return e
+}
+
+// clientOfLake is a client of a lake of its own.
+func clientOfLake(t *testing.T) *client.Client {
+	c, end := client.NewInMemory(httpapi.New(openLake(t), httpapi.Options{}))
+	t.Cleanup(end)
+	return c
+}
+
+// TestOnALake goes the main way over a real lake: what the fakes of the other
+// tests stand for is so.
+func TestOnALake(t *testing.T) {
+	ctx := t.Context()
+	c := clientOfLake(t)
 
 	name := lake.Name{Namespace: "main", Dataset: "people"}
 	if _, err := c.Create(ctx, name, []client.Column{{Name: "id", Type: "BIGINT"}, {Name: "k", Type: "VARCHAR"}, {Name: "rate", Type: "DECIMAL(10,2)"}}, []string{"id", "k"}, "k-create"); err != nil {
@@ -122,17 +134,7 @@ func TestOnALake(t *testing.T) {
 // an answer that was kept from before is not given again.
 func TestStatementsOnALake(t *testing.T) {
 	ctx := t.Context()
-	e, err := engine.Open(ctx, engine.Options{Data: t.TempDir(), MemoryBytes: 2 << 30, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := e.Close(context.WithoutCancel(ctx)); err != nil {
-			t.Error(err)
-		}
-	}()
-	c, end := client.NewInMemory(httpapi.New(e, httpapi.Options{}))
-	defer end()
+	c := clientOfLake(t)
 	name := lake.Name{Namespace: "main", Dataset: "people"}
 	if _, err := c.Create(ctx, name, []client.Column{{Name: "id", Type: "BIGINT"}, {Name: "rate", Type: "DECIMAL(10,2)"}}, []string{"id"}, ""); err != nil {
 		t.Fatal(err)

@@ -65,16 +65,9 @@ func (o operationBody) operation() (op lake.SchemaOperation, err error) {
 // alterDataset changes a schema. A client that goes away while the change waits for a
 // job, or for its turn, ends it; not once it is being committed.
 func (a *api) alterDataset(c *call) error {
-	name, err := c.name()
-	if err != nil {
-		return err
-	}
-	idem, err := c.idempotency()
-	if err != nil {
-		return err
-	}
 	var body schemaBody
-	if err := a.readJSON(c, &body); err != nil {
+	name, idem, err := a.readNamed(c, &body)
+	if err != nil {
 		return err
 	}
 	ops, err := body.operations()
