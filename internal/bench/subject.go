@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"strings"
@@ -105,17 +104,10 @@ func (d *door) ask(start func() (*engine.Answer, error)) (answer, error) {
 
 // importFile makes a dataset of a Parquet file and gives how long it took.
 func (d *door) importFile(ctx context.Context, dataset lake.Name, key []string, path string) (time.Duration, error) {
-	given := false
 	began := time.Now()
 	job, err := d.Import(ctx, engine.ImportRequest{
 		Dataset: dataset, PrimaryKey: key,
-		Next: func() (engine.ImportFile, error) {
-			if given {
-				return engine.ImportFile{}, io.EOF
-			}
-			given = true
-			return engine.ImportFile{Name: dataset.Dataset, Format: rows.Parquet, Path: path}, nil
-		},
+		Next: engine.Files(engine.ImportFile{Name: dataset.Dataset, Format: rows.Parquet, Path: path}),
 	})
 	if err != nil {
 		return 0, err

@@ -122,10 +122,22 @@ type ImportRequest struct {
 	Mode        ImportMode  // "" is create
 	PrimaryKey  []string    // nil: not said
 	OnDuplicate OnDuplicate // "" is error
-	// Next gives the files one by one and then io.EOF; a Body is read before
-	// Next is called again.
+	// Next gives the files one by one and then io.EOF, as Files does; a Body is read
+	// before Next is called again.
 	Next        func() (ImportFile, error)
 	Idempotency Idempotency
+}
+
+// Files is the ImportRequest.Next of these files.
+func Files(files ...ImportFile) func() (ImportFile, error) {
+	return func() (ImportFile, error) {
+		if len(files) == 0 {
+			return ImportFile{}, io.EOF
+		}
+		f := files[0]
+		files = files[1:]
+		return f, nil
+	}
 }
 
 // ImportResult is the answer to an import.

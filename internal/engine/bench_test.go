@@ -3,7 +3,6 @@ package engine_test
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -41,15 +40,9 @@ func benchLake(b *testing.B) (*opened, string) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		n := 0
 		j, err := o.Import(context.Background(), engine.ImportRequest{
 			Dataset: name(b, dataset), PrimaryKey: []string{key},
-			Next: func() (engine.ImportFile, error) {
-				if n++; n > 1 {
-					return engine.ImportFile{}, io.EOF
-				}
-				return engine.ImportFile{Name: dataset, Format: rows.Parquet, Path: path}, nil
-			},
+			Next: engine.Files(engine.ImportFile{Name: dataset, Format: rows.Parquet, Path: path}),
 		})
 		if err != nil {
 			b.Fatal(err)

@@ -178,16 +178,9 @@ func TestI8CancelledJobs(t *testing.T) {
 
 // startImport starts an import of one CSV file into t.
 func (o *opened) startImport(mode engine.ImportMode, key, csv string) (*engine.Job, error) {
-	given := false
 	return o.Import(context.Background(), engine.ImportRequest{
 		Dataset: parsed("t"), Mode: mode, Idempotency: idempotency(key),
-		Next: func() (engine.ImportFile, error) {
-			if given {
-				return engine.ImportFile{}, io.EOF
-			}
-			given = true
-			return engine.ImportFile{Name: "a file", Format: rows.CSV, Body: strings.NewReader(csv)}, nil
-		},
+		Next: once(csv),
 	})
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"tarn/internal/engine"
@@ -66,16 +65,9 @@ func takesIn(dataset string, mode engine.ImportMode, primaryKey []string, dup en
 
 // importWith imports one CSV file with an Idempotency-Key.
 func (o *opened) importWith(ctx context.Context, dataset string, mode engine.ImportMode, primaryKey []string, dup engine.OnDuplicate, key, csv string) (engine.ImportResult, error) {
-	given := false
 	j, err := o.Import(ctx, engine.ImportRequest{
 		Dataset: parsed(dataset), Mode: mode, PrimaryKey: primaryKey, OnDuplicate: dup, Idempotency: idempotency(key),
-		Next: func() (engine.ImportFile, error) {
-			if given {
-				return engine.ImportFile{}, io.EOF
-			}
-			given = true
-			return engine.ImportFile{Name: "a file", Format: rows.CSV, Body: strings.NewReader(csv)}, nil
-		},
+		Next: once(csv),
 	})
 	if err != nil {
 		return engine.ImportResult{}, err

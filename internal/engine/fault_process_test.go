@@ -126,14 +126,7 @@ func TestI4KilledJob(t *testing.T) {
 
 // once gives one CSV body.
 func once(csv string) func() (engine.ImportFile, error) {
-	given := false
-	return func() (engine.ImportFile, error) {
-		if given {
-			return engine.ImportFile{}, io.EOF
-		}
-		given = true
-		return engine.ImportFile{Name: "a file", Format: rows.CSV, Body: strings.NewReader(csv)}, nil
-	}
+	return engine.Files(engine.ImportFile{Name: "a file", Format: rows.CSV, Body: strings.NewReader(csv)})
 }
 
 // TestDeadWorkerUnderAHalfReadAnswer: a worker that dies while a client has read

@@ -239,16 +239,12 @@ func (o *opened) tryCompact(dataset string, key ...string) (engine.CompactResult
 
 // importText imports bodies of one format.
 func (o *opened) importText(dataset string, mode engine.ImportMode, f rows.Format, key []string, dup engine.OnDuplicate, bodies ...string) (engine.ImportResult, error) {
-	i := 0
+	var files []engine.ImportFile
+	for i, body := range bodies {
+		files = append(files, engine.ImportFile{Name: fmt.Sprintf("part %d", i+1), Format: f, Body: strings.NewReader(body)})
+	}
 	j, err := o.Import(context.Background(), engine.ImportRequest{
-		Dataset: name(o.t, dataset), Mode: mode, PrimaryKey: key, OnDuplicate: dup,
-		Next: func() (engine.ImportFile, error) {
-			if i == len(bodies) {
-				return engine.ImportFile{}, io.EOF
-			}
-			i++
-			return engine.ImportFile{Name: fmt.Sprintf("part %d", i), Format: f, Body: strings.NewReader(bodies[i-1])}, nil
-		},
+		Dataset: name(o.t, dataset), Mode: mode, PrimaryKey: key, OnDuplicate: dup, Next: engine.Files(files...),
 	})
 	if err != nil {
 		return engine.ImportResult{}, err

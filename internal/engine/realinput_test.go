@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -292,16 +291,9 @@ func (o *opened) importFile(dataset, path string, key []string) {
 	if strings.HasSuffix(path, ".parquet") {
 		f.Format = rows.Parquet
 	}
-	given := false
 	j, err := o.Import(context.Background(), engine.ImportRequest{
 		Dataset: name(o.t, dataset), PrimaryKey: key,
-		Next: func() (engine.ImportFile, error) {
-			if given {
-				return f, io.EOF
-			}
-			given = true
-			return f, nil
-		},
+		Next: engine.Files(f),
 	})
 	if err == nil {
 		_, err = j.Wait(context.Background())

@@ -120,14 +120,7 @@ func filesOf(contentType string, body io.Reader) (func() (engine.ImportFile, err
 		}
 		return nil, err
 	}
-	done := false
-	return func() (engine.ImportFile, error) {
-		if done {
-			return engine.ImportFile{}, io.EOF
-		}
-		done = true
-		return engine.ImportFile{Name: "the body", Format: format, Body: body, Type: scopeType(contentType)}, nil
-	}, nil
+	return engine.Files(engine.ImportFile{Name: "the body", Format: format, Body: body, Type: scopeType(contentType)}), nil
 }
 
 // replyJob waits for a job and answers with its result; or, where the client

@@ -377,16 +377,9 @@ func (l *lab) importFile(dataset, path string, key []string) {
 	if strings.HasSuffix(path, ".parquet") {
 		f.Format = rows.Parquet
 	}
-	given := false
 	j, err := l.Import(context.Background(), engine.ImportRequest{
 		Dataset: l.name(dataset), PrimaryKey: key,
-		Next: func() (engine.ImportFile, error) {
-			if given {
-				return f, io.EOF
-			}
-			given = true
-			return f, nil
-		},
+		Next: engine.Files(f),
 	})
 	if err == nil {
 		_, err = j.Wait(context.Background())
