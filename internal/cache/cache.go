@@ -248,8 +248,12 @@ func (c *Cache) begin(ctx context.Context, uuid string, background bool) (*actio
 	a.ctx, a.cancel = context.WithCancelCause(ctx)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if background && c.mu.asking > 0 {
+	k := c.mu.known[uuid]
+	switch {
+	case background && c.mu.asking > 0:
 		a.cancel(errPreempted)
+	case background && (k == nil || !k.wanted && !k.pinned): // it was evicted since it was picked
+		a.cancel(errEvicted)
 	}
 	c.mu.current = a
 	return a, nil

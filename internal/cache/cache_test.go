@@ -603,6 +603,45 @@ func TestEvictEndsALoad(t *testing.T) {
 	}
 }
 
+// An eviction between the choice of what to load and the load itself holds.
+func TestEvictBeforeALoadBegins(t *testing.T) {
+	r := newRig(t, 100*MB)
+	r.w.add("a", 10*MB)
+	r.Used("a", false)
+	picked, ok := r.next()
+	if !ok || picked != "a" {
+		t.Fatalf("picked %q, %v", picked, ok)
+	}
+	if _, err := r.Evict(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	r.loadPicked(t.Context(), picked)
+	r.wantHot()
+	r.query("a")
+	r.wantHot("a")
+}
+
+// A look at the worker beside an eviction does not take it for a content commit,
+// after which the dataset would be loaded again.
+func TestALookBesideAnEviction(t *testing.T) {
+	r := newRig(t, 100*MB)
+	r.w.add("a", 10*MB)
+	r.query("a")
+	r.w.wentCold = func() {
+		if err := r.look(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := r.Evict(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	r.round(t.Context())
+	r.wantHot()
+	if got := r.stats().Evictions; got != 1 {
+		t.Errorf("%d evictions are counted", got)
+	}
+}
+
 func TestDroppedDatasetsAreForgotten(t *testing.T) {
 	r := newRig(t, 100*MB)
 	r.w.add("a", 40*MB)

@@ -20,6 +20,8 @@ type fakeWorker struct {
 
 	// slice is called, unlocked, before each slice of a load.
 	slice func(uuid string)
+	// wentCold is called, unlocked, when an image went by request and nobody knows yet.
+	wentCold func()
 
 	mu struct {
 		sync.Mutex
@@ -169,6 +171,14 @@ func (w *fakeWorker) ProjectImage(_ context.Context, uuid string) (int64, error)
 }
 
 func (w *fakeWorker) DropImage(_ context.Context, uuid string) (Image, error) {
+	i, err := w.dropImage(uuid)
+	if w.wentCold != nil {
+		w.wentCold()
+	}
+	return i, err
+}
+
+func (w *fakeWorker) dropImage(uuid string) (Image, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	s := w.mu.sets[uuid]

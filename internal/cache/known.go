@@ -14,6 +14,7 @@ type known struct {
 
 	image  Image  // as the worker last said; the zero value is cold
 	reason string // why it is not hot though it should be
+	drops  int    // requests under way that make it cold: a look beside them says nothing of it
 
 	hits     int64
 	lastUsed time.Time // zero: never

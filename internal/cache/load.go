@@ -16,9 +16,11 @@ import (
 // there is none.
 func (c *Cache) loadNext(ctx context.Context) bool {
 	uuid, ok := c.next()
-	if !ok {
-		return false
-	}
+	return ok && c.loadPicked(ctx, uuid)
+}
+
+// loadPicked loads what next picked; false when another has the turn.
+func (c *Cache) loadPicked(ctx context.Context, uuid string) bool {
 	a, err := c.begin(ctx, uuid, true)
 	if err != nil {
 		return false
@@ -225,24 +227,32 @@ func (c *Cache) displace(ctx context.Context, a *action, victims []string) error
 
 // drop makes a dataset cold and counts it as evicted where it was not.
 func (c *Cache) drop(ctx context.Context, uuid string) error {
+	c.mu.Lock()
+	k := c.mu.known[uuid]
+	if k != nil {
+		k.drops++
+	}
+	c.mu.Unlock()
 	i, err := c.o.Worker.DropImage(ctx, uuid)
 	switch lake.CodeOf(err) {
 	case lake.CodeWorkerDied, lake.CodeDatasetNotFound: // and the image with it
 		err = nil
 	}
-	if err != nil {
-		return err
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.mu.epoch++
-	if k := c.mu.known[uuid]; k != nil {
-		if k.hot() {
-			c.mu.counts.Evictions++
-		}
-		k.image = Image{TableUUID: uuid, State: worker.ImageCold, Reason: i.Reason}
-		k.reason = ""
+	if k == nil {
+		return err
 	}
+	k.drops--
+	if err != nil {
+		return err
+	}
+	if k.hot() {
+		c.mu.counts.Evictions++
+	}
+	k.image = Image{TableUUID: uuid, State: worker.ImageCold, Reason: i.Reason}
+	k.reason = ""
 	return nil
 }
 

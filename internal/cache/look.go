@@ -59,8 +59,10 @@ func (c *Cache) observe(images Images, epoch int64) bool {
 		if !ok {
 			i = Image{TableUUID: uuid, State: worker.ImageCold}
 		}
-		k.sees(i, restarted, now, &c.mu.counts)
 		delete(said, uuid)
+		if k.drops == 0 {
+			k.sees(i, restarted, now, &c.mu.counts)
+		}
 	}
 	for uuid, i := range said {
 		if i.State == worker.ImageHot {
