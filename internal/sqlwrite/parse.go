@@ -11,7 +11,8 @@ import (
 type parser struct {
 	sqltext.Cursor // without the semicolon at the end
 
-	sourceEnd int // where the source of INSERT or MERGE ends
+	sourceEnd int      // where the source of INSERT or MERGE ends
+	common    []string // the names in the leading WITH
 }
 
 var verbs = sqltext.WordSet("insert update delete merge")
@@ -192,9 +193,11 @@ func (p *parser) with(s *Statement) bool {
 	}
 	p.Take("recursive")
 	for {
-		if _, err := p.name("a name"); err != nil {
+		name, err := p.name("a name")
+		if err != nil {
 			return false
 		}
+		p.common = append(p.common, name)
 		if p.Now().Is("(") {
 			p.At = p.Closer(p.At) + 1
 		}
@@ -224,19 +227,8 @@ func (p *parser) with(s *Statement) bool {
 // checkTarget refuses a target that is also a name in the leading WITH: it would be
 // two things in one statement.
 func (p *parser) checkTarget(s *Statement) error {
-	if s.With == "" {
-		return nil
-	}
-	q := &parser{Cursor: sqltext.Cursor{SQL: p.SQL, Toks: p.Toks}}
-	q.Take("explain")
-	q.Take("with")
-	q.Take("recursive")
-	for i := q.At; i < len(q.Toks) && !q.Toks[i].In(verbs); i++ {
-		q.At = i
-		if q.Toks[i].Depth != 0 || q.Toks[i].Kind != sqltext.Word && q.Toks[i].Kind != sqltext.Quoted {
-			continue
-		}
-		if name, err := q.name(""); err == nil && strings.EqualFold(name, s.Target.Dataset) {
+	for _, name := range p.common {
+		if strings.EqualFold(name, s.Target.Dataset) {
 			return lake.Errorf(lake.CodeSQLRefused, "%s is the target and a name in WITH", name).WithHint("give the query in WITH another name")
 		}
 	}

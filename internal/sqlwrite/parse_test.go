@@ -246,6 +246,7 @@ func TestRefused(t *testing.T) {
 		"explain analyze delete from t":                                   lake.CodeSQLRefused,
 		"explain (format json) delete from t":                             lake.CodeSQLRefused,
 		"with t as (select 1) update t set a = 1":                         lake.CodeSQLRefused,
+		"with update as (select 1), t as (select 1) delete from t":        lake.CodeSQLRefused,
 		"with a as (select 1), \"T\" as (select 1) delete from main.t":    lake.CodeSQLRefused,
 	} {
 		s, err := sqlwrite.Parse(sql)
