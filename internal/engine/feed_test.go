@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +16,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"tarn/internal/engine"
+	"tarn/internal/failpoint"
 	"tarn/internal/lake"
 	"tarn/internal/rows"
 	"tarn/internal/store/s3test"
@@ -255,6 +258,43 @@ func TestFeedOfALargeDelta(t *testing.T) {
 		return nil
 	}); err != nil || len(seen) != n {
 		t.Fatalf("%d rows, %v", len(seen), err)
+	}
+}
+
+// TestFeedOfAnImportThatWasCut: an import during which the server dies is an event of its
+// sequence, whether it went in or left only the sequence taken, and the dataset that is
+// read anew then is the one that there is.
+func TestFeedOfAnImportThatWasCut(t *testing.T) {
+	for point, want := range map[string]map[int64]string{
+		"content.sequence-taken": {1: "x"},
+		"content.committed":      {1: "x", 7: "y"},
+	} {
+		t.Run(point, func(t *testing.T) {
+			dir, dead := t.TempDir(), filepath.Join(t.TempDir(), "lake")
+			o := openLake(t, dir)
+			o.create("t", schema(t, []string{"id"}, "id BIGINT", "v VARCHAR"))
+			o.change("t", engine.OpUpsert, `{"id":1,"v":"x"}`)
+			failpoint.Arm(func(name string) {
+				if name != point {
+					return
+				}
+				if err := os.CopyFS(dead, os.DirFS(dir)); err != nil {
+					t.Error(err)
+				}
+			})
+			defer failpoint.Arm(func(string) {})
+			if _, err := o.importText("t", engine.ImportAppend, rows.CSV, nil, engine.DuplicateLast, "id,v\n7,y\n"); err != nil {
+				t.Fatal(err)
+			}
+			o.close()
+			o = openLake(t, dead)
+			defer o.close()
+			r := &replica{rows: map[int64]string{}}
+			r.follow(o, "t", 0)
+			if !maps.Equal(r.rows, want) || r.reads != 1 || r.after != 2 {
+				t.Errorf("the consumer has %v after %d reads of the dataset, through %d", r.rows, r.reads, r.after)
+			}
+		})
 	}
 }
 
