@@ -43,9 +43,12 @@ type Proposal struct {
 	meta    table.Metadata
 	view    *view
 	updates []table.Update
-	// snapshots are those that updates add.
+	// snapshots are those that updates add, each with what it holds.
 	snapshots []*table.Snapshot
+	stages    []*content
+	before    *content
 	content   *content // after it
+	marks     *lake.ForeignDeletes
 }
 
 // Propose holds requirements and updates, as iceberg-go parsed them, against the table. It
@@ -69,7 +72,7 @@ func (t *Table) Propose(ctx context.Context, requirements []table.Requirement, u
 			return nil, lake.Errorf(lake.CodePreconditionFailed, "%w", err).WithHint("load the table again, and commit to what it is now")
 		}
 	}
-	p := &Proposal{table: t, meta: meta, view: t.fs.view(ctx, t.root)}
+	p := &Proposal{table: t, meta: meta, view: t.fs.view(ctx, t.root), before: before}
 	if err := p.take(ctx, updates); err != nil {
 		return nil, err
 	}
@@ -77,7 +80,10 @@ func (t *Table) Propose(ctx context.Context, requirements []table.Requirement, u
 		p.Kept, err = t.Files(ctx)
 		return p, err
 	}
-	return p, p.compare(ctx, before)
+	if err := p.compare(ctx); err != nil {
+		return nil, err
+	}
+	return p, p.readMarks(ctx)
 }
 
 // take accepts the updates that a base can take, in terms of the next metadata.
@@ -169,6 +175,7 @@ func (p *Proposal) snapshot(ctx context.Context, given, parent *table.Snapshot) 
 		return nil, outsideFault(err)
 	}
 	s.Summary = p.summary(s.Summary, c)
+	p.stages = append(p.stages, c)
 	return &s, nil
 }
 
@@ -296,31 +303,13 @@ func outsideFault(err error) error {
 }
 
 // compare finds what the commit changes, and holds its new files against the schema.
-func (p *Proposal) compare(ctx context.Context, before *content) error {
-	t := p.table
-	meta, err := table.UpdateTableMetadata(p.meta, p.updates, p.view.uri(t.key))
-	if err != nil {
-		return lake.Errorf(lake.CodeInvalidRequest, "%w", err)
-	}
-	next, _, err := newTable(t.fs, t.folder, t.number+1, meta)
-	if err != nil {
+func (p *Proposal) compare(ctx context.Context) error {
+	if err := p.readAfter(ctx); err != nil {
 		return err
 	}
-	if p.content, err = next.readContent(ctx, p.view, next.meta.CurrentSnapshot()); err != nil {
-		return outsideFault(err)
-	}
 	was := map[string]dataFile{}
-	for _, f := range before.files {
+	for _, f := range p.before.files {
 		was[f.base.Key] = f
-	}
-	deletes := map[string]bool{}
-	for _, d := range before.deletes {
-		deletes[d.key] = true
-	}
-	for _, d := range p.content.deletes {
-		if !deletes[d.key] {
-			return refused("delete files (%s): write with copy-on-write", d.key)
-		}
 	}
 	stays := map[string]bool{}
 	for _, f := range p.content.files {
@@ -341,7 +330,7 @@ func (p *Proposal) compare(ctx context.Context, before *content) error {
 			p.Kept = append(p.Kept, f.base)
 		}
 	}
-	for _, f := range before.files {
+	for _, f := range p.before.files {
 		if !stays[f.base.Key] {
 			p.Removed = append(p.Removed, f.base)
 		}
@@ -349,22 +338,28 @@ func (p *Proposal) compare(ctx context.Context, before *content) error {
 	return nil
 }
 
-// sameFile says whether two manifests describe a data file alike.
+// readAfter reads what the table will hold.
+func (p *Proposal) readAfter(ctx context.Context) error {
+	t := p.table
+	meta, err := table.UpdateTableMetadata(p.meta, p.updates, p.view.uri(t.key))
+	if err != nil {
+		return lake.Errorf(lake.CodeInvalidRequest, "%w", err)
+	}
+	next, _, err := newTable(t.fs, t.folder, t.number+1, meta)
+	if err != nil {
+		return err
+	}
+	if p.content, err = next.readContent(ctx, p.view, next.meta.CurrentSnapshot()); err != nil {
+		return outsideFault(err)
+	}
+	return nil
+}
+
+// sameFile says whether two manifests describe a data file alike. Its delete files are
+// another matter.
 func sameFile(a, b dataFile) bool {
-	if a.seq != b.seq || a.ice.FilePath() != b.ice.FilePath() || a.base.Rows != b.base.Rows || a.base.Bytes != b.base.Bytes ||
-		narrower(b.base, a.base) || len(a.base.Deletes) != len(b.base.Deletes) {
-		return false
-	}
-	there := map[string]bool{}
-	for _, d := range a.base.Deletes {
-		there[d.Key] = true
-	}
-	for _, d := range b.base.Deletes {
-		if !there[d.Key] {
-			return false
-		}
-	}
-	return true
+	return a.seq == b.seq && a.ice.FilePath() == b.ice.FilePath() && a.base.Rows == b.base.Rows && a.base.Bytes == b.base.Bytes &&
+		!narrower(b.base, a.base)
 }
 
 // narrower says whether the bounds of a file leave out what those of another have.

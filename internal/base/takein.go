@@ -60,6 +60,10 @@ func (t *Table) TakeInDeletes(ctx context.Context, path string, of lake.BaseFile
 	if err != nil {
 		return NewDeletes{}, err
 	}
+	return t.takeInDeletes(ctx, path, location, rows)
+}
+
+func (t *Table) takeInDeletes(ctx context.Context, path, location string, rows int64) (NewDeletes, error) {
 	key, size, err := t.move(ctx, path, deletesName)
 	if err != nil {
 		return NewDeletes{}, err

@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"context"
+	"slices"
 
 	"tarn/internal/base"
 	"tarn/internal/change"
@@ -64,6 +65,9 @@ func (e *Engine) commitOutside(ctx context.Context, r IcebergCommitRequest) (*da
 	if err := o.open(ctx); err != nil {
 		return nil, err
 	}
+	if err := o.mark(ctx); err != nil {
+		return nil, err
+	}
 	var next *dataset.State
 	err = compaction.CatchUp(ctx, m.ds, m.committer, o.check, func(ctx context.Context, h *change.Held) (err error) {
 		next, err = o.commit(ctx, h)
@@ -83,29 +87,118 @@ type outside struct {
 	proposal *base.Proposal
 	pad      *workshop.Scratchpad
 	added    []lake.BaseFile // as they can be read on this machine
-	leave    func()
+	marked   []lake.BaseFile // files that stay and lose rows, as they are after the commit; likewise
+	leaves   []func()
 }
 
-// open makes the new files ready to be read.
-func (o *outside) open(ctx context.Context) (err error) {
-	if o.pad, err = o.e.shop.NewScratchpad("check"); err != nil {
-		return err
-	}
-	files, err := o.e.shop.Verifier.Files(ctx, o.proposal.Added)
-	if err != nil {
-		return err
-	}
-	o.added, o.leave, err = o.e.shop.Bring(ctx, files)
+// open makes the place where the commit's rows are read.
+func (o *outside) open(context.Context) (err error) {
+	o.pad, err = o.e.shop.NewScratchpad("check")
 	return err
 }
 
+// bring makes files ready to be read, until the commit ends.
+func (o *outside) bring(ctx context.Context, files []lake.BaseFile) ([]lake.BaseFile, error) {
+	files, err := o.e.shop.Verifier.Files(ctx, files)
+	if err != nil {
+		return nil, err
+	}
+	here, leave, err := o.e.shop.Bring(ctx, files)
+	if err != nil {
+		return nil, err
+	}
+	o.leaves = append(o.leaves, leave)
+	return here, nil
+}
+
 func (o *outside) close() {
-	if o.leave != nil {
-		o.leave()
+	for _, leave := range o.leaves {
+		leave()
 	}
 	if o.pad != nil {
 		o.pad.Remove()
 	}
+}
+
+// mark makes delete files of the table's own of those that the commit brings, and then the
+// new files, and those that lose rows, ready to be read.
+func (o *outside) mark(ctx context.Context) error {
+	if m := o.proposal.Marks(); m != nil {
+		made, err := o.marks(ctx, *m)
+		if err != nil {
+			return err
+		}
+		if err := o.proposal.Mark(ctx, made); err != nil {
+			return err
+		}
+		failpoint.Hit("outside.marked")
+	}
+	var err error
+	if o.added, err = o.bring(ctx, o.proposal.Added); err != nil {
+		return err
+	}
+	o.marked, err = o.bring(ctx, o.proposal.Marked())
+	return err
+}
+
+// marks has a job read the commit's delete files, and takes in what it writes for them.
+func (o *outside) marks(ctx context.Context, m lake.ForeignDeletes) ([]base.Mark, error) {
+	m, err := o.readable(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	res, err := o.e.shop.Run(ctx, o.pad, job.Spec{Kind: job.KindMarks, Marks: &job.Marks{ForeignDeletes: m}}, nil)
+	if err != nil {
+		return nil, err
+	}
+	var made []base.Mark
+	for _, d := range res.Deletes {
+		one, err := o.proposal.TakeInMark(ctx, d.Path, d.Base, d.Snapshot, d.Rows)
+		if err != nil {
+			return nil, err
+		}
+		made = append(made, one)
+	}
+	return made, nil
+}
+
+// readable gives the paths of delete files. They are brought as files of their own: no
+// data file is needed.
+func (o *outside) readable(ctx context.Context, m lake.ForeignDeletes) (lake.ForeignDeletes, error) {
+	var files []lake.BaseFile
+	need := func(d lake.DeleteFile) {
+		files = append(files, lake.BaseFile{Key: d.Key, Bytes: d.Bytes})
+	}
+	for _, d := range m.Theirs {
+		need(d.DeleteFile)
+	}
+	for _, f := range m.Files {
+		if f.Concerned() {
+			for _, d := range f.Before {
+				need(d)
+			}
+		}
+	}
+	files, err := o.bring(ctx, files)
+	if err != nil {
+		return m, err
+	}
+	paths := map[string]string{}
+	for _, f := range files {
+		paths[f.Key] = f.Path
+	}
+	m.Theirs, m.Files = slices.Clone(m.Theirs), slices.Clone(m.Files)
+	for i := range m.Theirs {
+		m.Theirs[i].Path = paths[m.Theirs[i].Key]
+	}
+	for i := range m.Files {
+		before := slices.Clone(m.Files[i].Before)
+		for k := range before {
+			before[k].Path = paths[before[k].Key]
+		}
+		m.Files[i].Before = before
+	}
+	return m, nil
 }
 
 // check is a round of the commit: it reads the rows at a state.
@@ -115,14 +208,25 @@ func (o *outside) check(ctx context.Context, s *dataset.State) error {
 	for _, f := range s.Files {
 		known[f.Key] = f
 	}
+	after := map[string]lake.BaseFile{}
+	for _, f := range o.marked {
+		after[f.Key] = f
+	}
 	pending, _, _ := s.PendingSize()
 	if s.Schema.Keyed() {
 		for _, f := range meeting(o.proposal.Kept, o.added) {
-			c.Kept = append(c.Kept, known[f.Key])
+			now, ok := after[f.Key]
+			if !ok {
+				now = known[f.Key]
+			}
+			c.Kept = append(c.Kept, now)
 		}
 		if pending > 0 {
 			for _, f := range o.proposal.Removed {
 				c.Removed = append(c.Removed, known[f.Key])
+			}
+			for _, f := range o.marked {
+				c.Removed, c.Marked = append(c.Removed, known[f.Key]), append(c.Marked, f)
 			}
 		}
 	}

@@ -162,6 +162,9 @@ func (e *Engine) checkNew(ctx context.Context, p *base.Proposal, schema lake.Sch
 	if err := o.open(ctx); err != nil {
 		return err
 	}
+	if err := o.mark(ctx); err != nil {
+		return err
+	}
 	if len(o.added) == 0 {
 		return nil
 	}

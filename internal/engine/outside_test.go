@@ -163,6 +163,19 @@ func TestFollowerOfCommitsFromOutside(t *testing.T) {
 		t.Fatal(err)
 	}
 	same()
+	if tbl, err = loadOutside(w, "d"); err != nil {
+		t.Fatal(err)
+	}
+	at, err := outsidePlaces(tbl)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.change("d", engine.OpUpsert, `{"id":5,"v":"pending"}`)
+	if err := markOutside(tbl, [][]outsidePlace{{at[9]}}, `{"id":10,"v":"ten"}`); err != nil {
+		t.Fatal(err)
+	}
+	same()
+	f.want("select * from d order by id", `[5,"pending"]`, `[10,"ten"]`)
 	if _, err := f.IcebergCommit(t.Context(), engine.IcebergCommitRequest{Dataset: name(t, "d")}); lake.CodeOf(err) != lake.CodeReadOnly {
 		t.Errorf("a commit to a follower: %v", err)
 	}
@@ -273,10 +286,39 @@ func TestCommitsFromOutsideAgainstAMap(t *testing.T) {
 			}
 			held = &handle{tbl, maps.Clone(m.rows)}
 		default:
-			changed, adds := map[int]string{}, rnd.IntN(2) == 0
+			kind := rnd.IntN(4)
+			changed, adds := map[int]string{}, kind == 0
 			may := held.snapshot() == o.snapshot("d")
 			var err error
-			if adds {
+			if kind > 1 { // rows are marked dead where they are, and some written anew
+				what = "marks"
+				at, found := outsidePlaces(held.t)
+				if found != nil && may { // else files that it knows may be gone
+					t.Fatalf("step %d: %v", i, found)
+				}
+				if found != nil || len(held.rows) == 0 {
+					continue
+				}
+				marks, lines := make([][]outsidePlace, 1+rnd.IntN(2)), []string{}
+				ids := slices.Sorted(maps.Keys(held.rows))
+				for n, id := range ids {
+					if n > 0 && rnd.IntN(3) > 0 {
+						continue
+					}
+					changed[id] = ""
+					for f := range marks { // overlapping
+						if f == 0 || rnd.IntN(2) == 0 {
+							marks[f] = append(marks[f], at[id])
+						}
+					}
+					if rnd.IntN(2) == 0 {
+						changed[id] = fmt.Sprint("outside ", i)
+						lines = append(lines, line(id, changed[id]))
+					}
+				}
+				marks = slices.DeleteFunc(marks, func(some []outsidePlace) bool { return len(some) == 0 })
+				err = markOutside(held.t, marks, lines...)
+			} else if adds {
 				what = "append"
 				var lines []string
 				for range 1 + rnd.IntN(2) {

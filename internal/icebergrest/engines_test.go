@@ -126,11 +126,26 @@ func TestDuckDB(t *testing.T) {
 	if _, err := p.try(`con.execute("INSERT INTO lake.main.d VALUES (2, 'double')")`); err == nil || !strings.Contains(err.Error(), "in the table already") {
 		t.Errorf("a double key: %v", err)
 	}
-	attach()
-	if _, err := p.try(`con.execute("DELETE FROM lake.main.d WHERE id = 2")`); err == nil || !strings.Contains(err.Error(), "delete files") {
-		t.Errorf("a delete: %v", err)
-	}
 	same("refused")
+	// DuckDB deletes and updates by position deletes.
+	p.run(`con.execute("DELETE FROM lake.main.d WHERE id = 2")`)
+	same("deleted from")
+	l.want(allOfD, `[3,"c"]`, `[4,null]`, `[10,"TEN"]`, `[11,null]`)
+	p.run(`con.execute("UPDATE lake.main.d SET v = v || '!' WHERE id IN (3, 10)")`)
+	same("updated")
+	l.want(allOfD, `[3,"c!"]`, `[4,null]`, `[10,"TEN!"]`, `[11,null]`)
+	p.run(`con.execute("BEGIN"); con.execute("INSERT INTO lake.main.d VALUES (20, 'twenty'), (21, 'gone')"); con.execute("DELETE FROM lake.main.d WHERE id IN (4, 21)"); con.execute("COMMIT")`)
+	same("changed in a transaction")
+	l.want(allOfD, `[3,"c!"]`, `[10,"TEN!"]`, `[11,null]`, `[20,"twenty"]`)
+	if d := l.described("d", 4); d.Rows != 4 {
+		t.Errorf("%+v", d)
+	}
+	p.run(`con.execute("DELETE FROM lake.main.d WHERE id = 11")`)
+	l.change("d", engine.OpUpsert, `{"id":3,"v":"mine"}`)
+	same("deleted from and changed")
+	l.compact("d")
+	same("folded again")
+	l.want(allOfD, `[3,"mine"]`, `[10,"TEN!"]`, `[20,"twenty"]`)
 	attach()
 	p.run(`con.execute("CREATE TABLE lake.main.made AS SELECT i AS a, 'x' || i AS b FROM range(1000) r(i)")`)
 	l.want("select count(*), sum(a), max(b) from made", `[1000,"499500","x999"]`)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"tarn/internal/duck"
@@ -13,7 +14,7 @@ import (
 
 // checkFiles are the files of a check as positions in what openBase opened.
 type checkFiles struct {
-	kept, removed, added []int
+	kept, removed, added, marked []int
 }
 
 // runCheck reads what a commit of another program would do: first the new files by
@@ -24,7 +25,7 @@ func (s *session) runCheck(ctx context.Context, c Check) (Result, error) {
 	for _, part := range []struct {
 		to    *[]int
 		files []lake.BaseFile
-	}{{&at.kept, c.Kept}, {&at.removed, c.Removed}, {&at.added, c.Added}} {
+	}{{&at.kept, c.Kept}, {&at.removed, c.Removed}, {&at.added, c.Added}, {&at.marked, c.Marked}} {
 		for _, f := range part.files {
 			*part.to = append(*part.to, len(all))
 			all = append(all, f)
@@ -171,14 +172,14 @@ func (s *session) nameKeys(ctx context.Context, schema lake.Schema, query string
 // file was written anew around a row does not change it.
 func (s *session) checkPending(ctx context.Context, schema lake.Schema, b *base, at checkFiles, ds *deltas) error {
 	s.step("look for changed keys")
-	if ds.rows == 0 || len(at.added)+len(at.removed) == 0 {
+	if ds.rows == 0 || len(at.added)+len(at.removed)+len(at.marked) == 0 {
 		return nil
 	}
 	names := keyCols(schema)
 	if err := s.c.Exec(ctx, fmt.Sprintf("CREATE TABLE pending AS SELECT DISTINCT %s FROM (%s)", list(names), ds.rowsSQL(keyFields(schema)))); err != nil {
 		return err
 	}
-	for table, which := range map[string][]int{"before": at.removed, "after": at.added} {
+	for table, which := range map[string][]int{"before": at.removed, "after": slices.Concat(at.added, at.marked)} {
 		mine := fmt.Sprintf("SELECT %s FROM (%s) f SEMI JOIN pending p ON %s",
 			list(each(cols(schema), "f.%[1]s")), b.rowsSQL(which, fields(schema), false), equal("f", "p", names))
 		if err := s.c.Exec(ctx, fmt.Sprintf("CREATE TABLE %s AS %s", table, mine)); err != nil {

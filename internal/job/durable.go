@@ -86,7 +86,7 @@ func (s *session) readDeletes(ctx context.Context, i int, f lake.BaseFile) error
 		links = append(links, link)
 	}
 	return s.c.Exec(ctx, fmt.Sprintf("INSERT INTO gone SELECT DISTINCT %d, pos FROM %s WHERE ends_with(path, %s)",
-		i, readByID(links, []field{{id: deletePathID, name: "path", sql: "VARCHAR"}, {id: deletePosID, name: "pos", sql: "BIGINT"}}), lake.QuoteString("/"+f.Key)))
+		i, readDeletesByID(links), lake.QuoteString("/"+f.Key)))
 }
 
 // checkIdentities makes sure that base files are still those that were verified.

@@ -120,9 +120,13 @@ func (s *session) writeDeletes(ctx context.Context, f int, location string) (Out
 	if err != nil {
 		return Output{}, err
 	}
-	path := filepath.Join(dir, "data_0.parquet")
-	err = s.c.Exec(ctx, fmt.Sprintf("COPY (SELECT %s AS file_path, pos FROM dead WHERE f = %d ORDER BY pos) TO %s (FORMAT parquet, COMPRESSION %s, FIELD_IDS {file_path: %d, pos: %d})",
-		lake.QuoteString(location), f, lake.QuoteString(path), dataCompression, deletePathID, deletePosID))
+	return s.copyPositions(ctx, filepath.Join(dir, "data_0.parquet"), location, fmt.Sprintf("dead WHERE f = %d", f))
+}
+
+// copyPositions writes a position delete file of the column pos of a relation.
+func (s *session) copyPositions(ctx context.Context, path, location, from string) (Output, error) {
+	err := s.c.Exec(ctx, fmt.Sprintf("COPY (SELECT %s AS file_path, pos FROM %s ORDER BY pos) TO %s (FORMAT parquet, COMPRESSION %s, FIELD_IDS {file_path: %d, pos: %d})",
+		lake.QuoteString(location), from, lake.QuoteString(path), dataCompression, deletePathID, deletePosID))
 	if err != nil {
 		return Output{}, err
 	}

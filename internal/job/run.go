@@ -50,6 +50,8 @@ func (s *session) run(ctx context.Context) (Result, error) {
 		return s.runDedupe(ctx, *s.spec.Dedupe)
 	case KindCheck:
 		return s.runCheck(ctx, *s.spec.Check)
+	case KindMarks:
+		return s.runMarks(ctx, *s.spec.Marks)
 	default:
 		return s.runChanges(ctx, *s.spec.Changes)
 	}

@@ -15,6 +15,7 @@ const (
 	KindDedupe  Kind = "dedupe"
 	KindChanges Kind = "changes"
 	KindCheck   Kind = "check"
+	KindMarks   Kind = "marks"
 )
 
 // Spec says what a job is to do. Exactly the part that Kind names is set.
@@ -31,6 +32,7 @@ type Spec struct {
 	Dedupe  *Dedupe  `json:"dedupe,omitempty"`
 	Changes *Changes `json:"changes,omitempty"`
 	Check   *Check   `json:"check,omitempty"`
+	Marks   *Marks   `json:"marks,omitempty"`
 }
 
 // The defaults of a Spec.
@@ -159,7 +161,19 @@ type Check struct {
 	Kept    []lake.BaseFile `json:"kept"`    // files that stay and may have a key of the new ones; with Path
 	Removed []lake.BaseFile `json:"removed"` // where changes are pending; with Path
 	Added   []lake.BaseFile `json:"added"`   // with Path
-	Deltas  []lake.Delta    `json:"deltas"`  // that are pending, with Path
+	// Where changes are pending: files that stay and lose rows, as they are before, among
+	// Removed, and as they are after it.
+	Marked []lake.BaseFile `json:"marked,omitempty"` // with Path
+	Deltas []lake.Delta    `json:"deltas"`           // that are pending, with Path
+}
+
+// Marks turns the position deletes of another program into delete files of the table's
+// own (Result.Deletes, with the snapshot that each belongs to).
+//
+// CodeRowsInvalid: they name a data file that the table has not, a row that it has not, or
+// are not as their manifests say. CodeUnsupported: rows that were deleted would come back.
+type Marks struct {
+	lake.ForeignDeletes // with the Path of every delete file
 }
 
 // RowColumn is the number of a row in the body, from 1, a BIGINT.
@@ -205,7 +219,8 @@ type Result struct {
 // Deletes is a position delete file for one file of the base. Its Rows are those
 // that it takes away.
 type Deletes struct {
-	Base int `json:"base"` // position in Fold.Base
+	Base     int `json:"base"`               // position in Fold.Base, or in Marks.Files
+	Snapshot int `json:"snapshot,omitempty"` // of Marks: the one of the commit that it comes with
 	Output
 }
 
@@ -213,7 +228,7 @@ type Deletes struct {
 func (s Spec) check() error {
 	parts := map[Kind]bool{
 		KindImport: s.Import != nil, KindFold: s.Fold != nil,
-		KindDedupe: s.Dedupe != nil, KindChanges: s.Changes != nil, KindCheck: s.Check != nil,
+		KindDedupe: s.Dedupe != nil, KindChanges: s.Changes != nil, KindCheck: s.Check != nil, KindMarks: s.Marks != nil,
 	}
 	for kind, set := range parts {
 		if set != (kind == s.Kind) {

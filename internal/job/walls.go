@@ -42,7 +42,17 @@ func (s Spec) inputs() []string {
 		paths = durablePaths(d.Base, d.Deltas)
 	}
 	if c := s.Check; c != nil {
-		paths = durablePaths(slices.Concat(c.Kept, c.Removed, c.Added), c.Deltas)
+		paths = durablePaths(slices.Concat(c.Kept, c.Removed, c.Added, c.Marked), c.Deltas)
+	}
+	if m := s.Marks; m != nil {
+		for _, d := range m.Theirs {
+			paths = append(paths, d.Path)
+		}
+		for _, f := range m.Files {
+			for _, d := range f.Before {
+				paths = append(paths, d.Path)
+			}
+		}
 	}
 	if c := s.Changes; c != nil {
 		paths = append(paths, c.Input.Path)
