@@ -40,6 +40,11 @@ func schemasOf(properties iceberg.Properties) ([]since, error) {
 // stay as they are: Iceberg's readers find columns in older files by field id. Errors
 // are as those of Commit.
 func (t *Table) Evolve(ctx context.Context, s lake.Schema, sequence int64, makeCurrent func(ctx context.Context, metadataKey string) error) (*Table, error) {
+	return t.evolve(ctx, s, sequence, nil, makeCurrent)
+}
+
+// evolve is Evolve with updates besides.
+func (t *Table) evolve(ctx context.Context, s lake.Schema, sequence int64, besides []table.Update, makeCurrent func(ctx context.Context, metadataKey string) error) (*Table, error) {
 	before, err := t.content(ctx)
 	if err != nil {
 		return nil, err
@@ -57,7 +62,7 @@ func (t *Table) Evolve(ctx context.Context, s lake.Schema, sequence int64, makeC
 		return nil, err
 	}
 	const added = -1 // the one added last
-	updates := []table.Update{table.NewAddSchemaUpdate(ice), table.NewSetCurrentSchemaUpdate(added), table.NewSetPropertiesUpdate(set)}
+	updates := append(slices.Clone(besides), table.NewAddSchemaUpdate(ice), table.NewSetCurrentSchemaUpdate(added), table.NewSetPropertiesUpdate(set))
 	if len(remove) > 0 {
 		updates = append(updates, table.NewRemovePropertiesUpdate(remove))
 	}

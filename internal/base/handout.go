@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/apache/iceberg-go"
@@ -128,15 +129,66 @@ func Properties(given map[string]string) (map[string]string, error) {
 		switch {
 		case name == "format-version" && value == "2", name == "write.format.default" && strings.EqualFold(value, "parquet"):
 			continue
-		case strings.HasPrefix(name, "write.") && strings.HasSuffix(name, ".mode") && value != "copy-on-write" && strings.Count(name, ".") == 2 && !strings.HasPrefix(name, "write.distribution"):
-			return nil, lake.Errorf(lake.CodeUnsupported, "the table property %s = %s: other programs write by copy-on-write alone", name, value)
 		}
-		for _, own := range ownProperties {
-			if strings.HasPrefix(name, own) {
-				return nil, lake.Errorf(lake.CodeUnsupported, "the table property %s = %s cannot be set", name, value)
-			}
+		if isOwn(name) {
+			return nil, lake.Errorf(lake.CodeUnsupported, "the table property %s = %s cannot be set", name, value)
 		}
 		out[name] = value
 	}
 	return out, nil
+}
+
+func isOwn(name string) bool {
+	return slices.ContainsFunc(ownProperties, func(own string) bool { return strings.HasPrefix(name, own) })
+}
+
+// maxPropertyBytes bounds the properties of a table, which stand in each of its metadata
+// files.
+const maxPropertyBytes = 256 << 10
+
+// property takes an update of table properties: those that say nothing new are left out,
+// and those that are tarn's refused.
+func (p *Proposal) property(u table.Update) error {
+	have := p.meta.Properties()
+	if v, ok := as(u, table.NewRemovePropertiesUpdate(nil)); ok {
+		var gone []string
+		for _, name := range v.Removals {
+			if _, there := have[name]; !there {
+				continue
+			}
+			if isOwn(name) {
+				return refused("the removal of the table property %s, which is tarn's", name)
+			}
+			gone = append(gone, name)
+		}
+		if len(gone) > 0 {
+			p.properties = append(p.properties, table.NewRemovePropertiesUpdate(gone))
+		}
+		return nil
+	}
+	v, ok := as(u, table.NewSetPropertiesUpdate(nil))
+	if !ok {
+		return refused("the update %s", u.Action())
+	}
+	given, size := map[string]string{}, 0
+	for name, value := range v.Updates {
+		// Some set a name mapping with every commit. It is for files without field ids,
+		// which there are none of.
+		if old, there := have[name]; name == table.DefaultNameMappingKey || there && old == value {
+			continue
+		}
+		given[name] = value
+		size += len(name) + len(value)
+	}
+	for name, value := range have {
+		size += len(name) + len(value)
+	}
+	if size > maxPropertyBytes {
+		return lake.Errorf(lake.CodeTooLarge, "the properties of the table would have more than %d bytes", maxPropertyBytes)
+	}
+	kept, err := Properties(given)
+	if len(kept) > 0 {
+		p.properties = append(p.properties, table.NewSetPropertiesUpdate(kept))
+	}
+	return err
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -35,8 +36,7 @@ type Proposal struct {
 	Added   []lake.BaseFile // without Path and Identity; foreign
 	Removed []lake.BaseFile
 	Kept    []lake.BaseFile
-	// Nothing says that the commit has no snapshot, and that all it asks for is so
-	// already.
+	// Nothing says that all that the commit asks for is so already.
 	Nothing bool
 
 	table   *Table
@@ -49,7 +49,13 @@ type Proposal struct {
 	before    *content
 	content   *content // after it
 	marks     *lake.ForeignDeletes
+	// operations and properties are what it does beside its snapshots.
+	operations []lake.SchemaOperation
+	properties []table.Update
 }
+
+// Content says whether the commit has a snapshot.
+func (p *Proposal) Content() bool { return len(p.snapshots) > 0 }
 
 // Propose holds requirements and updates, as iceberg-go parsed them, against the table. It
 // writes nothing.
@@ -76,7 +82,8 @@ func (t *Table) Propose(ctx context.Context, requirements []table.Requirement, u
 	if err := p.take(ctx, updates); err != nil {
 		return nil, err
 	}
-	if p.Nothing {
+	if !p.Content() {
+		p.content = before
 		p.Kept, err = t.Files(ctx)
 		return p, err
 	}
@@ -90,8 +97,20 @@ func (t *Table) Propose(ctx context.Context, requirements []table.Requirement, u
 func (p *Proposal) take(ctx context.Context, updates []table.Update) error {
 	parent := p.meta.CurrentSnapshot()
 	var last *table.Snapshot
+	if err := p.readSchema(updates); err != nil {
+		return err
+	}
 	pointed := false
 	for _, u := range updates {
+		switch u.Action() {
+		case table.UpdateAddSchema, table.UpdateSetCurrentSchema:
+			continue
+		case table.UpdateSetProperties, table.UpdateRemoveProperties:
+			if err := p.property(u); err != nil {
+				return err
+			}
+			continue
+		}
 		if add, ok := as(u, table.NewAddSnapshotUpdate(nil)); ok {
 			s, err := p.snapshot(ctx, add.Snapshot, parent)
 			if err != nil {
@@ -124,7 +143,8 @@ func (p *Proposal) take(ctx context.Context, updates []table.Update) error {
 	if last != nil && !pointed {
 		return refused("a snapshot that main does not point at")
 	}
-	p.Nothing = last == nil
+	p.Nothing = last == nil && p.operations == nil && len(p.properties) == 0
+	p.updates = append(p.updates, p.properties...)
 	return nil
 }
 
@@ -139,17 +159,42 @@ func (p *Proposal) asItIs(u table.Update) error {
 	if LocationOf(u) == p.meta.Location() {
 		return nil
 	}
-	// Some set a name mapping with every commit. It is for files without field ids, which
-	// there are none of.
-	if v, ok := as(u, table.NewSetPropertiesUpdate(nil)); ok && len(v.Updates) == 1 && v.Updates[table.DefaultNameMappingKey] != "" {
+	if v, ok := as(u, table.NewSetDefaultSpecUpdate(0)); ok && v.SpecID == p.meta.DefaultPartitionSpec() {
 		return nil
+	}
+	if v, ok := as(u, table.NewSetDefaultSortOrderUpdate(0)); ok && v.SortOrderID == p.meta.DefaultSortOrder() {
+		return nil
+	}
+	if why, ok := never[u.Action()]; ok {
+		return refused("the update %s: %s", u.Action(), why)
 	}
 	return refused("the update %s", u.Action())
 }
 
+// never says of updates why a base takes none of them.
+var never = map[string]string{
+	table.UpdateAssignUUID:                "a table keeps its uuid",
+	table.UpdateUpgradeFormatVersion:      "tables are of format version 2",
+	table.UpdateAddSpec:                   "tarn's tables are not partitioned",
+	table.UpdateSetDefaultSpec:            "tarn's tables are not partitioned",
+	table.UpdateRemoveSpec:                "the table has one partition spec, which is empty",
+	table.UpdateAddSortOrder:              "tarn sorts by the primary key",
+	table.UpdateSetDefaultSortOrder:       "tarn sorts by the primary key",
+	table.UpdateSetLocation:               "a table stays where the lake is",
+	table.UpdateRemoveSnapshots:           "snapshots expire by snapshot_retention, as long as nobody needs them",
+	table.UpdateRemoveSnapshotRef:         "a dataset has the branch main and no other ref",
+	table.UpdateRemoveSchemas:             "queries of what was need the schemas of then",
+	table.UpdateSetStatistics:             "tarn keeps no statistics files",
+	table.UpdateRemoveStatistics:          "tarn keeps no statistics files",
+	table.UpdateSetPartitionStatistics:    "tarn keeps no statistics files",
+	table.UpdateRemovePartitionStatistics: "tarn keeps no statistics files",
+	table.UpdateAddEncryptionKey:          "tables are not encrypted by Iceberg",
+	table.UpdateRemoveEncryptionKey:       "tables are not encrypted by Iceberg",
+}
+
 func refused(format string, args ...any) error {
 	return lake.Errorf(lake.CodeUnsupported, "a commit from outside cannot have "+format, args...).
-		WithHint("rows can be added, replaced and removed; the whole commit was refused, and nothing was changed")
+		WithHint("the whole commit was refused, and nothing was changed; docs/ICEBERG.md says what is taken")
 }
 
 // snapshot reads the files of a new snapshot into the view, and gives it as the table
@@ -379,9 +424,24 @@ func (p *Proposal) Commit(ctx context.Context, foldedThrough, sequence int64, ma
 		s.Summary.Properties[propertyFolded] = strconv.FormatInt(foldedThrough, 10)
 		s.Summary.Properties[propertyContentAt] = strconv.FormatInt(sequence, 10)
 	}
-	c := &committer{table: t, meta: p.meta, view: p.view, makeCurrent: makeCurrent, files: len(p.content.files), rows: p.content.rows}
-	updates := append(append([]table.Update{}, p.updates...), table.NewSetPropertiesUpdate(iceberg.Properties{
+	return p.carryOut(ctx, makeCurrent, table.NewSetPropertiesUpdate(iceberg.Properties{
 		propertyFolded: strconv.FormatInt(foldedThrough, 10), propertyContentAt: strconv.FormatInt(sequence, 10),
 	}))
-	return c.commit(ctx, nil, updates)
+}
+
+// Describe carries out a proposal that changes properties alone: no row, no column, and no
+// sequence. The rest is as with Table.Commit.
+func (p *Proposal) Describe(ctx context.Context, makeCurrent func(ctx context.Context, metadataKey string) error) (*Table, error) {
+	return p.carryOut(ctx, makeCurrent)
+}
+
+// Evolve carries out a proposal that changes the columns, and maybe properties, as
+// Table.Evolve does.
+func (p *Proposal) Evolve(ctx context.Context, s lake.Schema, sequence int64, makeCurrent func(ctx context.Context, metadataKey string) error) (*Table, error) {
+	return p.table.evolve(ctx, s, sequence, p.properties, makeCurrent)
+}
+
+func (p *Proposal) carryOut(ctx context.Context, makeCurrent func(ctx context.Context, metadataKey string) error, more ...table.Update) (*Table, error) {
+	c := &committer{table: p.table, meta: p.meta, view: p.view, makeCurrent: makeCurrent, files: len(p.content.files), rows: p.content.rows}
+	return c.commit(ctx, nil, slices.Concat(p.updates, more))
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"tarn/internal/base"
 	"tarn/internal/change"
 	"tarn/internal/dataset"
 	"tarn/internal/failpoint"
@@ -93,6 +94,8 @@ type alteration struct {
 	// checked is the sequence up to which no row is null where none may be, -1: not
 	// known.
 	checked int64
+	// made writes the table's metadata under the next schema; nil: as base.Table does.
+	made func(ctx context.Context, s lake.Schema, sequence int64, makeCurrent func(context.Context, string) error) (*base.Table, error)
 }
 
 // alterRounds is how often rows are looked through for nulls while changes go on,
@@ -109,6 +112,11 @@ func (a *alteration) run(ctx context.Context) (out AlterResult, err error) {
 	}
 	defer unlock()
 	defer a.e.shop.InUse(a.m.ds.State().UUID)()
+	return a.locked(ctx)
+}
+
+// locked is run by who holds the dataset's job lock.
+func (a *alteration) locked(ctx context.Context) (out AlterResult, err error) {
 	for range alterRounds {
 		s := a.m.ds.State()
 		next, err := a.evolve(s)
@@ -155,7 +163,11 @@ func (a *alteration) commit(ctx, held context.Context, h *change.Held) (AlterRes
 	_, err = h.SchemaCommit(held, func(ctx context.Context, n int64) (change.NewBase, error) {
 		out = altered(s, next.Schema, n, dataset.ETag(s.UUID, n, 0))
 		out.Changed = true
-		table, err := s.Table.Evolve(ctx, next.Schema, n, a.e.shop.MakeCurrent(s.Table, func(v *format.Version) {
+		evolve := a.made
+		if evolve == nil {
+			evolve = s.Table.Evolve
+		}
+		table, err := evolve(ctx, next.Schema, n, a.e.shop.MakeCurrent(s.Table, func(v *format.Version) {
 			a.e.remember(v, a.req, http.StatusOK, storedAlter{out, out.ETag})
 		}))
 		if err != nil {

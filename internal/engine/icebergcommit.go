@@ -60,6 +60,12 @@ func (e *Engine) commitOutside(ctx context.Context, r IcebergCommitRequest) (*da
 	if err != nil || p.Nothing {
 		return s, err
 	}
+	switch {
+	case p.Evolves() != nil:
+		return e.evolveOutside(ctx, m, p)
+	case !p.Content():
+		return e.describeOutside(ctx, m, p)
+	}
 	o := outside{e: e, proposal: p}
 	defer o.close()
 	if err := o.open(ctx); err != nil {
@@ -79,6 +85,33 @@ func (e *Engine) commitOutside(ctx context.Context, r IcebergCommitRequest) (*da
 		}
 	}
 	return next, err
+}
+
+// evolveOutside changes the columns as another program asks: a schema change as tarn's own.
+func (e *Engine) evolveOutside(ctx context.Context, m *member, p *base.Proposal) (*dataset.State, error) {
+	a := &alteration{e: e, m: m, r: AlterRequest{Dataset: m.ds.State().Name, Operations: p.Evolves()}, checked: -1, made: p.Evolve}
+	if _, err := a.locked(ctx); err != nil {
+		return nil, err
+	}
+	return m.ds.State(), nil
+}
+
+// describeOutside changes table properties. No reader of the dataset sees them.
+func (e *Engine) describeOutside(ctx context.Context, m *member, p *base.Proposal) (*dataset.State, error) {
+	s := m.ds.State()
+	t, err := p.Describe(e.ctx, e.shop.MakeCurrent(s.Table, nil))
+	if err != nil {
+		return nil, err
+	}
+	files, err := e.shop.ReadableAfterCommit(e.ctx, t, s.Files)
+	if err != nil {
+		return nil, err
+	}
+	next := m.committer.PublishFold(change.NewBase{Table: t, Files: files, FoldedThrough: s.FoldedThrough})
+	if next == nil {
+		return nil, NoDataset(s.Name)
+	}
+	return next, nil
 }
 
 // outside is one commit of another program under way.

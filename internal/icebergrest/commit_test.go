@@ -177,22 +177,6 @@ func TestCommitRefused(t *testing.T) {
 		_, err := appends(t, tbl, `{"id":20,"v":"new"}`, `{"id":20,"v":"new"}`)
 		return err
 	})
-	refused("a property", "set-properties", func(tbl *table.Table) error {
-		tx := tbl.NewTransaction()
-		if err := tx.SetProperties(iceberg.Properties{"a": "b"}); err != nil {
-			return err
-		}
-		_, err := tx.Commit(t.Context())
-		return err
-	})
-	refused("a column", "add-schema", func(tbl *table.Table) error {
-		tx := tbl.NewTransaction()
-		if err := tx.UpdateSchema(true, false).AddColumn([]string{"w"}, iceberg.PrimitiveTypes.String, "", false, nil).Commit(); err != nil {
-			return err
-		}
-		_, err := tx.Commit(t.Context())
-		return err
-	})
 	file := func(dataset string) string { // the one data file of a dataset
 		found, err := filepath.Glob(filepath.Join(l.dir, "base/main/"+dataset+"-*/data/*.parquet"))
 		if err != nil || len(found) == 0 {
@@ -444,7 +428,6 @@ func TestCreateFromOutside(t *testing.T) {
 		"a sort order":    {`{"name":"x","schema":` + schema + `,"write-order":{"order-id":1,"fields":[{"transform":"identity","source-id":5,"direction":"asc","null-order":"nulls-first"}]}}`, 406},
 		"a location":      {`{"name":"x","schema":` + schema + `,"location":"file:///tmp/x"}`, 406},
 		"a format":        {`{"name":"x","schema":` + schema + `,"properties":{"format-version":"3"}}`, 406},
-		"merge on read":   {`{"name":"x","schema":` + schema + `,"properties":{"write.delete.mode":"merge-on-read"}}`, 406},
 		"a data path":     {`{"name":"x","schema":` + schema + `,"properties":{"write.data.path":"file:///tmp"}}`, 406},
 		"a name":          {`{"name":"x-y","schema":` + schema + `}`, 400},
 		"no schema":       {`{"name":"x"}`, 400},

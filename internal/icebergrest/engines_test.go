@@ -72,6 +72,27 @@ n = cat.create_table("other.made", s)
 n.append(pa.Table.from_pylist([{"k": "x", "l": [1, None]}], schema=n.schema().as_arrow()))
 cat.rename_table("other.made", "main.made")`)
 	l.want("select * from made", `["x",[1,null]]`)
+	p.run(`t = cat.load_table("main.d")
+with t.update_schema() as u:
+    u.add_column("w", IntegerType())
+    u.rename_column("v", "name")
+with t.transaction() as tx:
+    tx.set_properties(owner="me")
+    tx.append(pa.Table.from_pylist([{"id": 30, "name": "thirty", "w": 1}], schema=t.schema().as_arrow()))
+with t.update_schema() as u:
+    u.update_column("w", LongType())
+    u.make_column_optional("name")`)
+	l.want("select id, name, w from d order by id", `[1,"one",null]`, `[30,"thirty",1]`)
+	p.want(`["me", "long"]`, `t = cat.load_table("main.d"); out = [t.properties["owner"], str(t.schema().find_field("w").field_type)]`)
+	if _, err := p.try(`with t.update_schema(allow_incompatible_changes=True) as u:
+    u.add_column("x", StringType(), required=True)`); err == nil {
+		t.Error("a required column")
+	}
+	l.change("d", engine.OpUpsert, `{"id":1,"name":"ONE","w":9}`)
+	p.run(`t = cat.load_table("main.d")
+with t.update_schema() as u: u.delete_column("w")`)
+	l.want("select * from d order by id", `[1,"ONE"]`, `[30,"thirty"]`)
+	p.want(`["[1, \"ONE\"]", "[30, \"thirty\"]"]`, `out = rows_of(cat.load_table("main.d"))`)
 	p.run(`cat.drop_table("main.made")`)
 	p.want(`false`, `out = cat.table_exists("main.made")`)
 	l.whole()
@@ -299,8 +320,13 @@ def q(sql): return [list(r) for r in spark.sql(sql).collect()]`, l.uri, jars[0])
 	same("changed and folded")
 	for _, c := range []struct{ sql, reason string }{
 		{"INSERT INTO lake.main.d VALUES (2, 'double')", "in the table already"},
-		{"ALTER TABLE lake.main.d ADD COLUMN w STRING", "add-schema"},
-		{"ALTER TABLE lake.main.d SET TBLPROPERTIES ('a' = 'b')", "set-properties"},
+		{"ALTER TABLE lake.main.d ADD COLUMN w STRING COMMENT 'says'", "comments"},
+		{"ALTER TABLE lake.main.d ADD COLUMN w STRING FIRST", "another order"},
+		{"ALTER TABLE lake.main.d DROP COLUMN id", "identifier field"},
+		{"ALTER TABLE lake.main.d SET TBLPROPERTIES ('write.data.path' = 'file:///tmp')", "write.data.path"},
+		{"ALTER TABLE lake.main.d CREATE TAG t", "the ref"},
+		{"ALTER TABLE lake.main.d ADD PARTITION FIELD v", "partition"},
+		{"ALTER TABLE lake.main.d WRITE ORDERED BY v", "sort"},
 		{"CREATE TABLE lake.main.parted (a BIGINT, b STRING) PARTITIONED BY (b)", "partition"},
 	} {
 		if _, err := p.try("q(%q)", c.sql); err == nil || !strings.Contains(err.Error(), c.reason) {
@@ -321,5 +347,37 @@ def q(sql): return [list(r) for r in spark.sql(sql).collect()]`, l.uri, jars[0])
 	p.run(`q("INSERT OVERWRITE lake.fresh.empty VALUES (2, 'y')")`)
 	l.want("select * from fresh.empty", `[2,"y"]`)
 	p.run(`q("DROP TABLE lake.fresh.renamed")`)
+	// Merge-on-read: rows are marked dead where they are, and again in the same files,
+	// where Spark writes a delete file anew with the positions of the one before.
+	p.run(`q("ALTER TABLE lake.main.d SET TBLPROPERTIES ('write.delete.mode' = 'merge-on-read', 'write.update.mode' = 'merge-on-read', 'write.merge.mode' = 'merge-on-read')")`)
+	for _, step := range []struct {
+		sql  string
+		want []string
+	}{
+		{"DELETE FROM lake.main.d WHERE id = 4", []string{`[2,"B"]`, `[10,"TEN"]`, `[11,"merged"]`, `[12,"mine"]`}},
+		{"UPDATE lake.main.d SET v = 'two' WHERE id = 2", []string{`[2,"two"]`, `[10,"TEN"]`, `[11,"merged"]`, `[12,"mine"]`}},
+		{"MERGE INTO lake.main.d t USING (SELECT 10L AS id, 'x' AS v UNION ALL SELECT 13L, 'new') s ON t.id = s.id WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT *",
+			[]string{`[2,"two"]`, `[11,"merged"]`, `[12,"mine"]`, `[13,"new"]`}},
+	} {
+		p.run("q(%q)", step.sql)
+		l.want(allOfD, step.want...)
+		same(step.sql)
+		l.described("d", int64(len(step.want)))
+		p.want(`[[true]]`, `out = q("SELECT count(*) > 0 FROM lake.main.d.delete_files")`)
+	}
+	p.run(`q("ALTER TABLE lake.main.d ADD COLUMN w INT")`)
+	p.run(`q("ALTER TABLE lake.main.d RENAME COLUMN v TO name")`)
+	p.run(`q("INSERT INTO lake.main.d VALUES (20, 'twenty', 7)")`)
+	p.run(`q("ALTER TABLE lake.main.d ALTER COLUMN w TYPE BIGINT")`)
+	p.run(`q("DELETE FROM lake.main.d WHERE id = 12")`)
+	want := []string{`[2,"two",null]`, `[11,"merged",null]`, `[13,"new",null]`, `[20,"twenty",7]`}
+	l.want("select id, name, w from d order by id", want...)
+	l.change("d", engine.OpUpsert, `{"id":13,"name":"NEW","w":5000000000}`)
+	l.compact("d")
+	l.want("select id, name, w from d order by id", `[2,"two",null]`, `[11,"merged",null]`, `[13,"NEW",5000000000]`, `[20,"twenty",7]`)
+	p.run(`q("REFRESH TABLE lake.main.d")`)
+	p.want(`[[2, "two", null], [11, "merged", null], [13, "NEW", 5000000000], [20, "twenty", 7]]`, `out = q("SELECT id, name, w FROM lake.main.d ORDER BY id")`)
+	p.run(`q("ALTER TABLE lake.main.d DROP COLUMN w")`)
+	l.want("select * from d where id = 20", `[20,"twenty"]`)
 	l.whole()
 }
