@@ -81,10 +81,11 @@ func (d *deduper) round(ctx context.Context, s *dataset.State) error {
 // commit runs with the committer held.
 func (d *deduper) commit(ctx context.Context, h *change.Held) (Outcome, error) {
 	s := h.State()
-	plan := NewPlan(s, map[string]bool{}, d.c.target(s), false)
+	plan := NewPlan(s, map[string]bool{}, d.c.target(s), 0)
 	out := Outcome{Plan: plan, State: s, Deleted: d.result.Deleted, Inserted: plan.DeltaRows}
 	out.BaseRows, _ = s.BaseSize()
 	if d.result.Deleted == 0 && plan.DeltasWithChanges == 0 {
+		out.Plan.Rewrite, out.Plan.Keep, out.Plan.RewriteBytes = nil, s.Files, 0
 		out.Plan.Reason = "no duplicates, and nothing is pending"
 		out.FinalRows = out.BaseRows
 		return out, nil

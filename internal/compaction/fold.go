@@ -70,7 +70,11 @@ func (c *Compactor) planAt(ctx context.Context, s *dataset.State) (Plan, error) 
 	if err != nil {
 		return Plan{}, lake.Step("plan the compaction of "+s.Name.String(), err)
 	}
-	return NewPlan(s, touched, c.target(s), c.marks(s.Schema)), nil
+	share := 0.0
+	if c.marks(s.Schema) {
+		share = c.DeadShare
+	}
+	return NewPlan(s, touched, c.target(s), share), nil
 }
 
 // Touched gives the keys of the base files into whose key ranges the pending
@@ -97,7 +101,7 @@ func (c *Compactor) Fold(ctx context.Context, progress func(job.Progress)) (Outc
 	out := Outcome{Plan: plan, State: s}
 	out.BaseRows, _ = s.BaseSize()
 	out.FinalRows = out.BaseRows
-	if plan.DeltasWithChanges == 0 && len(plan.Deltas) < emptyDeltas {
+	if plan.DeltasWithChanges == 0 && len(plan.Rewrite) == 0 && len(plan.Deltas) < emptyDeltas {
 		return out, nil
 	}
 	if err := c.Shop.CheckDisk(plan.RewriteBytes + plan.MarkBytes + plan.PendingBytes); err != nil {

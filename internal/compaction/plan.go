@@ -44,19 +44,28 @@ const (
 const mostDeletes = 256
 
 // NewPlan plans a fold of everything pending in s. touched holds the keys of the
-// base files into whose key ranges pending changes fall; marking says whether the
-// rows, of a dataset with a key, are marked dead instead of rewriting their files.
-func NewPlan(s *dataset.State, touched map[string]bool, targetBytes int64, marking bool) Plan {
+// base files into whose key ranges pending changes fall; a deadShare above 0 says that
+// the rows, of a dataset with a key, are marked dead instead of rewriting their files,
+// until a larger share of a file is.
+func NewPlan(s *dataset.State, touched map[string]bool, targetBytes int64, deadShare float64) Plan {
 	p := Plan{Name: s.Name, UUID: s.UUID, Snapshot: s.Table.SnapshotID(), Through: s.Sequence, Deltas: s.Pending()}
 	p.DeltasWithChanges, p.DeltaRows, p.PendingBytes = s.PendingSize()
-	if p.DeltasWithChanges == 0 {
+	worn := wornFiles(s, deadShare)
+	if p.DeltasWithChanges == 0 && len(worn) == 0 {
 		p.Keep = s.Files
 		p.Reason = "nothing is pending"
 		return p
 	}
-	if marking {
-		p.mark(s.Files, touched, targetBytes)
+	if deadShare > 0 {
+		p.mark(s.Files, touched, worn, targetBytes)
 		return p
+	}
+	more := 0
+	for key := range worn {
+		if !touched[key] {
+			touched[key] = true
+			more++
+		}
 	}
 	take := takeKeyed
 	if !s.Schema.Keyed() {
@@ -68,16 +77,51 @@ func NewPlan(s *dataset.State, touched map[string]bool, targetBytes int64, marki
 		p.RewriteBytes += f.Bytes
 	}
 	p.Reason = fmt.Sprintf("%d deltas with %d changes (%d bytes) are pending; they touch %d of %d base files",
-		p.DeltasWithChanges, p.DeltaRows, p.PendingBytes, len(p.Rewrite)-small, len(s.Files))
+		p.DeltasWithChanges, p.DeltaRows, p.PendingBytes, len(p.Rewrite)-small-more, len(s.Files))
+	if more > 0 {
+		p.Reason += fmt.Sprintf("; %d files are worn, of whose rows many are dead, and rewritten", more)
+	}
 	if small > 0 {
 		p.Reason += fmt.Sprintf("; %d small files are merged on the way", small)
 	}
 	return p
 }
 
-// mark plans a fold that marks rows. Only small files are rewritten, where there
-// are many of them: each such fold adds one.
-func (p *Plan) mark(files []lake.BaseFile, touched map[string]bool, targetBytes int64) {
+// wornShare of dead rows, or wornDeletes delete files, make a data file worth rewriting
+// though no pending change falls into it: other programs mark rows dead as often as they
+// like, and every reader pays for it.
+const (
+	wornShare   = 0.3
+	wornDeletes = 16
+)
+
+// wornFiles gives the keys of the worn files. Without a key the order of arrival has to
+// stay, so that a file is rewritten with all that came after it: only where a good part of
+// all that is dead.
+func wornFiles(s *dataset.State, deadShare float64) map[string]bool {
+	share := cmp.Or(deadShare, wornShare)
+	out := map[string]bool{}
+	from, rows, dead := len(s.Files), int64(0), int64(0)
+	for i := len(s.Files) - 1; i >= 0; i-- {
+		f := s.Files[i]
+		rows, dead = rows+f.Rows, dead+f.Dead
+		switch {
+		case len(f.Deletes) < wornDeletes && float64(f.Dead) <= share*float64(f.Rows):
+		case s.Schema.Keyed():
+			out[f.Key] = true
+		case float64(dead) > share*float64(rows):
+			from = i
+		}
+	}
+	for _, f := range s.Files[from:] {
+		out[f.Key] = true
+	}
+	return out
+}
+
+// mark plans a fold that marks rows. Only worn files are rewritten, and small ones, where
+// there are many of them: each such fold adds one.
+func (p *Plan) mark(files []lake.BaseFile, touched, worn map[string]bool, targetBytes int64) {
 	small := func(f lake.BaseFile) bool { return f.Bytes < targetBytes/smallShare }
 	count, deletes := 0, 0
 	for _, f := range files {
@@ -88,7 +132,7 @@ func (p *Plan) mark(files []lake.BaseFile, touched map[string]bool, targetBytes 
 	}
 	for _, f := range files {
 		switch {
-		case count >= smallFiles && small(f), deletes > mostDeletes && touched[f.Key] && len(f.Deletes) > 0:
+		case worn[f.Key], count >= smallFiles && small(f), deletes > mostDeletes && touched[f.Key] && len(f.Deletes) > 0:
 			p.Rewrite = append(p.Rewrite, f)
 			p.RewriteBytes += f.Bytes
 		case touched[f.Key]:
@@ -101,7 +145,7 @@ func (p *Plan) mark(files []lake.BaseFile, touched map[string]bool, targetBytes 
 	p.Reason = fmt.Sprintf("%d deltas with %d changes (%d bytes) are pending; rows of theirs in %d of %d base files are marked dead",
 		p.DeltasWithChanges, p.DeltaRows, p.PendingBytes, len(p.Mark), len(files))
 	if len(p.Rewrite) > 0 {
-		p.Reason += fmt.Sprintf("; %d files that are small or have many deletes are rewritten on the way", len(p.Rewrite))
+		p.Reason += fmt.Sprintf("; %d files that are small, worn or have many deletes are rewritten on the way", len(p.Rewrite))
 	}
 }
 
@@ -148,7 +192,7 @@ func takeTail(files []lake.BaseFile, touched map[string]bool, targetBytes int64)
 	n := 0
 	for n < len(files) {
 		f := files[len(files)-1-n]
-		if f.Bytes >= targetBytes/smallShare || len(f.Deletes) > 0 {
+		if f.Bytes >= targetBytes/smallShare {
 			break
 		}
 		n++

@@ -21,6 +21,8 @@ func (p Policy) Due(plan Plan) (bool, string) {
 	switch {
 	case len(plan.Deltas) >= emptyDeltas:
 		return true, fmt.Sprintf("%d deltas are pending, with and without changes", len(plan.Deltas))
+	case plan.DeltasWithChanges == 0 && len(plan.Rewrite) > 0:
+		return true, fmt.Sprintf("%d files are worn: many of their rows are dead", len(plan.Rewrite))
 	case plan.DeltasWithChanges == 0:
 		return false, "nothing is pending"
 	case plan.DeltasWithChanges >= p.Deltas:

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"tarn/internal/compaction"
@@ -167,7 +168,10 @@ func (e *Engine) compactIfDue(m *member) {
 		return
 	}
 	s := m.ds.State()
-	if len(s.Pending()) == 0 || s.Dropped || time.Now().Before(m.policy.next) {
+	if s.Dropped || time.Now().Before(m.policy.next) {
+		return
+	}
+	if len(s.Pending()) == 0 && !slices.ContainsFunc(s.Files, func(f lake.BaseFile) bool { return len(f.Deletes) > 0 }) {
 		return
 	}
 	unlock, ok := m.ds.TryLockJobs()

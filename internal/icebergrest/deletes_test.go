@@ -553,3 +553,70 @@ func TestFeedOfDeletes(t *testing.T) {
 		t.Fatalf("%+v", events)
 	}
 }
+
+// TestWornFiles: a compaction rewrites files of which many rows are dead, though nothing is
+// pending, and their delete files leave with them.
+func TestWornFiles(t *testing.T) {
+	for _, share := range []float64{0, 0.5} {
+		t.Run(fmt.Sprint(share), func(t *testing.T) {
+			l, at := marked(t, func(s *engine.Settings) { s.CompactDeadShare = share })
+			if err := adds(t, nil, deletes{rows: []place{at(2), at(3)}})(l.load("d")); err != nil {
+				t.Fatal(err)
+			}
+			before := l.described("d", 4).ReadPoint
+			n := l.name("d")
+			j, err := l.Compact(t.Context(), engine.CompactRequest{Dataset: &n})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := j.Wait(t.Context())
+			if err != nil || r.(engine.CompactResult).FilesRewritten != 1 {
+				t.Fatalf("%+v, %v", r, err)
+			}
+			l.want(allOfD, `[1,"a"]`, `[10,"j"]`, `[11,"k"]`, `[12,"l"]`)
+			if after := l.described("d", 4).ReadPoint; after.Sequence != before.Sequence || *after.Snapshot == *before.Snapshot {
+				t.Errorf("%+v after %+v", after, before)
+			}
+			tasks, err := l.load("d").Scan().PlanFiles(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, task := range tasks {
+				if len(task.DeleteFiles) > 0 {
+					t.Errorf("%s has a delete file", task.File.FilePath())
+				}
+			}
+			l.whole()
+		})
+	}
+	t.Run("all of it, without a key", func(t *testing.T) {
+		l := newLab(t, "")
+		l.create("log", nil, "id BIGINT", "v VARCHAR")
+		l.change("log", engine.OpUpsert, `{"id":3,"v":"a"}`, `{"id":1,"v":"b"}`, `{"id":2,"v":"c"}`)
+		l.compact("log")
+		tbl := l.load("log")
+		file := dataFilesOf(t, tbl)[0]
+		if err := adds(t, []string{`{"id":0,"v":"d"}`}, deletes{rows: []place{{file, 1}, {file, 2}}})(tbl); err != nil {
+			t.Fatal(err)
+		}
+		l.compact("log")
+		l.want("select * from log", `[3,"a"]`, `[0,"d"]`)
+		l.described("log", 2)
+		tbl = l.load("log")
+		var dead []place
+		for _, f := range dataFilesOf(t, tbl) {
+			for i := range readIDs(t, strings.TrimPrefix(f, "file://")) {
+				dead = append(dead, place{f, int64(i)})
+			}
+		}
+		if err := adds(t, nil, deletes{rows: dead})(tbl); err != nil {
+			t.Fatal(err)
+		}
+		l.compact("log")
+		l.want("select count(*) from log", `[0]`)
+		if d := l.described("log", 0); d.Files != 0 {
+			t.Errorf("%d files", d.Files)
+		}
+		l.whole()
+	})
+}
