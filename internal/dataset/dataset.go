@@ -57,6 +57,23 @@ func (d *Dataset) Append(dl lake.Delta) *State {
 	return d.Update(func(s *State) { s.add(dl) })
 }
 
+// Avoid makes deltas of aborted transactions void, by their sequences. It is for a
+// dataset that was just opened and is not used yet.
+func (d *Dataset) Avoid(sequences map[int64]bool) {
+	before := d.State()
+	next := *before
+	next.Deltas, next.sums = nil, nil
+	for _, dl := range before.Deltas {
+		if sequences[dl.Sequence] {
+			d.requests.remove(dl)
+			dl = dl.Avoid()
+		}
+		next.add(dl)
+	}
+	next.Sequence = before.Sequence
+	d.state.Store(&next)
+}
+
 // Trim forgets the deltas up to a sequence, and their idempotency keys; as
 // Update, within Stream.Do.
 func (d *Dataset) Trim(through int64) *State {

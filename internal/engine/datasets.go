@@ -253,6 +253,7 @@ func (e *Engine) Drop(ctx context.Context, name lake.Name, idem Idempotency) err
 					break
 				}
 			}
+			e.listTransactions(next)
 			e.remember(next, req, http.StatusNoContent, nil)
 			return nil
 		}, func(v *format.Version) bool { return v.Find(s.UUID) == nil })

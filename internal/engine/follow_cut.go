@@ -39,10 +39,11 @@ func (c cut) holds(d lake.Delta) bool {
 // visible is the part of a dataset's deltas that belongs to the instant. An empty delta
 // at the end that is no seal takes the sequence of a content commit; it is shown with
 // the commit, which tells of it (base.Table.Through), or once a later delta says that
-// there will be none.
-func visible(found []lake.Delta, c cut, through int64) []lake.Delta {
+// there will be none. Deltas of a transaction of which some are not there yet, by their
+// keys in open, are shown with those.
+func visible(found []lake.Delta, c cut, through int64, open map[string]bool) []lake.Delta {
 	n := 0
-	for n < len(found) && c.holds(found[n]) {
+	for n < len(found) && c.holds(found[n]) && !open[found[n].Key] {
 		n++
 	}
 	for n > 0 && found[n-1].Empty() && found[n-1].Seal == nil && found[n-1].Sequence > through {

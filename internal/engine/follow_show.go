@@ -40,13 +40,14 @@ type step struct {
 // shown.
 func (f *follower) prepare(ctx context.Context, v *catalogVersion) (t transition, err error) {
 	t.version, t.datasets = v, make([]step, len(v.Datasets))
+	open := f.judgeFound(v)
 	there := map[string]bool{}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(f.atOnce())
 	for i, entry := range v.Datasets {
 		there[entry.TableUUID] = true
 		g.Go(func() (err error) {
-			t.datasets[i], err = f.prepareDataset(gctx, entry)
+			t.datasets[i], err = f.prepareDataset(gctx, entry, open)
 			return lake.Step("dataset "+entry.LakeName().String(), err)
 		})
 	}
@@ -61,7 +62,7 @@ func (f *follower) prepare(ctx context.Context, v *catalogVersion) (t transition
 	return t, nil
 }
 
-func (f *follower) prepareDataset(ctx context.Context, entry format.DatasetEntry) (s step, err error) {
+func (f *follower) prepareDataset(ctx context.Context, entry format.DatasetEntry, open map[string]bool) (s step, err error) {
 	e := f.engine
 	s.entry, s.log = entry, f.logs[entry.TableUUID]
 	e.mu.RLock()
@@ -89,7 +90,7 @@ func (f *follower) prepareDataset(ctx context.Context, entry format.DatasetEntry
 	if s.table != nil && before != nil {
 		s.left = without(keysOf(before.Files), keysOf(s.files))
 	}
-	s.deltas = visible(s.log.found, f.cut, through)
+	s.deltas = visible(s.log.found, f.cut, through, open)
 	if n := len(s.deltas); n > 0 {
 		last = s.deltas[n-1].Sequence
 	}

@@ -210,10 +210,13 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 			return nil, err
 		}
 		failpoint.Hit("open.sealed")
-	} else {
-		if err := e.fillGaps(ctx); err != nil {
-			return nil, err
-		}
+	} else if err := e.fillGaps(ctx); err != nil {
+		return nil, err
+	}
+	if err := e.settleTransactions(ctx); err != nil {
+		return nil, err
+	}
+	if e.remote == nil {
 		if _, err := e.collector.CollectAtOpen(ctx); err != nil { // in a bucket the first upkeep does
 			return nil, err
 		}

@@ -46,11 +46,10 @@ func (e *Engine) fillGaps(ctx context.Context) error {
 		if m.ds.Log.Gap() == 0 {
 			continue
 		}
-		encoder, err := format.NewDeltaEncoder(m.ds.State().Schema)
+		s, err := e.newSealer(m)
 		if err != nil {
 			return err
 		}
-		s := sealer{e: e, m: m, encoder: encoder}
 		if err := s.fillGaps(ctx); err != nil {
 			return lake.Step("seal the log of "+m.ds.State().Name.String(), err)
 		}
@@ -76,11 +75,10 @@ const ahead = 32
 // for good: then a barrier is put so far ahead that he cannot be past it, and all
 // sequences before it are filled up, at once. He stops at the first that is ours.
 func (e *Engine) sealOne(ctx context.Context, m *member) error {
-	encoder, err := format.NewDeltaEncoder(m.ds.State().Schema)
+	s, err := e.newSealer(m)
 	if err != nil {
 		return err
 	}
-	s := sealer{e: e, m: m, encoder: encoder}
 	if err := s.fillGaps(ctx); err != nil {
 		return err
 	}
@@ -118,6 +116,11 @@ type sealer struct {
 	encoder *format.DeltaEncoder
 }
 
+func (e *Engine) newSealer(m *member) (*sealer, error) {
+	encoder, err := format.NewDeltaEncoder(m.ds.State().Schema)
+	return &sealer{e: e, m: m, encoder: encoder}, err
+}
+
 // fillGaps ends what another server's take-over left, which ended between its seals.
 func (s *sealer) fillGaps(ctx context.Context) error {
 	for through := s.m.ds.Log.Gap(); through > 0; through = s.m.ds.Log.Gap() {
@@ -132,6 +135,15 @@ func (s *sealer) fillGaps(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// fillTo takes the places after the newest delta up to one.
+func (s *sealer) fillTo(ctx context.Context, through int64) error {
+	newest := s.m.ds.State().Sequence
+	if err := s.fill(ctx, newest+1, through, newest); err != nil {
+		return err
+	}
+	return s.extend(ctx)
 }
 
 // extend takes the deltas in that are there now.

@@ -93,6 +93,7 @@ func (e *Engine) trim(ctx context.Context, before time.Time) (int, error) {
 				entry.TrimmedThrough = max(entry.TrimmedThrough, n)
 			}
 		}
+		e.listTransactions(next)
 		return nil
 	}, func(v *format.Version) bool {
 		for id, n := range through {

@@ -42,7 +42,15 @@ type DeltaHeader struct {
 	Time         time.Time      `json:"time"`
 	Requests     []lake.Request `json:"requests"`
 	Seal         *lake.Seal     `json:"seal,omitempty"` // of one that seals the log
+	// Transaction is that which the delta is part of; encoding adds the feature.
+	Transaction *lake.Transaction `json:"transaction,omitempty"`
 }
+
+// featureTransaction is of a delta that counts only if the others of its transaction
+// are there.
+const featureTransaction = "transaction"
+
+var deltaFeatures = map[string]bool{featureTransaction: true}
 
 // Changes is a batch of a delta's rows in the columns of ChangesSchema, with
 // what each row does (OpUpsert or OpDelete) in Ops.
@@ -78,5 +86,6 @@ func (h DeltaHeader) Lake(key string, bytes int64) lake.Delta {
 		Key: key, First: h.First, Sequence: h.Sequence,
 		Rows: h.Rows, Bytes: bytes, Time: h.Time, Requests: h.Requests,
 		LakePosition: h.LakePosition, UUID: h.UUID, Epoch: h.Epoch, Seal: h.Seal,
+		Transaction: h.Transaction,
 	}
 }

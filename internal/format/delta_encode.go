@@ -135,8 +135,9 @@ func EncodeDelta(h DeltaHeader, s lake.Schema, changes []Changes) ([]byte, error
 // encodeHeader is the text of the footer entry, with noSum for the sum.
 func encodeHeader(h DeltaHeader) (string, error) {
 	h.Sum, h.FormatVersion, h.Time = noSum, DeltaFormat, h.Time.UTC()
-	if h.Features == nil {
-		h.Features = []string{}
+	h.Features = []string{}
+	if h.Transaction != nil {
+		h.Features = []string{featureTransaction}
 	}
 	if h.Requests == nil {
 		h.Requests = []lake.Request{}

@@ -131,5 +131,3 @@ func parseFooter(key string, footer []byte) (DeltaHeader, *metadata.FileMetaData
 	}
 	return h, meta, nil
 }
-
-var deltaFeatures = map[string]bool{}

@@ -28,6 +28,9 @@ type Version struct {
 	Time     time.Time      `json:"time"` // of the writer's clock; it decides nothing
 	Datasets []DatasetEntry `json:"datasets"`
 	Requests []RequestEntry `json:"requests"`
+	// Transactions are the uuids of those committed ones of which some deltas are kept,
+	// and others are trimmed or of datasets that were dropped.
+	Transactions []string `json:"transactions,omitempty"`
 }
 
 // DatasetEntry is one dataset of a catalog version.
@@ -88,6 +91,7 @@ func (v Version) Clone() Version {
 	v.Features = append([]string{}, v.Features...)
 	v.Datasets = append([]DatasetEntry{}, v.Datasets...)
 	v.Requests = append([]RequestEntry{}, v.Requests...)
+	v.Transactions = append([]string(nil), v.Transactions...)
 	for i := range v.Requests {
 		v.Requests[i].Answer = bytes.Clone(v.Requests[i].Answer)
 	}

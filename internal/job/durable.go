@@ -234,6 +234,9 @@ func (s *session) openDeltas(ctx context.Context, ds []lake.Delta) (*deltas, err
 		if err := ctx.Err(); err != nil {
 			return nil, lake.Step("verify deltas", err)
 		}
+		if d.Void {
+			continue
+		}
 		n, err := verifyDelta(d)
 		if err != nil {
 			return nil, err

@@ -77,6 +77,36 @@ type Delta struct {
 	UUID         string `json:"uuid,omitempty"`
 	Epoch        int64  `json:"epoch,omitempty"` // of its writer
 	Seal         *Seal  `json:"seal,omitempty"`  // nil: it is none
+	// Transaction is that which the delta is part of, nil: none. Void says that it was
+	// aborted: then Rows and Requests are none, whatever the file holds.
+	Transaction *Transaction `json:"transaction,omitempty"`
+	Void        bool         `json:"void,omitempty"`
+}
+
+// Transaction is what the delta of a transaction over several statements says of it.
+type Transaction struct {
+	UUID       string                 `json:"uuid"`
+	Deltas     []TransactionDelta     `json:"deltas"`     // all of it, this one too
+	Statements []TransactionStatement `json:"statements"` // in their order
+}
+
+// TransactionDelta is where a delta of a transaction lies.
+type TransactionDelta struct {
+	TableUUID string `json:"table_uuid"`
+	Sequence  int64  `json:"sequence"`
+}
+
+// TransactionStatement is what a statement of a transaction did.
+type TransactionStatement struct {
+	Statement string `json:"statement"` // insert, update, delete, …
+	TableUUID string `json:"table_uuid"`
+	Rows      int64  `json:"rows"`
+}
+
+// Avoid gives a delta of an aborted transaction as it counts: without rows and requests.
+func (d Delta) Avoid() Delta {
+	d.Void, d.Rows, d.Requests = true, 0, nil
+	return d
 }
 
 // Seal is what an empty delta says that ends the log for a former server: as it was put

@@ -54,7 +54,7 @@ func (p *publisher) applyTo(ctx context.Context, m *image, d *dataset, deltas []
 			return ctx.Err()
 		}
 		p.check.changed(x.Rows)
-		if x.Bytes > p.largeBytes {
+		if p.large(x) {
 			if err := flush(); err != nil {
 				return err
 			}

@@ -25,6 +25,9 @@ func (l loaded) release() {
 
 // loadDelta reads and verifies a delta. Its errors name the key, never the path.
 func loadDelta(d lake.Delta, s lake.Schema, uuid string) (loaded, error) {
+	if d.Void {
+		return loaded{sequence: d.Sequence}, nil
+	}
 	b, err := os.ReadFile(d.Path)
 	if err != nil {
 		return loaded{}, guardedFile{kind: "delta", key: d.Key}.missing(err)

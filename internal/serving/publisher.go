@@ -432,7 +432,7 @@ func (p *publisher) steps(ctx context.Context, d *dataset) error {
 			}
 			d.tail.setFiles(d.files)
 		case s.delta.Sequence <= d.folded: // a later publish of this batch contains it
-		case s.delta.Bytes > p.largeBytes:
+		case p.large(*s.delta):
 			if err := flush(); err != nil {
 				return err
 			}
@@ -458,6 +458,9 @@ func (p *publisher) steps(ctx context.Context, d *dataset) error {
 	}
 	return flush()
 }
+
+// large says whether a delta is read from its file.
+func (p *publisher) large(d lake.Delta) bool { return d.Bytes > p.largeBytes && !d.Void }
 
 // committed takes over what a transaction left.
 func (p *publisher) committed(group []*dataset, next []shown, names []nameMove) {

@@ -1,0 +1,213 @@
+package change
+
+import (
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"tarn/internal/dataset"
+	"tarn/internal/failpoint"
+	"tarn/internal/format"
+	"tarn/internal/lake"
+)
+
+// Together holds the committers of several datasets at once, in the order that keeps
+// those who do the same from waiting for each other, and runs a step. It waits for its
+// turn at each as long as ctx lives, and then has not run; once begun the step runs to
+// its end, with a context that ends with the committers.
+func Together(ctx context.Context, committers []*Committer, step func(ctx context.Context) error) error {
+	sorted := slices.SortedFunc(slices.Values(committers), func(a, b *Committer) int {
+		return strings.Compare(a.ds.State().UUID, b.ds.State().UUID)
+	})
+	return hold(ctx, ctx, sorted, step)
+}
+
+func hold(ctx, inner context.Context, rest []*Committer, step func(ctx context.Context) error) error {
+	if len(rest) == 0 {
+		return step(inner)
+	}
+	return rest[0].Exclusive(ctx, func(held context.Context, _ *Held) error {
+		return hold(ctx, held, rest[1:], step)
+	})
+}
+
+// Part is what a transaction changes in one dataset. Key and Hash of its Request are
+// the transaction's.
+type Part struct {
+	Committer *Committer
+	Request   Request
+}
+
+// CommitTogether commits the parts of a transaction, all of them or none; the caller
+// holds their committers (Together). unknown is told, once, that the outcome is not
+// known for longer than clients wait; CommitTogether goes on until it is.
+func CommitTogether(ctx context.Context, parts []Part, statements []lake.TransactionStatement, unknown func(error)) ([]Acknowledged, error) {
+	c := &commitTogether{shared: parts[0].Committer.shared}
+	position, at := c.shared.Clock.Next() // one for all: an instant has all of them or none
+	txn := &lake.Transaction{UUID: uuid.NewString(), Statements: statements}
+	for _, p := range parts {
+		s := p.Committer.ds.State()
+		txn.Deltas = append(txn.Deltas, lake.TransactionDelta{TableUUID: s.UUID, Sequence: s.Sequence + 1})
+		w := &waiting{Request: p.Request, ctx: ctx, done: make(chan answer, 1)}
+		q := lake.Request{Place: 1, Rows: w.Rows, Key: w.Key}
+		if w.Key != "" {
+			q.Hash = w.Hash
+		}
+		c.parts = append(c.parts, &togetherPart{c: p.Committer, w: w, s: s, header: format.DeltaHeader{
+			TableUUID: s.UUID, First: s.Sequence + 1, Sequence: s.Sequence + 1, SchemaID: s.Schema.ID,
+			UUID: uuid.NewString(), Epoch: c.shared.Epoch, LakePosition: position, Time: at,
+			Requests: []lake.Request{q}, Transaction: txn,
+		}})
+	}
+	failpoint.Hit("transaction.begun")
+	c.create(ctx, unknown)
+	failpoint.Hit("transaction.created")
+	for _, p := range c.parts {
+		if p.err != nil {
+			return nil, c.abort(ctx, p.err)
+		}
+	}
+	return c.publish(), nil
+}
+
+// commitTogether is the deltas of a transaction under way.
+type commitTogether struct {
+	shared *Shared
+	parts  []*togetherPart
+}
+
+type togetherPart struct {
+	c      *Committer
+	w      *waiting
+	s      *dataset.State // before
+	header format.DeltaHeader
+	delta  lake.Delta
+	err    error // nil: the delta is there
+}
+
+// create creates all deltas at once, and settles what is unknown of them.
+func (c *commitTogether) create(ctx context.Context, unknown func(error)) {
+	var tell sync.Once
+	var going sync.WaitGroup
+	for _, p := range c.parts {
+		going.Go(func() {
+			stop := make(chan struct{})
+			var told sync.WaitGroup
+			told.Go(func() { // settle answers who waits too long
+				select {
+				case a := <-p.w.done:
+					tell.Do(func() { unknown(a.err) })
+				case <-stop:
+				}
+			})
+			taken := []*waiting{p.w}
+			d, err := p.c.create(ctx, p.header, p.s, taken)
+			failpoint.Hit("transaction.one-created")
+			p.delta, p.err = p.c.known(ctx, d, taken, err)
+			close(stop)
+			told.Wait()
+		})
+	}
+	going.Wait()
+	for _, p := range c.parts {
+		if file := p.w.File; file != "" && p.err == nil { // as in commit
+			if err := os.Remove(file); err != nil {
+				c.shared.Log.Warn("a job's file stays until its scratch folder goes", "err", err)
+			}
+		}
+	}
+}
+
+// publish shows the transaction, all of it at once.
+func (c *commitTogether) publish() []Acknowledged {
+	keys := make([][]string, len(c.parts))
+	for i, p := range c.parts {
+		p.c.lastRows = p.w.Rows
+		keys[i] = p.c.changed(p.s, []*waiting{p.w})
+	}
+	c.show(func(i int, p *togetherPart) lake.Delta {
+		if c.shared.Rows != nil {
+			c.shared.Rows.Changed(p.s.UUID, p.header.Sequence, keys[i])
+		}
+		return p.delta
+	})
+	failpoint.Hit("transaction.published")
+	acks := make([]Acknowledged, len(c.parts))
+	for i, p := range c.parts {
+		acks[i] = Acknowledged{
+			Rows: p.w.Rows, ReadPoint: lake.ReadPoint{TableUUID: p.s.UUID, Sequence: p.header.Sequence},
+			ETag: dataset.ETag(p.s.UUID, p.header.Sequence, 1),
+		}
+	}
+	return acks
+}
+
+// show puts what took the sequences into the stream, as one group.
+func (c *commitTogether) show(took func(i int, p *togetherPart) lake.Delta) {
+	c.shared.Stream.Do(func() []lake.Entry {
+		var out []lake.Entry
+		for i, p := range c.parts {
+			d := took(i, p)
+			p.c.ds.Append(d)
+			out = append(out, lake.Entry{
+				Apply: &lake.Apply{TableUUID: p.s.UUID, Deltas: []lake.Delta{d}},
+				More:  i < len(c.parts)-1,
+			})
+		}
+		return out
+	})
+}
+
+// abort ends a transaction of which a delta could not be created. Where others are
+// there, empty deltas take the places of those that are not, so that whoever reads the
+// logs knows; before that none of the datasets takes a change.
+func (c *commitTogether) abort(ctx context.Context, cause error) error {
+	there := slices.ContainsFunc(c.parts, func(p *togetherPart) bool { return p.err == nil })
+	if !there || isUnknown(cause) || ctx.Err() != nil {
+		return cause // nobody has a sequence; or who opens the lake next finds out
+	}
+	for _, p := range c.parts {
+		if p.err == nil {
+			continue
+		}
+		d, err := c.fill(ctx, p)
+		if err != nil {
+			return errors.Join(cause, err)
+		}
+		p.delta = d
+	}
+	c.show(func(_ int, p *togetherPart) lake.Delta {
+		if p.err == nil {
+			return p.delta.Avoid()
+		}
+		return p.delta
+	})
+	failpoint.Hit("transaction.aborted")
+	return cause
+}
+
+// fill takes the place of a delta that did not come by an empty one, however long that
+// takes.
+func (c *commitTogether) fill(ctx context.Context, p *togetherPart) (lake.Delta, error) {
+	header := p.c.header(p.s, nil)
+	for pause := 10 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		d, err := p.c.createChanges(ctx, header, p.s, []format.Changes{})
+		d, err = p.c.known(ctx, d, nil, err)
+		if err == nil || lake.CodeOf(err) == lake.CodeFenced {
+			return d, err
+		}
+		c.shared.Log.Warn("a transaction was undone, and the place of a delta of it cannot be filled yet; the datasets take no change until it is", "key", d.Key, "err", err)
+		p.c.refuseWaiting(d)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return d, lake.Step("undo the transaction", ctx.Err())
+		}
+	}
+}

@@ -1,0 +1,235 @@
+package sqlwrite
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"tarn/internal/lake"
+	"tarn/internal/sqltext"
+)
+
+// Transaction is BEGIN; statements; COMMIT in one text.
+type Transaction struct {
+	Parts []TransactionPart
+}
+
+// TransactionPart is one statement of a transaction.
+type TransactionPart struct {
+	SQL       string // its text
+	Statement *Statement
+	params    params
+}
+
+// params are the parameters that a statement uses.
+type params struct {
+	positional int      // of ?
+	named      []string // of $name and $1, without the $
+}
+
+// ParseTransaction reads a transaction. It gives nil where the text does not begin as
+// one. Errors: as of Parse.
+func ParseTransaction(sql string) (*Transaction, error) {
+	if first := sqltext.New(sql); !first.Next() || !first.Is("begin") && !first.Is("start") {
+		return nil, nil
+	}
+	toks, err := tokens(sql)
+	if err != nil {
+		return nil, err
+	}
+	t, last := &Transaction{}, ""
+	for i, part := range split(toks) {
+		text := sql[part[0].Start:part[len(part)-1].End]
+		words := phrase(part)
+		switch {
+		case i == 0 && (words == "begin" || words == "begin transaction" || words == "begin work" || words == "start transaction"):
+			continue
+		case i == 0:
+			return nil, invalid("a transaction begins with BEGIN or BEGIN TRANSACTION, not with %s", short(text))
+		case last != "":
+			return nil, refusedIn("something stands behind " + last)
+		case words == "commit" || words == "commit transaction" || words == "commit work" || words == "end" || words == "end transaction":
+			last = strings.ToUpper(words)
+			continue
+		case part[0].Is("rollback") || part[0].Is("abort"):
+			return nil, refusedIn("a transaction that ends with ROLLBACK changes nothing").WithHint("leave it out; a statement that fails takes the whole transaction back")
+		case part[0].Is("begin") || part[0].Is("start") || part[0].Is("savepoint"):
+			return nil, refusedIn(strings.ToUpper(part[0].Word) + " within a transaction")
+		}
+		s, err := Parse(text)
+		if err != nil {
+			return nil, lake.Step(fmt.Sprintf("statement %d", len(t.Parts)+1), err)
+		}
+		if s == nil || s.Explain {
+			return nil, refusedIn(short(text) + " in a transaction").WithHint("a transaction takes statements that change rows; ask what only reads by itself, before or after it")
+		}
+		t.Parts = append(t.Parts, TransactionPart{SQL: text, Statement: s, params: paramsOf(sql, part)})
+	}
+	switch {
+	case last == "":
+		return nil, invalid("COMMIT is missing at the end of the transaction").WithHint("send all of it in one request: BEGIN; …; COMMIT")
+	case len(t.Parts) == 0:
+		return nil, invalid("the transaction has no statement")
+	}
+	return t, nil
+}
+
+// split parts tokens at the semicolons; parts without tokens are left out.
+func split(toks []sqltext.Token) [][]sqltext.Token {
+	var out [][]sqltext.Token
+	for len(toks) > 0 {
+		n := slices.IndexFunc(toks, func(t sqltext.Token) bool { return t.Is(";") })
+		if n < 0 {
+			n = len(toks)
+		}
+		if n > 0 {
+			out = append(out, toks[:n])
+		}
+		toks = toks[min(n+1, len(toks)):]
+	}
+	return out
+}
+
+// phrase is the words of a part, where it has at most two.
+func phrase(part []sqltext.Token) string {
+	if len(part) > 2 {
+		return ""
+	}
+	words := make([]string, len(part))
+	for i, t := range part {
+		if t.Kind != sqltext.Word {
+			return ""
+		}
+		words[i] = t.Word
+	}
+	return strings.Join(words, " ")
+}
+
+func refusedIn(what string) *lake.Error {
+	return lake.Errorf(lake.CodeSQLRefused, "%s", what)
+}
+
+// short is the beginning of a text, for errors.
+func short(text string) string {
+	if len(text) > 40 {
+		return strings.ToValidUTF8(text[:40], "") + "…"
+	}
+	return text
+}
+
+// paramsOf finds the parameters of a part: ?, $1 and $name.
+func paramsOf(sql string, part []sqltext.Token) params {
+	var p params
+	for i, t := range part {
+		switch {
+		case t.Is("?"):
+			p.positional++
+		case t.Is("$"):
+			name := ""
+			for _, next := range part[i+1:] {
+				if next.Start != t.Start+1+len(name) || next.Kind == sqltext.Text || next.Kind == sqltext.Quoted || next.Kind == sqltext.Mark && (next.Word < "0" || next.Word > "9") {
+					break
+				}
+				name += sql[next.Start:next.End]
+			}
+			if name != "" && !slices.Contains(p.named, name) {
+				p.named = append(p.named, name)
+			}
+		}
+	}
+	return p
+}
+
+// Params gives each statement of the parameters of the whole text those that it uses:
+// ? counts through the text, $1 and $name mean the same in all of it.
+func (t *Transaction) Params(all json.RawMessage) ([]json.RawMessage, error) {
+	out := make([]json.RawMessage, len(t.Parts))
+	positional, named := 0, map[string]bool{}
+	for _, p := range t.Parts {
+		positional += p.params.positional
+		for _, name := range p.params.named {
+			named[name] = true
+		}
+	}
+	if positional > 0 && len(named) > 0 {
+		return nil, invalid("the parameters of a transaction are ? or named, not both")
+	}
+	if all = bytes.TrimSpace(all); len(all) == 0 {
+		all = json.RawMessage("[]")
+	}
+	if all[0] == '{' {
+		return out, t.ofObject(all, positional, named, out)
+	}
+	var values []json.RawMessage
+	if err := json.Unmarshal(all, &values); err != nil {
+		return nil, lake.Errorf(lake.CodeInvalidRequest, "params: %w", err)
+	}
+	if positional == 0 && len(named) > 0 { // $1 of an array
+		object := map[string]json.RawMessage{}
+		for i, v := range values {
+			object[strconv.Itoa(i+1)] = v
+		}
+		return out, t.ofValues(object, named, out)
+	}
+	if positional != len(values) {
+		return nil, wrongCount(positional, len(values))
+	}
+	for i, p := range t.Parts {
+		n := p.params.positional
+		if n > 0 {
+			part, err := json.Marshal(values[:n])
+			if err != nil {
+				return nil, err
+			}
+			out[i] = part
+		}
+		values = values[n:]
+	}
+	return out, nil
+}
+
+func wrongCount(has, given int) error {
+	return lake.Errorf(lake.CodeInvalidRequest, "the transaction has %d parameters and params gives %d", has, given)
+}
+
+func (t *Transaction) ofObject(all json.RawMessage, positional int, named map[string]bool, out []json.RawMessage) error {
+	if positional > 0 {
+		return lake.Errorf(lake.CodeInvalidRequest, "the transaction has ? for its parameters, and params is an object").WithHint("give params as an array")
+	}
+	object := map[string]json.RawMessage{}
+	if err := json.Unmarshal(all, &object); err != nil {
+		return lake.Errorf(lake.CodeInvalidRequest, "params: %w", err)
+	}
+	return t.ofValues(object, named, out)
+}
+
+func (t *Transaction) ofValues(object map[string]json.RawMessage, named map[string]bool, out []json.RawMessage) error {
+	for name := range named {
+		if _, ok := object[name]; !ok {
+			return lake.Errorf(lake.CodeInvalidRequest, "params has no value for $%s", name)
+		}
+	}
+	for name := range object {
+		if !named[name] {
+			return lake.Errorf(lake.CodeInvalidRequest, "params has a value for $%s, which the transaction does not use", name)
+		}
+	}
+	for i, p := range t.Parts {
+		if len(p.params.named) == 0 {
+			continue
+		}
+		part := map[string]json.RawMessage{}
+		for _, name := range p.params.named {
+			part[name] = object[name]
+		}
+		b, err := json.Marshal(part)
+		if err != nil {
+			return err
+		}
+		out[i] = b
+	}
+	return nil
+}
