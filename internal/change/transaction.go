@@ -5,7 +5,6 @@ import (
 	"errors"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -16,26 +15,6 @@ import (
 	"tarn/internal/format"
 	"tarn/internal/lake"
 )
-
-// Together holds the committers of several datasets at once, in the order that keeps
-// those who do the same from waiting for each other, and runs a step. It waits for its
-// turn at each as long as ctx lives, and then has not run; once begun the step runs to
-// its end, with a context that ends with the committers.
-func Together(ctx context.Context, committers []*Committer, step func(ctx context.Context) error) error {
-	sorted := slices.SortedFunc(slices.Values(committers), func(a, b *Committer) int {
-		return strings.Compare(a.ds.State().UUID, b.ds.State().UUID)
-	})
-	return hold(ctx, ctx, sorted, step)
-}
-
-func hold(ctx, inner context.Context, rest []*Committer, step func(ctx context.Context) error) error {
-	if len(rest) == 0 {
-		return step(inner)
-	}
-	return rest[0].Exclusive(ctx, func(held context.Context, _ *Held) error {
-		return hold(ctx, held, rest[1:], step)
-	})
-}
 
 // Part is what a transaction changes in one dataset. Key and Hash of its Request are
 // the transaction's.

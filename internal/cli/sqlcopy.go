@@ -126,7 +126,7 @@ func (s *sqlSession) copyTo(ctx context.Context, q client.Query, path, format st
 
 // writeFile writes the answer of a query into a file.
 func (s *sqlSession) writeFile(ctx context.Context, q client.Query, path, format string) error {
-	for _, parse := range []func(string) (bool, error){isStatement, isDefinition, isCopy} {
+	for _, parse := range []func(string) (bool, error){isTransaction, isStatement, isDefinition, isCopy} {
 		if is, err := parse(q.SQL); is || err != nil {
 			return usagef("--to takes the answer of one query")
 		}
@@ -138,6 +138,11 @@ func (s *sqlSession) writeFile(ctx context.Context, q client.Query, path, format
 	}
 	_, err = fmt.Fprintf(s.p.Stdout, "%s written to %s in %s\n", countOf(n, "row"), shown(path), elapsed(time.Since(began)))
 	return err
+}
+
+func isTransaction(sql string) (bool, error) {
+	t, err := sqlwrite.ParseTransaction(sql)
+	return t != nil, err
 }
 
 func isStatement(sql string) (bool, error)  { s, err := sqlwrite.Parse(sql); return s != nil, err }

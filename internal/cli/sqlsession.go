@@ -61,6 +61,9 @@ func (q question) single() bool {
 // ask runs one statement and shows its answer.
 func (s *sqlSession) ask(ctx context.Context, q question) error {
 	// A text that does not parse goes to the lake all the same: the error is its.
+	if t, err := sqlwrite.ParseTransaction(q.sql); t != nil || err != nil {
+		return s.transact(ctx, q)
+	}
 	if statement, err := sqlwrite.Parse(q.sql); statement != nil || err != nil {
 		if statement != nil && statement.Returning != nil && !statement.Explain {
 			return s.rows(s.d.ExecuteReturning(ctx, s.query(q), q.options))
@@ -128,6 +131,33 @@ func (s *sqlSession) execute(ctx context.Context, q question, statement *sqlwrit
 		return json.NewEncoder(s.p.Stdout).Encode(r)
 	}
 	_, err = fmt.Fprintln(s.p.Stdout, whatWasDone(statement, r, time.Since(began)))
+	return err
+}
+
+// transact runs a transaction, and says what each of its statements did.
+func (s *sqlSession) transact(ctx context.Context, q question) error {
+	began := time.Now()
+	r, err := s.d.ExecuteTransaction(ctx, client.Query{SQL: q.sql, Params: q.params, Timeout: s.timeout}, q.options)
+	if err != nil {
+		return err
+	}
+	if s.output == "json" || s.output == "ndjson" {
+		return json.NewEncoder(s.p.Stdout).Encode(r)
+	}
+	for _, one := range r.Statements {
+		what := countOf(one.Rows, "row") + " " + done[one.Statement]
+		if r.RolledBack {
+			what = countOf(one.Rows, "row") + " would be " + done[one.Statement]
+		}
+		if _, err := fmt.Fprintf(s.p.Stdout, "%s: %s\n", one.Dataset, what); err != nil {
+			return err
+		}
+	}
+	end := "committed in " + elapsed(time.Since(began))
+	if r.RolledBack {
+		end = "rolled back; nothing was changed"
+	}
+	_, err = fmt.Fprintln(s.p.Stdout, end)
 	return err
 }
 

@@ -20,6 +20,17 @@ func (c *Client) Execute(ctx context.Context, query Query, o ChangeOptions) (eng
 	return out, err
 }
 
+// ExecuteTransaction runs BEGIN; statements that change rows; COMMIT. Of the options
+// IdempotencyKey alone is of use here.
+func (c *Client) ExecuteTransaction(ctx context.Context, query Query, o ChangeOptions) (out engine.TransactionResult, err error) {
+	q, err := query.statement(o)
+	if err != nil {
+		return out, err
+	}
+	_, err = c.call(ctx, q, &out)
+	return out, err
+}
+
 // ExecuteReturning runs a statement with RETURNING: the answer is its rows in the
 // query's Format, and Changed of it what the statement did. Sent again with the same
 // Idempotency-Key it fails with CodeRowsNotKept once it was done.

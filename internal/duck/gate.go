@@ -40,6 +40,9 @@ type GateEnv struct {
 	// Dataset finds a dataset, without regard to case, and gives its name as it
 	// was created. namespace is "main" where the SQL says none.
 	Dataset func(namespace, name string) (canonical lake.Name, ok bool)
+	// Snapshot says that the caller makes a view of each dataset that the text names
+	// (SnapshotView), which is read in its place. There is no AT then.
+	Snapshot bool
 	// Names lists the datasets, for the hint of an error; nil gives none.
 	Names func() []lake.Name
 }
@@ -195,10 +198,10 @@ var instead = map[string]string{
 	"ALTER":    "a dataset is renamed by POST /datasets/{name}/rename or tarn rename; its columns stay as they are",
 	"TRUNCATE": "DELETE FROM name deletes all rows of a dataset with a primary key",
 	"COPY":     "the server opens no files: COPY in tarn sql reads and writes those of its own machine; POST /datasets/{name}/import takes files, and a query's answer comes as CSV, NDJSON, Arrow or Parquet by its Accept",
-	"BEGIN":    "each statement is a transaction of its own",
-	"START":    "each statement is a transaction of its own",
-	"COMMIT":   "each statement is a transaction of its own",
-	"ROLLBACK": "each statement is a transaction of its own",
+	"BEGIN":    "a transaction is one text: BEGIN; statements that change rows; COMMIT",
+	"START":    "a transaction is one text: BEGIN; statements that change rows; COMMIT",
+	"COMMIT":   "a transaction is one text: BEGIN; statements that change rows; COMMIT",
+	"ROLLBACK": "a transaction is one text: BEGIN; statements that change rows; COMMIT",
 }
 
 var reads = map[string]bool{"SELECT": true, "WITH": true, "FROM": true, "VALUES": true, "TABLE": true, "(": true}

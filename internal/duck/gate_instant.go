@@ -25,10 +25,23 @@ func InstantView(n int) string { return fmt.Sprintf("temp.main.%s", lake.QuoteId
 
 func instantName(n int) string { return fmt.Sprintf("%sat_%d", lake.ReservedColumnPrefix, n) }
 
+// SnapshotView is the full name of the view that stands for a dataset in the text of a
+// snapshot (GateEnv.Snapshot), by its place in Checked.Datasets. DuckDB looks for a name
+// among temporary views first, so that one of the namespace main has the name of the
+// dataset, and its columns can be named in every way. In another namespace there are no
+// temporary views, and the text that comes out names the view.
+func SnapshotView(name lake.Name, n int) string {
+	if sameName(name.Namespace, lake.DefaultNamespace) {
+		return "temp.main." + lake.QuoteIdent(name.Dataset)
+	}
+	return InstantView(n)
+}
+
 // instantAt is a place in a text that names an instant.
 type instantAt struct {
-	n            int // in instants
-	location     int // of the name, in bytes
+	n            int  // in instants; of a snapshot in datasets
+	bare         bool // it is of a snapshot, and has no AT
+	location     int  // of the name, in bytes
 	named, alias bool
 	columns      bool // the alias has columns
 	name         string
@@ -73,11 +86,30 @@ func (w *walker) instant(o, at object, name lake.Name) error {
 		n = len(w.instants)
 		w.instants = append(w.instants, in)
 	}
+	w.places = append(w.places, placeOf(o, n, location))
+	return nil
+}
+
+func placeOf(o object, n int, location float64) instantAt {
 	columns, _ := o["column_name_alias"].([]any)
-	w.places = append(w.places, instantAt{
+	return instantAt{
 		n: n, location: int(location), alias: text(o, "alias") != "", columns: len(columns) > 0, name: text(o, "table_name"),
 		named: text(o, "schema_name") != "",
-	})
+	}
+}
+
+// snapshot notes where a dataset is named whose view has another name.
+func (w *walker) snapshot(o object, name lake.Name) error {
+	if sameName(name.Namespace, lake.DefaultNamespace) {
+		return nil
+	}
+	location, ok := o["query_location"].(float64)
+	if !ok || location < 0 || location > math.MaxInt32 {
+		return refused("%s in this place in a transaction", name)
+	}
+	p := placeOf(o, slices.Index(w.datasets, name), location)
+	p.bare = true
+	w.places = append(w.places, p)
 	return nil
 }
 
@@ -179,7 +211,7 @@ func withViews(part any, places map[float64]instantAt) any {
 			}
 		}
 		location, _ := part["query_location"].(float64)
-		if p, ok := places[location]; ok && part["at_clause"] != nil {
+		if p, ok := places[location]; ok && (part["at_clause"] != nil || p.bare && part["type"] == "BASE_TABLE") {
 			out["catalog_name"], out["schema_name"], out["table_name"], out["at_clause"] = "temp", "main", instantName(p.n), nil
 			if !p.alias {
 				out["alias"] = p.name
@@ -226,6 +258,9 @@ func instantSpans(sql string, p instantAt) (name, at [2]int, err error) {
 		return name, at, unclear
 	}
 	name = [2]int{p.location, p.location + s.End()}
+	if p.bare {
+		return name, [2]int{name[1], name[1]}, nil
+	}
 	ok := next()
 	if p.alias {
 		if ok && lower(s.Word) == "as" {

@@ -61,12 +61,18 @@ func (w *walker) relation(o object, in *scope) error {
 		}
 		return &unknownDataset{lake.Name{Namespace: namespace, Dataset: name}.String()}
 	}
+	if at != nil && w.env.Snapshot {
+		return refused("AT in a transaction").WithHint("a transaction reads the datasets as they are when it begins, with its own changes")
+	}
 	if at != nil {
 		return w.instant(o, at, canonical)
 	}
 	if key := canonical.Key(); !w.seen[key] {
 		w.seen[key] = true
 		w.datasets = append(w.datasets, canonical)
+	}
+	if w.env.Snapshot {
+		return w.snapshot(o, canonical)
 	}
 	return nil
 }

@@ -268,6 +268,9 @@ func (a *alteration) cleanSince(ctx context.Context, s *dataset.State, columns [
 	}
 	clean := true
 	for _, d := range s.Deltas[since:] {
+		if d.Void {
+			continue
+		}
 		if d.Path == "" || d.Bytes > a.e.set.SpoolBytes {
 			return false, nil
 		}

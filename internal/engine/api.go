@@ -366,6 +366,7 @@ type Door interface {
 	Change(ctx context.Context, r ChangeRequest) (ChangeResult, error)
 	// Execute runs a statement that changes rows, all or nothing.
 	Execute(ctx context.Context, r StatementRequest) (StatementResult, error)
+	ExecuteTransaction(ctx context.Context, r TransactionRequest) (TransactionResult, error)
 	// Define runs a CREATE TABLE or DROP TABLE. Its ctx ends the query of CREATE TABLE AS;
 	// what is being committed goes on.
 	Define(ctx context.Context, r DefinitionRequest) (DefinitionResult, error)

@@ -281,8 +281,8 @@ func killedEverywhere(t *testing.T, newPlace func(t *testing.T) (place, files st
 }
 
 // elsewhere are points that the history does not come by: where nothing is retained
-// each commit expires old snapshots itself.
-var elsewhere = map[string]bool{"expire.committed": true}
+// each commit expires old snapshots itself, and no delta of a transaction is refused.
+var elsewhere = map[string]bool{"expire.committed": true, "transaction.aborted": true}
 
 // kill is the instant at which a server is killed: as it comes by a point for the n-th
 // time.

@@ -140,6 +140,7 @@ func historySteps(people, log lake.Schema) []step {
 		{"insert", executes("INSERT INTO people SELECT id + 100, name, pay * 2 FROM people WHERE id >= 10")},
 		{"alter", alters("people ADD COLUMN note VARCHAR, RENAME pay TO wage, ALTER wage TYPE DECIMAL(20,2), DROP name")},
 		{"update altered", executes("UPDATE people SET note = 'n' || id WHERE wage > 20")},
+		{"transaction", transacts("BEGIN; UPDATE people SET note = coalesce(note, '') || '.' WHERE id > 12; INSERT INTO log SELECT note, id FROM people WHERE id = 14; DELETE FROM sales WHERE id = 1; UPDATE people SET note = note || '+' WHERE id = 14; COMMIT")},
 		{"tidy", tidies},
 		{"dedupe", compacts("log", "who")},
 		{"fold again", compacts("people")},
@@ -151,6 +152,7 @@ func historySteps(people, log lake.Schema) []step {
 		{"upsert renamed", sends("shop.sales", engine.OpUpsert, `{"id":9,"v":"nine"}`)},
 		{"replace", takesIn("shop.sales", engine.ImportReplace, nil, "", "id,v\n5,five\n6,six\n")},
 		{"upsert replaced", sends("shop.sales", engine.OpUpsert, `{"id":6,"v":"SIX"}`)},
+		{"transaction over namespaces", transacts("BEGIN; UPDATE shop.sales SET v = v || '?'; INSERT INTO people (id, note) SELECT id + 500, v FROM shop.sales; COMMIT")},
 		{"alter replaced", alters("shop.sales RENAME v TO w, ALTER w SET NOT NULL, ADD v BIGINT")},
 		{"drop", func(o *opened, key string) error {
 			return o.Drop(context.Background(), parsed("log"), idempotency(key))

@@ -231,7 +231,7 @@ func (f *Feed) wait(ctx context.Context, changed <-chan struct{}, told bool) err
 // send gives the events of one delta.
 func (f *Feed) send(ctx context.Context, m *member, d lake.Delta, emit func(FeedEvent) error) error {
 	done := FeedEvent{Op: FeedCommit, Sequence: d.Sequence, Time: d.Time, Count: d.Rows}
-	if d.Empty() && d.Seal == nil {
+	if d.Empty() && d.Seal == nil && !d.Void {
 		done.Op = FeedContent
 		if f.schemaChanged(m, d.Sequence) {
 			done.Op = FeedSchema

@@ -93,6 +93,7 @@ type execution struct {
 	r    StatementRequest
 	m    *member
 	turn *query.Statement
+	txn  *transaction // that it is part of; nil: none
 
 	returned returnedPlace
 	counted  atomic.Int64 // rows of the last read, where it is mixed
@@ -174,9 +175,13 @@ func (x *execution) open(ctx context.Context, s *dataset.State, read sqlwrite.Re
 	if left <= 0 {
 		return nil, nil, context.DeadlineExceeded
 	}
-	a, err := x.e.run(ctx, worker.QueryRequest{
+	q := worker.QueryRequest{
 		SQL: read.SQL, Params: x.r.Params, Format: rows.OutArrow, Visible: x.r.Visible, Owner: x.r.Owner, Within: true, AddedBytes: read.AddedBytes,
-	}, left)
+	}
+	if x.txn != nil {
+		q.Snapshot, q.Instants, q.Bring = true, x.txn.known(), x.txn.bring
+	}
+	a, err := x.e.run(ctx, q, left)
 	if err != nil {
 		return nil, nil, x.explain(err)
 	}

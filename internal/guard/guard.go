@@ -161,6 +161,18 @@ func (d *Door) Execute(ctx context.Context, r engine.StatementRequest) (engine.S
 	return d.door.Execute(ctx, r)
 }
 
+// ExecuteTransaction implements engine.Door, as Execute of each of its statements.
+func (d *Door) ExecuteTransaction(ctx context.Context, r engine.TransactionRequest) (engine.TransactionResult, error) {
+	for _, p := range r.Transaction.Parts {
+		if err := d.need(access.Write, p.Statement.Target); err != nil {
+			return engine.TransactionResult{}, err
+		}
+	}
+	r.Owner, r.Visible = d.who.ID, d.who.Visible()
+	r.Idempotency = d.own(r.Idempotency)
+	return d.door.ExecuteTransaction(ctx, r)
+}
+
 // Define implements engine.Door. It takes what the call for the same takes: PUT or DELETE
 // of a dataset. What the query of CREATE TABLE AS reads has to be seen, as by Query.
 func (d *Door) Define(ctx context.Context, r engine.DefinitionRequest) (engine.DefinitionResult, error) {

@@ -138,6 +138,20 @@ func (d *door) Change(ctx context.Context, r engine.ChangeRequest) (engine.Chang
 	return engine.ChangeResult{Rows: 2, Sequence: 8, ReadPoint: lake.ReadPoint{TableUUID: tableUUID, Sequence: 8}, ETag: `"` + tableUUID + `.8.1"`}, told(string(body), "fail")
 }
 
+func (d *door) ExecuteTransaction(ctx context.Context, r engine.TransactionRequest) (engine.TransactionResult, error) {
+	d.logf("transaction of %d params=%s timeout=%s idem=%s id=%s sql=%q", len(r.Transaction.Parts), r.Params, r.Timeout, shown(r.Idempotency), r.ID, r.SQL)
+	res := engine.TransactionResult{Statement: "transaction", RolledBack: r.Transaction.Rollback, ReadPoints: map[string]lake.ReadPoint{}}
+	for _, p := range r.Transaction.Parts {
+		if err := errors.Join(ctx.Err(), known(p.Statement.Target)); err != nil {
+			return engine.TransactionResult{}, unjoin(err)
+		}
+		res.Rows += 2
+		res.Statements = append(res.Statements, engine.TransactionStatement{Statement: string(p.Statement.Verb), Dataset: p.Statement.Target.String(), Rows: 2})
+		res.ReadPoints[p.Statement.Target.String()] = lake.ReadPoint{TableUUID: tableUUID, Sequence: 8}
+	}
+	return res, nil
+}
+
 func (d *door) Execute(ctx context.Context, r engine.StatementRequest) (engine.StatementResult, error) {
 	d.logf("execute %s %s params=%s timeout=%s if-match=%q idem=%s id=%s sql=%q", r.Statement.Verb, r.Statement.Target, r.Params, r.Timeout, r.IfMatch, shown(r.Idempotency), r.ID, r.SQL)
 	if err := errors.Join(ctx.Err(), known(r.Statement.Target)); err != nil {

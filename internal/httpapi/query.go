@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,7 +19,7 @@ const mediaText = "text/plain"
 
 // sqlBody is a query as JSON.
 type sqlBody struct {
-	SQL     string          `json:"sql" doc:"one SELECT, SHOW TABLES, DESCRIBE, EXPLAIN, INSERT, UPDATE, DELETE, MERGE, CREATE TABLE, DROP TABLE or ALTER TABLE, in DuckDB's SQL"`
+	SQL     string          `json:"sql" doc:"one SELECT, SHOW TABLES, DESCRIBE, EXPLAIN, INSERT, UPDATE, DELETE, MERGE, CREATE TABLE, DROP TABLE or ALTER TABLE, or BEGIN; statements that change rows; COMMIT, in DuckDB's SQL"`
 	Params  json.RawMessage `json:"params,omitempty" doc:"an array for ? and $1, an object for $name"`
 	Timeout string          `json:"timeout,omitempty" doc:"such as 5s; sending the answer included"`
 }
@@ -41,6 +42,11 @@ func (a *api) querySQL(c *call) error {
 	timeout, err := readTimeout(body.Timeout, settings)
 	if err != nil {
 		return err
+	}
+	if t, err := sqlwrite.ParseTransaction(body.SQL); err != nil {
+		return err
+	} else if t != nil {
+		return a.transact(c, body, t, timeout)
 	}
 	if alter, err := sqlddl.ParseAlter(body.SQL); err != nil {
 		return err
@@ -115,6 +121,40 @@ func (a *api) execute(c *call, body sqlBody, s *sqlwrite.Statement, timeout time
 			WithHint("it is in: read the rows by SELECT")
 	}
 	return a.stream(c, res.Returned, out, media)
+}
+
+// transact runs a transaction.
+func (a *api) transact(c *call, body sqlBody, t *sqlwrite.Transaction, timeout time.Duration) error {
+	var names []string
+	for _, p := range t.Parts {
+		if name := p.Statement.Target.String(); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	c.dataset = strings.Join(names, ", ")
+	if err := a.raise(c, writes(ofSQL)); err != nil {
+		return err
+	}
+	switch {
+	case !accepts(c.r.Header, rows.MediaJSON):
+		return lake.Errorf(lake.CodeNotAcceptable, "a transaction answers application/json alone").WithHint("accept application/json; nothing was changed")
+	case c.ifMatch() != "":
+		return lake.Errorf(lake.CodeInvalidRequest, "a transaction takes no If-Match").WithHint("it reads and changes one state of its datasets, which nobody else changes meanwhile")
+	}
+	idem, err := c.idempotency()
+	if err != nil {
+		return err
+	}
+	res, err := c.door.ExecuteTransaction(c.r.Context(), engine.TransactionRequest{
+		SQL: body.SQL, Transaction: t, Params: body.Params, Timeout: timeout, ID: c.queryID, Idempotency: idem,
+	})
+	if err != nil {
+		return err
+	}
+	if !res.RolledBack {
+		c.rows = res.Rows
+	}
+	return c.reply(http.StatusOK, res)
 }
 
 // readSQL reads a query in either of its two forms.

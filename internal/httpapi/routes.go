@@ -84,13 +84,14 @@ type queryAnswer struct {
 
 func (a *api) queryRoutes() []*route {
 	answers := streamed()
-	answers[0].content[0].or = []any{engine.StatementResult{}, engine.DefinitionResult{}, engine.AlterResult{}}
+	answers[0].content[0].or = []any{engine.StatementResult{}, engine.TransactionResult{}, engine.DefinitionResult{}, engine.AlterResult{}}
 	answers[0].headers = append(answers[0].headers, "ETag", headerChanged)
 	return []*route{{
 		method: http.MethodPost, path: "/query/sql", id: "query-sql", tag: tagQueries, needs: reads(ofSQL),
 		summary: "Run a query, or a statement that changes something", handle: a.querySQL, asQuery: true, fresh: true, idempotent: true, ifMatch: true,
 		doc: "One SELECT, SHOW TABLES, DESCRIBE or EXPLAIN over all datasets, at one instant of the whole lake. The answer streams in the format that Accept asks for. A client that goes away cancels it. " +
 			"Or one INSERT, UPDATE, DELETE or MERGE, which reads at the newest state and changes all its rows or none; it answers JSON, or with RETURNING rows as a query does, and takes If-Match and Idempotency-Key, which queries do not. " +
+			"Or BEGIN; several of these; COMMIT, of one or more datasets: all of them or none, seen by every query together; it answers JSON and takes Idempotency-Key. With ROLLBACK at its end it is a dry run. " +
 			"Or one CREATE TABLE (with columns, or AS a query) or DROP TABLE, which makes or drops a dataset in one step; it answers JSON and takes Idempotency-Key. Or one ALTER TABLE, as POST /datasets/{name}/schema and /rename.",
 		body:    []content{{media: rows.MediaJSON, typ: sqlBody{}}, {media: mediaText, doc: "the SQL itself"}},
 		answers: answers,

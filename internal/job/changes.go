@@ -20,17 +20,11 @@ func (s *session) runChanges(ctx context.Context, ch Changes) (Result, error) {
 	if !ch.Schema.Keyed() && ch.Op != OpUpsert {
 		return Result{}, lake.Errorf(lake.CodeNoPrimaryKey, "a dataset without a primary key takes appends only")
 	}
-	comma, err := delimiterOf(ch.Input)
-	if err != nil {
-		return Result{}, err
+	arrive := s.bodyArrives
+	if len(ch.Deltas) > 0 {
+		arrive = s.deltasArrive
 	}
-	body, err := unpack(ch.Input, s.meter("decode"))
-	if err != nil {
-		return Result{}, err
-	}
-	defer body.Close()
-	o := rows.DecodeOptions{Schema: ch.Schema, Missing: ch.Missing, MaxRowBytes: ch.MaxRowBytes, Comma: comma, ScratchDir: filepath.Join(s.spec.Scratch, "in")}
-	n, err := s.decodeChanges(ctx, ch, body, o)
+	n, err := arrive(ctx, ch)
 	if err != nil {
 		return Result{}, err
 	}
@@ -43,6 +37,44 @@ func (s *session) runChanges(ctx context.Context, ch Changes) (Result, error) {
 		return Result{}, err
 	}
 	return Result{Rows: n, DeltaRows: out.Rows, Outputs: []Output{out}}, nil
+}
+
+// bodyArrives fills the table arrived from a body.
+func (s *session) bodyArrives(ctx context.Context, ch Changes) (int64, error) {
+	comma, err := delimiterOf(ch.Input)
+	if err != nil {
+		return 0, err
+	}
+	body, err := unpack(ch.Input, s.meter("decode"))
+	if err != nil {
+		return 0, err
+	}
+	defer body.Close()
+	return s.decodeChanges(ctx, ch, body, rows.DecodeOptions{
+		Schema: ch.Schema, Missing: ch.Missing, MaxRowBytes: ch.MaxRowBytes, Comma: comma, ScratchDir: filepath.Join(s.spec.Scratch, "in"),
+	})
+}
+
+// deltasArrive fills the table arrived, with op, from deltas, one after the other.
+func (s *session) deltasArrive(ctx context.Context, ch Changes) (n int64, err error) {
+	if err := s.createTable(ctx, "arrived", ch.Schema, "op INTEGER"); err != nil {
+		return 0, err
+	}
+	if err := s.c.Exec(ctx, "BEGIN"); err != nil {
+		return 0, err
+	}
+	for _, d := range ch.Deltas {
+		_, err := format.OpenDelta(ctx, d.Path, ch.Schema, func(c format.Changes) error {
+			n += c.Rows.NumRows()
+			batch := withOps(rows.ChangeBatch{Rows: c.Rows, Ops: c.Ops})
+			defer batch.Release()
+			return s.c.Append(ctx, catalog, "main", "arrived", []arrow.RecordBatch{batch})
+		})
+		if err != nil {
+			return n, err // the session ends: nothing of it is kept
+		}
+	}
+	return n, s.c.Exec(ctx, "COMMIT")
 }
 
 // decodeChanges fills the table arrived: the columns (of a delete, those of the

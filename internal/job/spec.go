@@ -147,6 +147,7 @@ type Changes struct {
 	Schema      lake.Schema        `json:"schema"`
 	Op          string             `json:"op"`
 	Input       InputFile          `json:"input"`
+	Deltas      []lake.Delta       `json:"deltas,omitempty"` // instead of Input: with Path, in order; Op is OpChanges, or OpUpsert without a key
 	Missing     rows.MissingPolicy `json:"missing"`
 	MaxRowBytes int                `json:"max_row_bytes"`
 }

@@ -55,7 +55,9 @@ func (s Spec) inputs() []string {
 		}
 	}
 	if c := s.Changes; c != nil {
-		paths = append(paths, c.Input.Path)
+		if paths = durablePaths(nil, c.Deltas); len(c.Deltas) == 0 {
+			paths = append(paths, c.Input.Path)
+		}
 	}
 	return paths
 }

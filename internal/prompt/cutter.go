@@ -57,11 +57,17 @@ func (c *Cutter) Reset() {
 	c.open = false
 }
 
-// cut gives the statements of a text and what is behind the last semicolon.
+// cut gives the statements of a text and what is behind the last semicolon. A transaction,
+// from BEGIN to COMMIT or ROLLBACK, is one.
 func cut(text string) (done []string, rest string) {
-	from := 0
+	from, part, within := 0, 0, false
 	for s := sqltext.New(text); s.Next(); {
 		if s.Word != ";" || s.Open {
+			continue
+		}
+		first := firstWord(text[part:s.Start])
+		part = s.End()
+		if within = within && !ends[first] || !within && begins[first]; within {
 			continue
 		}
 		if one := strings.TrimSpace(text[from:s.Start]); !blank(one) {
@@ -70,6 +76,17 @@ func cut(text string) (done []string, rest string) {
 		from = s.End()
 	}
 	return done, strings.TrimLeft(text[from:], " \t\r\n")
+}
+
+// The first words of what begins and ends a transaction.
+var begins, ends = sqltext.WordSet("begin start"), sqltext.WordSet("commit end rollback abort")
+
+func firstWord(text string) string {
+	s := sqltext.New(text)
+	if !s.Next() {
+		return ""
+	}
+	return sqltext.Lower(s.Word)
 }
 
 // blank says whether a text holds nothing but space and whole comments.

@@ -20,9 +20,15 @@ func (s *Serving) admit(ctx context.Context, sess *session, req Request) (plan, 
 	if err != nil {
 		return plan{}, err
 	}
+	if req.Snapshot {
+		return snapshotPlan(checked, req)
+	}
 	p := plan{sql: checked.SQL, params: req.Params, datasets: checked.Datasets}
 	if p.instants, err = s.instants(ctx, sess, checked.Instants, req.Instants); err != nil {
 		return plan{}, err
+	}
+	for n := range p.instants {
+		p.views = append(p.views, duck.InstantView(n))
 	}
 	switch checked.Kind {
 	case duck.Select:
@@ -46,11 +52,11 @@ func (s *Serving) admit(ctx context.Context, sess *session, req Request) (plan, 
 // it names.
 func (s *Serving) check(ctx context.Context, sess *session, req Request) (duck.Checked, error) {
 	names := s.ear.namesVersion() // before the names are read
-	if checked, ok := s.gated.get(req.SQL, names); ok && (req.MaxSQLBytes <= 0 || len(req.SQL) <= req.MaxSQLBytes) && req.Visible.HasAll(checked.Named()) {
+	if checked, ok := s.gated.get(req.SQL, names); ok && !req.Snapshot && (req.MaxSQLBytes <= 0 || len(req.SQL) <= req.MaxSQLBytes) && req.Visible.HasAll(checked.Named()) {
 		return checked, nil
 	}
 	checked, err := sess.gate.Check(ctx, req.SQL, duck.GateEnv{
-		MaxSQLBytes: req.MaxSQLBytes,
+		MaxSQLBytes: req.MaxSQLBytes, Snapshot: req.Snapshot,
 		Dataset: func(namespace, name string) (lake.Name, bool) {
 			_, d, ok := s.ear.find(lake.Name{Namespace: namespace, Dataset: name})
 			if !ok || !req.Visible.Has(d.name) {
@@ -62,7 +68,7 @@ func (s *Serving) check(ctx context.Context, sess *session, req Request) (duck.C
 			return slices.DeleteFunc(s.ear.list(), func(n lake.Name) bool { return !req.Visible.Has(n) })
 		},
 	})
-	if err == nil {
+	if err == nil && !req.Snapshot {
 		s.gated.put(req.SQL, names, checked)
 	}
 	return checked, err

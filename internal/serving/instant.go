@@ -53,9 +53,35 @@ func (s *Serving) instants(ctx context.Context, sess *session, asked []lake.Inst
 	return nil, lake.Errorf(lake.CodeInstants, "%s", list)
 }
 
+// snapshotPlan plans SQL that reads the files of its request, and nothing as it is now.
+// What the request does not bring is asked for by CodeInstants, all at once.
+func snapshotPlan(checked duck.Checked, req Request) (plan, error) {
+	if checked.Kind != duck.Select {
+		return plan{}, lake.Errorf(lake.CodeSQLRefused, "a transaction takes no %s", checked.Kind)
+	}
+	p := plan{sql: checked.SQL, params: req.Params}
+	var missing []lake.Instant
+	for n, name := range checked.Datasets {
+		at := slices.IndexFunc(req.Instants, func(f lake.InstantFiles) bool { return f.Instant.Dataset == name })
+		if at < 0 {
+			missing = append(missing, lake.Instant{Dataset: name})
+			continue
+		}
+		p.instants, p.views = append(p.instants, req.Instants[at]), append(p.views, duck.SnapshotView(name, n))
+	}
+	if len(missing) == 0 {
+		return p, nil
+	}
+	list, err := json.Marshal(missing)
+	if err != nil {
+		return plan{}, err
+	}
+	return plan{}, lake.Errorf(lake.CodeInstants, "%s", list)
+}
+
 // showInstants makes the views that stand for instants in a plan's text, in the open
 // transaction of its reading, with which they go.
-func (r *reading) showInstants(ctx context.Context, instants []lake.InstantFiles) error {
+func (r *reading) showInstants(ctx context.Context, instants []lake.InstantFiles, views []string) error {
 	verified := map[string]bool{} // keys of deltas
 	for n, in := range instants {
 		sql, g, err := instantSQL(ctx, in, verified)
@@ -63,7 +89,7 @@ func (r *reading) showInstants(ctx context.Context, instants []lake.InstantFiles
 			return lake.Step(in.Instant.String(), err)
 		}
 		r.guards = append(r.guards, g)
-		if err := r.sess.conn.Exec(ctx, "CREATE TEMP VIEW "+duck.InstantView(n)+" AS "+sql); err != nil {
+		if err := r.sess.conn.Exec(ctx, "CREATE TEMP VIEW "+views[n]+" AS "+sql); err != nil {
 			return r.explain(err)
 		}
 		name := in.Instant.String()

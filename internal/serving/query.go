@@ -24,6 +24,8 @@ type Request struct {
 	Visible  *lake.NameSet // nil: all; others are as if they did not exist
 	// Instants are the files of those that the SQL names, where the caller knows that.
 	Instants []lake.InstantFiles
+	// Snapshot says that these are what is read of every dataset that the SQL names.
+	Snapshot bool
 }
 
 // Query runs a read and gives its answer as a stream, which the caller closes.
@@ -56,7 +58,7 @@ func (s *Serving) answer(ctx context.Context, sess *session, req Request) (*Answ
 	if req.Trusted {
 		return s.run(ctx, sess, plan{sql: req.SQL, params: req.Params, datasets: req.Datasets, whole: len(req.Datasets) == 0})
 	}
-	if p, ok := s.pointRead(req); ok {
+	if p, ok := s.pointRead(req); ok && !req.Snapshot {
 		if a, err := s.run(ctx, sess, p); !errors.Is(err, errMoved) && !errors.Is(err, errReshaped) {
 			return a, err
 		}
@@ -81,6 +83,7 @@ type plan struct {
 	grouped    *duck.Grouped // nil: it runs as it is
 	byKey      *keyRead      // instead of sql
 	instants   []lake.InstantFiles
+	views      []string // their names in sql
 }
 
 // run begins the plan's transaction and starts its statement.
@@ -89,7 +92,7 @@ func (s *Serving) run(ctx context.Context, sess *session, p plan) (*Answer, erro
 	if err != nil {
 		return nil, err
 	}
-	if err := r.showInstants(ctx, p.instants); err != nil {
+	if err := r.showInstants(ctx, p.instants, p.views); err != nil {
 		r.end(ctx)
 		return nil, err
 	}

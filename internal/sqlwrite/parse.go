@@ -106,7 +106,7 @@ func (p *parser) oneStatement() error {
 		return nil
 	}
 	return lake.Errorf(lake.CodeSQLRefused, "more than one statement in one text").
-		WithHint("send one statement at a time; each is all or nothing by itself")
+		WithHint("send one statement at a time, or BEGIN; …; COMMIT for all of them or none")
 }
 
 func (p *parser) expected(what string) error {

@@ -14,8 +14,13 @@ import (
 
 // Transaction is BEGIN; statements; COMMIT in one text.
 type Transaction struct {
-	Parts []TransactionPart
+	Parts    []TransactionPart
+	Rollback bool // it ends with ROLLBACK: a dry run
 }
+
+// maxParts bounds the statements of a transaction: while they run, no other change of
+// their datasets is taken.
+const maxParts = 100
 
 // TransactionPart is one statement of a transaction.
 type TransactionPart struct {
@@ -54,17 +59,19 @@ func ParseTransaction(sql string) (*Transaction, error) {
 		case words == "commit" || words == "commit transaction" || words == "commit work" || words == "end" || words == "end transaction":
 			last = strings.ToUpper(words)
 			continue
-		case part[0].Is("rollback") || part[0].Is("abort"):
-			return nil, refusedIn("a transaction that ends with ROLLBACK changes nothing").WithHint("leave it out; a statement that fails takes the whole transaction back")
-		case part[0].Is("begin") || part[0].Is("start") || part[0].Is("savepoint"):
-			return nil, refusedIn(strings.ToUpper(part[0].Word) + " within a transaction")
+		case words == "rollback" || words == "rollback transaction" || words == "rollback work" || words == "abort" || words == "abort transaction" || words == "abort work":
+			last, t.Rollback = strings.ToUpper(words), true
+			continue
+		case part[0].In(control):
+			return nil, refusedIn(strings.ToUpper(short(text)) + " within a transaction")
 		}
-		s, err := Parse(text)
+		s, err := inTransaction(text)
 		if err != nil {
 			return nil, lake.Step(fmt.Sprintf("statement %d", len(t.Parts)+1), err)
 		}
-		if s == nil || s.Explain {
-			return nil, refusedIn(short(text) + " in a transaction").WithHint("a transaction takes statements that change rows; ask what only reads by itself, before or after it")
+		if len(t.Parts) == maxParts {
+			return nil, lake.Errorf(lake.CodeTooLarge, "the transaction has more than %d statements", maxParts).
+				WithHint("rows of one dataset go into one statement: INSERT … VALUES (…), (…), or MERGE")
 		}
 		t.Parts = append(t.Parts, TransactionPart{SQL: text, Statement: s, params: paramsOf(sql, part)})
 	}
@@ -75,6 +82,27 @@ func ParseTransaction(sql string) (*Transaction, error) {
 		return nil, invalid("the transaction has no statement")
 	}
 	return t, nil
+}
+
+// control are the first words of what begins and ends transactions.
+var control = sqltext.WordSet("begin start commit end rollback abort savepoint release")
+
+// inTransaction reads a statement of a transaction.
+func inTransaction(text string) (*Statement, error) {
+	s, err := Parse(text)
+	switch {
+	case err != nil:
+		return nil, err
+	case s == nil:
+		return nil, refusedIn(short(text) + " in a transaction").
+			WithHint("a transaction takes INSERT, UPDATE, DELETE and MERGE; ask what only reads, and what makes or changes datasets, by itself, before or after it")
+	case s.Explain:
+		return nil, refusedIn("EXPLAIN in a transaction").
+			WithHint("end the transaction with ROLLBACK instead of COMMIT: it says how many rows its statements would change, and changes none")
+	case s.Returning != nil:
+		return nil, refusedIn("RETURNING in a transaction").WithHint("the answer counts the rows of each statement; read them by SELECT afterwards")
+	}
+	return s, nil
 }
 
 // split parts tokens at the semicolons; parts without tokens are left out.

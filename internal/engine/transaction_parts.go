@@ -1,0 +1,132 @@
+package engine
+
+import (
+	"context"
+	"errors"
+
+	"tarn/internal/change"
+	"tarn/internal/dataset"
+	"tarn/internal/format"
+	"tarn/internal/job"
+	"tarn/internal/lake"
+	"tarn/internal/rows"
+)
+
+// parts makes of each dataset's own changes what is to be committed: the last change of
+// each key. With an Idempotency-Key every dataset gets a delta, so that the key is known.
+func (x *transaction) parts(ctx context.Context, q change.Request) (parts []change.Part, err error) {
+	defer func() {
+		if err != nil {
+			for _, p := range parts {
+				if p.Request.LetGo != nil {
+					p.Request.LetGo()
+				}
+			}
+			parts = nil
+		}
+	}()
+	// One share of the memory of bodies is for all that stays in memory: who has it
+	// waits for no more of it.
+	room, spool := int64(0), x.e.set.SpoolBytes
+	if err := x.e.made.Acquire(ctx, spool); err != nil {
+		return nil, lake.Step("wait for the memory of other requests", err)
+	}
+	held := false
+	defer func() {
+		if !held {
+			x.e.made.Release(spool)
+		}
+	}()
+	for _, t := range x.targeted {
+		if len(t.own) == 0 && q.Key == "" {
+			continue
+		}
+		s := x.states[t.name.Key()]
+		p := change.Part{Committer: t.m.committer, Request: change.Request{
+			Name: t.name, UUID: t.uuid, SchemaID: s.Schema.ID, Rows: t.rows, Key: q.Key, Hash: q.Hash,
+		}}
+		for _, d := range t.own {
+			p.Request.Bytes += d.Bytes
+		}
+		err := errGrows
+		if room += p.Request.Bytes; room <= spool {
+			p.Request.Changes, err = x.changesOf(ctx, s, t.own, spool)
+		}
+		if errors.Is(err, errGrows) {
+			room -= p.Request.Bytes
+			err = x.changesByJob(ctx, s, t.own, &p.Request)
+		}
+		if err != nil {
+			return parts, lake.Step("put together the changes of "+t.name.String(), err)
+		}
+		parts = append(parts, p)
+	}
+	if len(parts) > 0 {
+		held = true
+		first := &parts[0].Request
+		let := first.LetGo
+		first.LetGo = func() {
+			x.e.made.Release(spool)
+			if let != nil {
+				let()
+			}
+		}
+	}
+	return parts, nil
+}
+
+// changesOf reads own changes into memory. It fails with errGrows where they are too
+// large for that.
+func (x *transaction) changesOf(ctx context.Context, s *dataset.State, own []lake.Delta, spool int64) ([]format.Changes, error) {
+	var out []format.Changes
+	size := int64(0)
+	for _, d := range own {
+		_, err := format.OpenDelta(ctx, d.Path, s.Schema, func(c format.Changes) error {
+			if size += sizeOf(c.Rows); size > growth*spool {
+				return errGrows
+			}
+			c.Rows.Retain()
+			out = append(out, c)
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// changesByJob lets a job make one file of large own changes.
+func (x *transaction) changesByJob(ctx context.Context, s *dataset.State, own []lake.Delta, q *change.Request) (err error) {
+	e := x.e
+	pad, err := e.shop.NewScratchpad("changes")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			pad.Remove()
+		}
+	}()
+	leave, err := e.shop.EnterChanges(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	op := OpUpsert
+	if s.Schema.Keyed() {
+		op = OpChanges
+	}
+	res, err := e.shop.Run(ctx, pad, job.Spec{Kind: job.KindChanges, Changes: &job.Changes{
+		Schema: s.Schema, Op: string(op), Missing: rows.MissingError, MaxRowBytes: int(e.set.MaxRowBytes), Deltas: own,
+	}}, nil)
+	if err != nil {
+		return err
+	}
+	if len(res.Outputs) != 1 {
+		return lake.Errorf(lake.CodeInternal, "large changes came back as %d files", len(res.Outputs))
+	}
+	out := res.Outputs[0]
+	q.File, q.FileRows, q.Bytes, q.LetGo = out.Path, out.Rows, out.Bytes, pad.Remove
+	return nil
+}
