@@ -40,6 +40,13 @@ func check(before, next format.Version) error {
 			return defect("%s: trimmed-through goes back from %d to %d", name, least, d.TrimmedThrough)
 		}
 	}
+	transactions := map[string]bool{}
+	for _, id := range next.Transactions {
+		if id == "" || transactions[id] {
+			return defect("the transaction %q is empty or there twice", id)
+		}
+		transactions[id] = true
+	}
 	requests := map[string]bool{}
 	for _, r := range next.Requests {
 		if r.Key == "" || requests[r.Key] {

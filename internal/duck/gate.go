@@ -40,9 +40,10 @@ type GateEnv struct {
 	// Dataset finds a dataset, without regard to case, and gives its name as it
 	// was created. namespace is "main" where the SQL says none.
 	Dataset func(namespace, name string) (canonical lake.Name, ok bool)
-	// Snapshot says that the caller makes a view of each dataset that the text names
-	// (SnapshotView), which is read in its place. There is no AT then.
-	Snapshot bool
+	// Snapshot says of which datasets the caller makes a view (SnapshotView), which is
+	// read in their place where the text names them as they are; nil: of none. With it
+	// there is no AT.
+	Snapshot func(lake.Name) bool
 	// Names lists the datasets, for the hint of an error; nil gives none.
 	Names func() []lake.Name
 }

@@ -61,7 +61,7 @@ func (w *walker) relation(o object, in *scope) error {
 		}
 		return &unknownDataset{lake.Name{Namespace: namespace, Dataset: name}.String()}
 	}
-	if at != nil && w.env.Snapshot {
+	if at != nil && w.env.Snapshot != nil {
 		return refused("AT in a transaction").WithHint("a transaction reads the datasets as they are when it begins, with its own changes")
 	}
 	if at != nil {
@@ -71,7 +71,7 @@ func (w *walker) relation(o object, in *scope) error {
 		w.seen[key] = true
 		w.datasets = append(w.datasets, canonical)
 	}
-	if w.env.Snapshot {
+	if w.env.Snapshot != nil && w.env.Snapshot(canonical) {
 		return w.snapshot(o, canonical)
 	}
 	return nil

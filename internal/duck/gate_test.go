@@ -248,7 +248,7 @@ func TestGateErrors(t *testing.T) {
 		{"INSERT INTO clients VALUES (1)", "INSERT, which is no read", "a statement a text", lake.CodeSQLRefused},
 		{"MERGE INTO clients USING people ON true WHEN MATCHED THEN DELETE", "MERGE, which is no read", "ON CONFLICT DO UPDATE", lake.CodeSQLRefused},
 		{"CREATE TABLE x (a INT)", "CREATE, which is no read", "tarn create", lake.CodeSQLRefused},
-		{"BEGIN", "BEGIN, which is no read", "of its own", lake.CodeSQLRefused},
+		{"BEGIN", "BEGIN, which is no read", "a transaction is one text", lake.CodeSQLRefused},
 		{"PIVOT clients ON industry USING count(*)", "PIVOT without its values", "IN (", lake.CodeSQLRefused},
 		{"SELECT 1; SELECT 2", "2 statements", "one statement", lake.CodeSQLRefused},
 		{"SELECT version()", "the function version", "", lake.CodeSQLRefused},

@@ -32,18 +32,12 @@ func (e *Engine) runAt(ctx context.Context, q worker.QueryRequest, timeout time.
 	}
 	bringing, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
-	bring := q.Bring
-	if bring == nil {
-		bring = func(ctx context.Context, asked []lake.Instant) ([]lake.InstantFiles, func(), error) {
-			return e.bringInstants(ctx, asked, q.Within)
-		}
-	}
 	for range instantTries {
 		var asked []lake.Instant
 		if err := json.Unmarshal([]byte(listIn(err)), &asked); err != nil {
 			return nil, func() {}, lake.Errorf(lake.CodeInternal, "the worker asks for instants: %w", err)
 		}
-		files, release, bringErr := bring(bringing, asked)
+		files, release, bringErr := e.bringInstants(bringing, asked, q.Within)
 		left := time.Until(until)
 		if bringErr == nil && left <= 0 {
 			bringErr = context.DeadlineExceeded

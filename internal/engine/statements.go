@@ -178,10 +178,11 @@ func (x *execution) open(ctx context.Context, s *dataset.State, read sqlwrite.Re
 	q := worker.QueryRequest{
 		SQL: read.SQL, Params: x.r.Params, Format: rows.OutArrow, Visible: x.r.Visible, Owner: x.r.Owner, Within: true, AddedBytes: read.AddedBytes,
 	}
+	ask := func() (*Answer, error) { return x.e.run(ctx, q, left) }
 	if x.txn != nil {
-		q.Snapshot, q.Instants, q.Bring = true, x.txn.known(), x.txn.bring
+		ask = func() (*Answer, error) { return x.txn.ask(ctx, q) }
 	}
-	a, err := x.e.run(ctx, q, left)
+	a, err := ask()
 	if err != nil {
 		return nil, nil, x.explain(err)
 	}

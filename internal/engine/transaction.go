@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,7 +18,9 @@ import (
 	"tarn/internal/format"
 	"tarn/internal/lake"
 	"tarn/internal/query"
+	"tarn/internal/rows"
 	"tarn/internal/sqlwrite"
+	"tarn/internal/worker"
 	"tarn/internal/workshop"
 )
 
@@ -95,7 +98,7 @@ type transaction struct {
 
 	// What all of it reads: the lake when its datasets stood still.
 	states map[string]*dataset.State    // by the key of the name
-	files  map[string]lake.InstantFiles // of those that were asked for, likewise
+	files  map[string]lake.InstantFiles // of those that have moved on since, likewise
 	let    []func()
 }
 
@@ -217,12 +220,12 @@ func (x *transaction) prepare(ctx context.Context, q change.Request) (parts []ch
 	}
 	for i, p := range x.r.Transaction.Parts {
 		t := x.target(p.Statement.Target)
-		rows, err := x.statement(ctx, t, p.Statement, x.params[i])
+		n, err := x.statement(ctx, t, p.Statement, x.params[i])
 		if err != nil {
 			return nil, nil, lake.Step(statementName(i, p.Statement), err)
 		}
-		t.rows += rows
-		statements = append(statements, lake.TransactionStatement{Statement: string(p.Statement.Verb), TableUUID: t.uuid, Rows: rows})
+		t.rows += n
+		statements = append(statements, lake.TransactionStatement{Statement: string(p.Statement.Verb), TableUUID: t.uuid, Rows: n})
 	}
 	if x.r.Transaction.Rollback {
 		return nil, statements, nil
@@ -250,7 +253,7 @@ func (x *transaction) note() error {
 }
 
 // statement runs one statement: its changes become a delta in scratch.
-func (x *transaction) statement(ctx context.Context, t *targeted, s *sqlwrite.Statement, params json.RawMessage) (rows int64, err error) {
+func (x *transaction) statement(ctx context.Context, t *targeted, s *sqlwrite.Statement, params json.RawMessage) (int64, error) {
 	state := x.states[t.name.Key()]
 	one := &execution{e: x.e, m: t.m, turn: x.turn, txn: x, r: StatementRequest{
 		SQL: x.r.SQL, Statement: aliased(s), Params: params, ID: x.r.ID, Owner: x.r.Owner, Visible: x.r.Visible,
@@ -293,44 +296,82 @@ func aliased(s *sqlwrite.Statement) *sqlwrite.Statement {
 	return &out
 }
 
-// bring finds what the datasets that a statement names are read from: files of the noted
-// state, and the transaction's own changes.
-func (x *transaction) bring(ctx context.Context, asked []lake.Instant) ([]lake.InstantFiles, func(), error) {
-	var at []lake.Instant
-	for _, in := range asked {
-		s := x.states[in.Dataset.Key()]
-		if s == nil {
-			return nil, func() {}, lake.Errorf(lake.CodeDatasetNotFound, "%s was made, or got its name, after the transaction began", in.Dataset).
+// ask asks the worker for a read of a statement. What the transaction changes is read
+// as it is, which nobody else changes, with its own changes on top; all else as it is, and
+// where it has moved on meanwhile once more from the files of the noted state.
+func (x *transaction) ask(ctx context.Context, q worker.QueryRequest) (*Answer, error) {
+	for {
+		left := time.Until(x.turn.Deadline)
+		if left <= 0 {
+			return nil, context.DeadlineExceeded
+		}
+		q.Snapshot, q.Instants = true, x.known()
+		a, err := x.e.run(ctx, q, left)
+		if err != nil {
+			return nil, err
+		}
+		moved, err := x.moved(a.Head)
+		if err == nil && len(moved) == 0 {
+			return a, nil
+		}
+		a.Body.Close()
+		if err == nil {
+			err = x.bring(ctx, moved)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// moved are the datasets of an answer that were not read at the noted state.
+func (x *transaction) moved(head rows.Head) (moved []lake.Instant, err error) {
+	for text, at := range head.ReadPoints {
+		name, err := lake.ParseName(text)
+		if err != nil {
+			continue // of files of the noted state
+		}
+		s := x.states[name.Key()]
+		if s == nil || s.UUID != at.TableUUID {
+			return nil, lake.Errorf(lake.CodeDatasetNotFound, "%s was made, dropped or renamed while the transaction ran", name).
 				WithHint("nothing was changed: try again")
 		}
-		at = append(at, lake.Instant{Dataset: s.Name, Sequence: s.Sequence})
+		if s.Sequence != at.Sequence {
+			moved = append(moved, lake.Instant{Dataset: s.Name, Sequence: s.Sequence})
+		}
 	}
+	return moved, nil
+}
+
+// bring finds the files of noted states, which are kept until the transaction ends.
+func (x *transaction) bring(ctx context.Context, at []lake.Instant) error {
 	found, release, err := x.e.bringInstants(ctx, at, true)
 	x.let = append(x.let, release)
 	if err != nil {
-		return nil, func() {}, err
+		return err
 	}
 	for i, f := range found {
-		s := x.states[asked[i].Dataset.Key()]
-		if f.TableUUID != s.UUID {
-			return nil, func() {}, lake.Errorf(lake.CodeDatasetNotFound, "%s was dropped or renamed while the transaction ran", s.Name).
+		if f.TableUUID != x.states[at[i].Dataset.Key()].UUID {
+			return lake.Errorf(lake.CodeDatasetNotFound, "%s was dropped or renamed while the transaction ran", at[i].Dataset).
 				WithHint("nothing was changed: try again")
 		}
-		x.files[s.Name.Key()] = f
+		x.files[at[i].Dataset.Key()] = f
 	}
-	return x.known(), func() {}, nil
+	return nil
 }
 
-// known is what bring found up to now, with the transaction's own changes.
+// known is what is read otherwise than as it is: the transaction's own changes, and noted
+// states.
 func (x *transaction) known() []lake.InstantFiles {
-	out := make([]lake.InstantFiles, 0, len(x.files))
-	for key, f := range x.files {
-		for _, t := range x.targeted {
-			if t.name.Key() == key {
-				f.Deltas = append(slices.Clone(f.Deltas), t.own...)
-			}
+	out := slices.Collect(maps.Values(x.files))
+	for _, t := range x.targeted {
+		if len(t.own) > 0 {
+			s := x.states[t.name.Key()]
+			out = append(out, lake.InstantFiles{
+				Instant: lake.Instant{Dataset: s.Name, Sequence: s.Sequence}, TableUUID: s.UUID, Sequence: s.Sequence,
+				Schema: s.Schema, Present: true, Deltas: t.own,
+			})
 		}
-		out = append(out, f)
 	}
 	return out
 }

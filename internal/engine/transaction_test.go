@@ -309,7 +309,7 @@ func TestI2TransactionAtomic(t *testing.T) {
 	o.pin("a")
 	f := follow(t, dir)
 	defer f.close()
-	const rounds = 30
+	const rounds = 8
 	var done atomic.Bool
 	var group, readers sync.WaitGroup
 	for w := range 3 {
@@ -332,7 +332,7 @@ func TestI2TransactionAtomic(t *testing.T) {
 			if _, err := o.exec(fmt.Sprintf("update a set n = n where id = %d", i%10)); err != nil {
 				t.Error(err)
 			}
-			if i%10 == 0 {
+			if i%4 == 0 {
 				o.compact("b.b")
 			}
 		}

@@ -91,3 +91,53 @@ func TestGoldenDelta(t *testing.T) {
 	}
 	sameChanges(t, goldenSchema(), []format.Changes{goldenChanges()}, got)
 }
+
+// goldenTransaction is of a transaction over two datasets, of which the golden delta is
+// the second one's.
+func goldenTransaction() *lake.Transaction {
+	return &lake.Transaction{
+		UUID: "0193a6d4-9a2c-7d4f-b3e6-2f1a0c9d8e7f",
+		Deltas: []lake.TransactionDelta{
+			{TableUUID: "0f8a7b6c-5d4e-4f3a-8b2c-1d0e9f8a7b6c", Sequence: 31}, {TableUUID: "6f1e3a52-58b7-4d0c-9c0a-3f5a0e6b7c11", Sequence: 7},
+		},
+		Statements: []lake.TransactionStatement{
+			{Statement: "update", TableUUID: "0f8a7b6c-5d4e-4f3a-8b2c-1d0e9f8a7b6c", Rows: 1}, {Statement: "merge", TableUUID: "6f1e3a52-58b7-4d0c-9c0a-3f5a0e6b7c11", Rows: 3},
+		},
+	}
+}
+
+func TestGoldenTransaction(t *testing.T) {
+	in := goldenHeader()
+	in.Requests = []lake.Request{{Place: 1, Rows: 3}}
+	in.Transaction = goldenTransaction()
+	b := golden(t, "testdata/delta-transaction-1.parquet", func() ([]byte, error) {
+		return format.EncodeDelta(in, goldenSchema(), []format.Changes{goldenChanges()})
+	})
+	h, got, err := format.DecodeDelta("golden", b, goldenSchema())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := in
+	want.Sum, want.FormatVersion, want.Features, want.Rows = h.Sum, 1, []string{"transaction"}, 3
+	if !reflect.DeepEqual(h, want) {
+		t.Errorf("%+v\nwant %+v", h, want)
+	}
+	sameChanges(t, goldenSchema(), []format.Changes{goldenChanges()}, got)
+	if d := h.Lake("key", 1); !reflect.DeepEqual(d.Transaction, goldenTransaction()) || d.Void {
+		t.Errorf("it is %+v", d)
+	}
+}
+
+func TestGoldenVersionTransactions(t *testing.T) {
+	in := version()
+	in.Transactions = []string{"0193a6d4-9a2c-7d4f-b3e6-2f1a0c9d8e7f"}
+	b := golden(t, "testdata/catalog-version-transactions-1.json", func() ([]byte, error) { return format.EncodeVersion(in) })
+	got, err := format.DecodeVersion("golden", b)
+	if err != nil || !reflect.DeepEqual(got.Transactions, in.Transactions) {
+		t.Errorf("%v, %v", got.Transactions, err)
+	}
+	clone := in.Clone()
+	if clone.Transactions[0] = "x"; in.Transactions[0] == "x" {
+		t.Error("a clone shares the list")
+	}
+}

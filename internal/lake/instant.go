@@ -20,7 +20,8 @@ func (i Instant) String() string {
 }
 
 // InstantFiles is what an Instant is read from: base files, and the deltas that came
-// after them, in order.
+// after them, in order. With Present it is the dataset as it is now instead of files, and
+// the deltas are changes that nobody else sees.
 type InstantFiles struct {
 	Instant   Instant    `json:"instant"` // as it was asked for
 	TableUUID string     `json:"table_uuid"`
@@ -28,6 +29,7 @@ type InstantFiles struct {
 	Snapshot  *string    `json:"snapshot"`
 	Schema    Schema     `json:"schema"`
 	Evolved   bool       `json:"evolved,omitempty"` // files may have other columns than Schema
+	Present   bool       `json:"present,omitempty"`
 	Files     []BaseFile `json:"files"`
 	Deltas    []Delta    `json:"deltas"` // with Path
 }

@@ -55,8 +55,12 @@ func (s *Serving) check(ctx context.Context, sess *session, req Request) (duck.C
 	if checked, ok := s.gated.get(req.SQL, names); ok && !req.Snapshot && (req.MaxSQLBytes <= 0 || len(req.SQL) <= req.MaxSQLBytes) && req.Visible.HasAll(checked.Named()) {
 		return checked, nil
 	}
+	var snapshot func(lake.Name) bool
+	if req.Snapshot {
+		snapshot = func(name lake.Name) bool { return broughtFor(req.Instants, name) >= 0 }
+	}
 	checked, err := sess.gate.Check(ctx, req.SQL, duck.GateEnv{
-		MaxSQLBytes: req.MaxSQLBytes, Snapshot: req.Snapshot,
+		MaxSQLBytes: req.MaxSQLBytes, Snapshot: snapshot,
 		Dataset: func(namespace, name string) (lake.Name, bool) {
 			_, d, ok := s.ear.find(lake.Name{Namespace: namespace, Dataset: name})
 			if !ok || !req.Visible.Has(d.name) {

@@ -53,30 +53,27 @@ func (s *Serving) instants(ctx context.Context, sess *session, asked []lake.Inst
 	return nil, lake.Errorf(lake.CodeInstants, "%s", list)
 }
 
-// snapshotPlan plans SQL that reads the files of its request, and nothing as it is now.
-// What the request does not bring is asked for by CodeInstants, all at once.
+// snapshotPlan plans SQL that reads some datasets from what its request brings.
 func snapshotPlan(checked duck.Checked, req Request) (plan, error) {
 	if checked.Kind != duck.Select {
 		return plan{}, lake.Errorf(lake.CodeSQLRefused, "a transaction takes no %s", checked.Kind)
 	}
 	p := plan{sql: checked.SQL, params: req.Params}
-	var missing []lake.Instant
 	for n, name := range checked.Datasets {
-		at := slices.IndexFunc(req.Instants, func(f lake.InstantFiles) bool { return f.Instant.Dataset == name })
-		if at < 0 {
-			missing = append(missing, lake.Instant{Dataset: name})
-			continue
+		at := broughtFor(req.Instants, name)
+		if at < 0 || req.Instants[at].Present {
+			p.datasets = append(p.datasets, name)
 		}
-		p.instants, p.views = append(p.instants, req.Instants[at]), append(p.views, duck.SnapshotView(name, n))
+		if at >= 0 {
+			p.instants, p.views = append(p.instants, req.Instants[at]), append(p.views, duck.SnapshotView(name, n))
+		}
 	}
-	if len(missing) == 0 {
-		return p, nil
-	}
-	list, err := json.Marshal(missing)
-	if err != nil {
-		return plan{}, err
-	}
-	return plan{}, lake.Errorf(lake.CodeInstants, "%s", list)
+	return p, nil
+}
+
+// broughtFor is the place of what is read of a dataset, -1 where it is read as it is.
+func broughtFor(brought []lake.InstantFiles, name lake.Name) int {
+	return slices.IndexFunc(brought, func(f lake.InstantFiles) bool { return f.Instant.Dataset.Key() == name.Key() })
 }
 
 // showInstants makes the views that stand for instants in a plan's text, in the open
@@ -92,6 +89,9 @@ func (r *reading) showInstants(ctx context.Context, instants []lake.InstantFiles
 		if err := r.sess.conn.Exec(ctx, "CREATE TEMP VIEW "+views[n]+" AS "+sql); err != nil {
 			return r.explain(err)
 		}
+		if in.Present {
+			continue // begin told where it stands
+		}
 		name := in.Instant.String()
 		r.points[name] = lake.Place{ReadPoint: lake.ReadPoint{TableUUID: in.TableUUID, Sequence: in.Sequence}, Snapshot: in.Snapshot}
 		r.from[name] = lake.ServedFromParquet
@@ -100,7 +100,8 @@ func (r *reading) showInstants(ctx context.Context, instants []lake.InstantFiles
 }
 
 // instantSQL is the query that shows an instant, from its files, which are checked: the
-// base files' identity, the deltas whole unless they were verified before.
+// base files' identity, the deltas whole unless they were verified before. A dataset as it
+// is now is guarded by whoever begins the reading.
 func instantSQL(ctx context.Context, in lake.InstantFiles, verified map[string]bool) (string, *guard, error) {
 	var deltas []lake.BaseFile // as far as a scan is concerned
 	var large []largeDelta
@@ -132,6 +133,9 @@ func instantSQL(ctx context.Context, in lake.InstantFiles, verified map[string]b
 		return "", nil, err
 	}
 	base, _, err := v.sql(func([]int) (*shownMask, error) { return nil, nil })
+	if in.Present {
+		base, err = "SELECT "+v.names("")+" FROM "+viewName(in.Instant.Dataset), nil
+	}
 	if err != nil || len(deltas) == 0 {
 		return base, g, err
 	}

@@ -24,7 +24,8 @@ type Request struct {
 	Visible  *lake.NameSet // nil: all; others are as if they did not exist
 	// Instants are the files of those that the SQL names, where the caller knows that.
 	Instants []lake.InstantFiles
-	// Snapshot says that these are what is read of every dataset that the SQL names.
+	// Snapshot says that these are what is read of their datasets where the SQL names them
+	// as they are; others are read as they are, and there is no AT.
 	Snapshot bool
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/parquet/file"
@@ -44,12 +45,13 @@ type Verifier struct {
 	report Report
 	sizes  map[string]int64 // of the objects that are there
 	seen   map[string]bool
+	parts  map[string]lake.Delta // a delta of each transaction, by its uuid
 }
 
 // Verify reads the whole lake. Damage is a finding, not an error; an error means
 // that it could not go on. No collection may run meanwhile.
 func (v *Verifier) Verify(ctx context.Context) (Report, error) {
-	v.sizes, v.seen = map[string]int64{}, map[string]bool{}
+	v.sizes, v.seen, v.parts = map[string]int64{}, map[string]bool{}, map[string]lake.Delta{}
 	for info, err := range v.Store.List(ctx, "", "") {
 		if err != nil {
 			return v.report, lake.Step("verify: list", err)
@@ -203,6 +205,11 @@ func (v *Verifier) current(ctx context.Context, e format.DatasetEntry) error {
 	for _, d := range deltas {
 		v.read(d.Key)
 		last = d.Sequence
+		if err := v.part(e.TableUUID, d); err != nil {
+			if err := v.found(ctx, d.Key, err); err != nil {
+				return err
+			}
+		}
 	}
 	t, err := base.Load(ctx, v.FS, e.Metadata)
 	if err != nil {
@@ -229,6 +236,28 @@ func (v *Verifier) current(ctx context.Context, e format.DatasetEntry) error {
 			}
 		}
 		v.report.Rows += f.Live()
+	}
+	return nil
+}
+
+// part holds a delta of a transaction against another of it: all say the same of it, and
+// are at one place of the lake, so that whoever sees one sees all. That some are missing
+// is no damage: then it was not committed (docs/design/transactions.md).
+func (v *Verifier) part(tableUUID string, d lake.Delta) error {
+	t := d.Transaction
+	if t == nil {
+		return nil
+	}
+	if !slices.Contains(t.Deltas, lake.TransactionDelta{TableUUID: tableUUID, Sequence: d.Sequence}) {
+		return lake.Errorf(lake.CodeDamaged, "it is not among the deltas that it says its transaction %s has", t.UUID)
+	}
+	other, ok := v.parts[t.UUID]
+	if !ok {
+		v.parts[t.UUID] = d
+		return nil
+	}
+	if !reflect.DeepEqual(other.Transaction, t) || other.LakePosition != d.LakePosition {
+		return lake.Errorf(lake.CodeDamaged, "it and %s say different things of their transaction %s", other.Key, t.UUID)
 	}
 	return nil
 }

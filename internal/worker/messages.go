@@ -1,7 +1,6 @@
 package worker
 
 import (
-	"context"
 	"encoding/json"
 	"time"
 
@@ -45,12 +44,10 @@ type QueryRequest struct {
 	// Instants are the files of those that the SQL names; without them the worker asks
 	// for them (lake.CodeInstants).
 	Instants []lake.InstantFiles `json:"instants,omitempty"`
-	// Snapshot says that Instants are what the SQL reads of all datasets that it names as
-	// they are; it takes no AT. It is of a transaction, whose own changes are among them.
+	// Snapshot says that Instants are what the SQL reads of their datasets where it names
+	// these as they are; it takes no AT. It is of a transaction, whose own changes are
+	// among them.
 	Snapshot bool `json:"snapshot,omitempty"`
-	// Bring finds the files of the instants that the worker asks for and gives them with
-	// those that it has; nil: the lake's. The server alone knows it.
-	Bring func(ctx context.Context, asked []lake.Instant) (files []lake.InstantFiles, release func(), err error) `json:"-"`
 	// Owner is who asked; the server alone knows it. Caller, which the supervisor sets,
 	// tells owners apart in the worker without saying who they are.
 	Owner  string `json:"-"`
