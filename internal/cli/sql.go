@@ -30,7 +30,7 @@ type sqlCommand struct {
 }
 
 func (*sqlCommand) Help() string {
-	return `SELECT in DuckDB's SQL over all datasets of the lake; SHOW TABLES, DESCRIBE, SUMMARIZE and EXPLAIN too. INSERT, UPDATE, DELETE and MERGE change rows, all or none; with RETURNING they give rows as a query does; EXPLAIN before them says how many rows they would change. CREATE TABLE, also AS a query, and DROP TABLE make and drop datasets; ALTER TABLE changes columns. COPY reads and writes files of this machine.
+	return `SELECT in DuckDB's SQL over all datasets of the lake; SHOW TABLES, DESCRIBE, SUMMARIZE and EXPLAIN too. INSERT, UPDATE, DELETE and MERGE change rows, all or none; with RETURNING they give rows as a query does; EXPLAIN before them says how many rows they would change. BEGIN; …; COMMIT around several of them is one statement: all or none. CREATE TABLE, also AS a query, and DROP TABLE make and drop datasets; ALTER TABLE changes columns. COPY reads and writes files of this machine.
 
 At the prompt a statement ends with a semicolon; .help lists the commands, Tab completes, Ctrl-C ends a running statement, Ctrl-D the prompt. From standard input statements run one after the other, up to the first that fails.
 

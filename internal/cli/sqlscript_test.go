@@ -53,6 +53,26 @@ func TestStatementsOfStandardInput(t *testing.T) {
 	if out := script("select ?; select 2", "--param", "1"); out.code != 2 || !strings.Contains(out.stderr, "belong to one statement") {
 		t.Errorf("%+v", out)
 	}
+	// A transaction is one statement, of several lines or given as the question.
+	out = script("begin;\ninsert into t values (10, ';');\nupdate t set v = 'x' where id in (10, 1);\ncommit; select v from t where id = 10")
+	if out.code != 0 || !strings.HasPrefix(out.stdout, "t: 1 row inserted\nt: 2 rows updated\ncommitted in ") || !strings.HasSuffix(out.stdout, "v\nx\n") {
+		t.Errorf("%+v", out)
+	}
+	if out := script("", "begin; delete from t; rollback", "--idempotency-key", "k"); out.stdout != "t: 4 rows would be deleted\nrolled back; nothing was changed\n" {
+		t.Errorf("%+v", out)
+	}
+	if out := script("", "begin; delete from t where id = 10; insert into t values (1, 'there'); commit", "-o", "json"); out.code != 1 || !strings.Contains(out.stderr, "statement 2, insert t: t has a row with the key id = 1") {
+		t.Errorf("%+v", out)
+	}
+	if out := script("", "begin; delete from t where id = ?; commit", "--param", "10", "-o", "json"); out.code != 0 || !strings.HasPrefix(out.stdout, `{"statement":"transaction","rows":1,"statements":[{"statement":"delete","dataset":"t","rows":1}],"read_points":{"t":{`) {
+		t.Errorf("%+v", out)
+	}
+	if out := script("begin; delete from t;"); out.code != 1 || !strings.Contains(out.stderr, "COMMIT is missing") {
+		t.Errorf("%+v", out)
+	}
+	if out := script("", "begin; delete from t; commit", "--to", filepath.Join(t.TempDir(), "x.csv")); out.code != 2 {
+		t.Errorf("%+v", out)
+	}
 	if out := script(".quit\nselect 1"); out.code != 0 || out.stdout != "" {
 		t.Errorf(".quit: %+v", out)
 	}

@@ -329,6 +329,39 @@ func (h *history) mixed() {
 	m.rows = next.rows
 }
 
+// transact puts the rows of a dataset into another of its kind, and takes them back
+// together with those that this had, over what it did itself.
+func (h *history) transact() {
+	n, m := h.pick()
+	if m.shape.key == nil {
+		h.t.Skip("no key")
+	}
+	alike := slices.DeleteFunc(h.names(), func(other string) bool {
+		return !slices.Equal(h.all[other].shape.columns, m.shape.columns) || !slices.Equal(h.all[other].shape.key, m.shape.key)
+	})
+	n2 := rapid.SampledFrom(alike).Draw(h.t, "other")
+	end := rapid.SampledFrom([]string{"COMMIT", "COMMIT", "COMMIT", "ROLLBACK"}).Draw(h.t, "end")
+	moves := func(to, from string) string {
+		return fmt.Sprintf("INSERT OR REPLACE INTO %s BY NAME SELECT * FROM %s; ", to, from)
+	}
+	got, err := h.o.tryTransact("BEGIN; " + moves(n2, n) + "DELETE FROM " + n + "; " + moves(n, n2) + end)
+	h.ok(err)
+	before, m2 := len(m.rows), h.all[n2]
+	both := &modelled{shape: m2.shape, rows: slices.Clone(m2.rows)}
+	for _, r := range m.rows {
+		both.upsert(r)
+	}
+	if n == n2 {
+		both.rows = nil
+	}
+	if want := int64(2*before + len(both.rows)); got.Rows != want {
+		h.fatal("%+v, and it is about %d rows", got, want)
+	}
+	if end == "COMMIT" {
+		m2.rows, m.rows = both.rows, slices.Clone(both.rows)
+	}
+}
+
 // badRow must change nothing.
 func (h *history) badRow() {
 	n, m := h.pick()
@@ -612,7 +645,7 @@ func TestModel(t *testing.T) {
 			return func(rt *rapid.T) { h.t = rt; f() }
 		}
 		rt.Repeat(map[string]func(*rapid.T){
-			"create": with(h.create), "upsert": with(h.upsert), "upsert2": with(h.upsert), "delete": with(h.delete), "mixed": with(h.mixed),
+			"create": with(h.create), "upsert": with(h.upsert), "upsert2": with(h.upsert), "delete": with(h.delete), "mixed": with(h.mixed), "transact": with(h.transact),
 			"bad row": with(h.badRow), "import": with(h.importInto), "import new": with(h.importNew), "compact": with(h.compact), "dedupe": with(h.dedupe),
 			"alter": with(h.alter), "alter more": with(h.alter), "pin": with(h.pin), "unpin": with(h.unpin), "evict": with(h.evict),
 			"rename": with(h.rename), "drop": with(h.drop), "restart": with(h.restart), "kill worker": with(h.killWorker), "tidy": with(h.tidy),

@@ -200,6 +200,20 @@ func TestStatementsOnALake(t *testing.T) {
 			t.Errorf("once more: %v", err)
 		}
 	}
+	const transaction = "BEGIN; UPDATE people SET rate = rate + ? WHERE id = 1; DELETE FROM people WHERE id = 2; INSERT INTO people SELECT id + 1, ? FROM people; "
+	for _, end := range []string{"ROLLBACK", "COMMIT", "COMMIT"} { // the second commit is the first again
+		r, err := c.ExecuteTransaction(ctx, client.Query{SQL: transaction + end, Params: []any{1, json.Number("2.5")}}, client.ChangeOptions{IdempotencyKey: end})
+		if err != nil || r.Rows != 3 || len(r.Statements) != 3 || r.RolledBack != (end == "ROLLBACK") || r.ReadPoints["people"].TableUUID == "" {
+			t.Fatalf("%s: %+v, %v", end, r, err)
+		}
+		want := map[string]string{"ROLLBACK": `{"n":2,"s":"82.25"}`, "COMMIT": `{"n":2,"s":"84.50"}`}[end]
+		if got := total(); got != want {
+			t.Errorf("after %s: %s, want %s", end, got, want)
+		}
+	}
+	if _, err := c.ExecuteTransaction(ctx, client.Query{SQL: "BEGIN; DELETE FROM people; INSERT INTO people VALUES (1, 1), (1, 2); COMMIT"}, client.ChangeOptions{}); lake.CodeOf(err) != lake.CodeKeyConflict || !strings.Contains(err.Error(), "statement 2, insert people") {
+		t.Errorf("a transaction that fails: %v", err)
+	}
 	if _, err := c.Execute(ctx, client.Query{SQL: "DELETE FROM people"}, client.ChangeOptions{IfMatch: `"other.1.1"`}); lake.CodeOf(err) != lake.CodePreconditionFailed {
 		t.Errorf("another state: %v", err)
 	}
