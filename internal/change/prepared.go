@@ -10,7 +10,7 @@ import (
 // Prepare makes a request at the state that its dataset has when its turn came: the
 // committer stands still until it returns. The request has the Name, UUID, IfMatch, Key
 // and Hash that it was submitted with; one of no changes and without a Key makes no
-// delta. It must end soon after ctx.
+// delta, one with Content a content commit. It must end soon after ctx.
 type Prepare func(ctx context.Context, s *dataset.State) (Request, error)
 
 // prepared is a request in the committer's queue whose changes are made when its turn
@@ -82,6 +82,12 @@ func (c *Committer) prepared(ctx context.Context, it *prepared) {
 	if r.Rows == 0 && r.Key == "" {
 		r.letGo()
 		it.answer(Acknowledged{ReadPoint: lake.ReadPoint{TableUUID: s.UUID, Sequence: s.Sequence}, ETag: s.ETag()}, nil)
+		return
+	}
+	if r.Content != nil {
+		ack, err := r.Content(ctx, &Held{c: c})
+		r.letGo()
+		it.answer(ack, err)
 		return
 	}
 	now.Request = r

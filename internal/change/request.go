@@ -23,7 +23,11 @@ type Request struct {
 	FileRows int64
 	// LetGo, if set, is called when File is needed no more, which may be long after
 	// Submit returned: a delta whose outcome is unknown is created from it again.
-	LetGo   func()
+	LetGo func()
+	// Content, if set, commits a prepared request instead of a delta: by Held.ContentCommit,
+	// with the committer standing still since Prepare was called. It settles unknown
+	// outcomes for as long as ctx, the server's, lives. LetGo is called after it.
+	Content func(ctx context.Context, h *Held) (Acknowledged, error)
 	IfMatch string
 	Key     string // Idempotency-Key, "" for none
 	Hash    string // of the request where it has a Key

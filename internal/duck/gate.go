@@ -44,6 +44,8 @@ type GateEnv struct {
 	// read in their place where the text names them as they are; nil: of none. With it
 	// there is no AT.
 	Snapshot func(lake.Name) bool
+	// Placed is the dataset that the text may name by lake.PlacedVersion; the zero Name: none.
+	Placed lake.Name
 	// Names lists the datasets, for the hint of an error; nil gives none.
 	Names func() []lake.Name
 }

@@ -74,7 +74,7 @@ func (w *walker) instant(o, at object, name lake.Name) error {
 	if !ok || location < 0 || location > math.MaxInt32 {
 		return refused("AT in this place")
 	}
-	in, err := instantOf(at, name)
+	in, err := instantOf(at, name, w.env.Placed)
 	if err != nil {
 		return err
 	}
@@ -118,13 +118,15 @@ func (w *walker) snapshot(o object, name lake.Name) error {
 const maxInstants = 32
 
 // instantOf reads an AT clause: a constant, so that the text alone says which instant.
-func instantOf(at object, name lake.Name) (lake.Instant, error) {
+func instantOf(at object, name, placed lake.Name) (lake.Instant, error) {
 	in := lake.Instant{Dataset: name}
 	unit := text(at, "unit")
 	value, typ, ok := constant(at["expr"], unit)
 	switch {
 	case !ok:
 		return in, refused("AT with what is no constant").WithHint("write AT (SEQUENCE => 12) or AT (TIMESTAMP => '2026-11-28 10:00:00+00')")
+	case unit == "VERSION" && value == lake.PlacedVersion && name.Key() == placed.Key():
+		in.Placed = true
 	case unit == "VERSION":
 		n, isNumber := value.(float64)
 		if !isNumber || n < 0 || n >= 1<<53 || n != math.Trunc(n) || !strings.HasSuffix(typ, "INT") && typ != "INTEGER" {

@@ -137,6 +137,7 @@ func historySteps(people, log lake.Schema) []step {
 		{"import append", takesIn("sales", engine.ImportAppend, nil, engine.DuplicateLast, "id,v\n3,Z\n4,w\n")},
 		{"changes", sends("people", engine.OpChanges, `{"op":"delete","key":{"id":1}}`, `{"op":"upsert","row":{"id":2,"name":"Bo","pay":null}}`)},
 		{"update", executes("UPDATE people SET pay = coalesce(pay, 0) + 1 WHERE id < 15")},
+		{"update log", executes("UPDATE log SET n = n + 1 WHERE who = 'a' AND n < 3")},
 		{"insert", executes("INSERT INTO people SELECT id + 100, name, pay * 2 FROM people WHERE id >= 10")},
 		{"alter", alters("people ADD COLUMN note VARCHAR, RENAME pay TO wage, ALTER wage TYPE DECIMAL(20,2), DROP name")},
 		{"update altered", executes("UPDATE people SET note = 'n' || id WHERE wage > 20")},
@@ -145,6 +146,7 @@ func historySteps(people, log lake.Schema) []step {
 		{"dedupe", compacts("log", "who")},
 		{"fold again", compacts("people")},
 		{"import into log", takesIn("log", engine.ImportAppend, nil, "", "who,n\nc,9\na,10\n")},
+		{"merge into log", executes("MERGE INTO log USING people p ON log.n = p.id WHEN MATCHED THEN DELETE WHEN NOT MATCHED AND p.id > 118 THEN INSERT VALUES ('new', p.id)")},
 		{"rename", func(o *opened, key string) error {
 			_, err := o.Rename(context.Background(), parsed("sales"), parsed("shop.sales"), idempotency(key))
 			return err

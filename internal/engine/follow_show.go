@@ -91,6 +91,9 @@ func (f *follower) prepareDataset(ctx context.Context, entry format.DatasetEntry
 		s.left = without(keysOf(before.Files), keysOf(s.files))
 	}
 	s.deltas = visible(s.log.found, f.cut, through, open)
+	if s.table != nil && before != nil && !s.content {
+		s.content = takesContent(s.table, s.deltas)
+	}
 	if n := len(s.deltas); n > 0 {
 		last = s.deltas[n-1].Sequence
 	}
@@ -101,6 +104,14 @@ func (f *follower) prepareDataset(ctx context.Context, entry format.DatasetEntry
 		return s, err.WithHint("restore %s from a backup", key)
 	}
 	return s, f.bring(ctx, &s, folded)
+}
+
+// takesContent says whether a content commit took the sequence of one of the deltas: one
+// after which no row stays, where none was in the base, leaves no snapshot to tell it.
+func takesContent(t *base.Table, deltas []lake.Delta) bool {
+	return slices.ContainsFunc(deltas, func(d lake.Delta) bool {
+		return d.Empty() && d.Seal == nil && d.Sequence <= t.FoldedThrough() && !t.SchemaChangedAt(d.Sequence)
+	})
 }
 
 // bring gives the deltas that are to be shown their paths on this machine: of a dataset

@@ -34,14 +34,19 @@ func (e *Engine) begin(ctx context.Context, idem Idempotency, body string, answe
 		return r, false, nil
 	case entry.Hash != r.hash:
 		r.leave()
-		return r, false, lake.Errorf(lake.CodeIdempotencyReused, "Idempotency-Key %q came with another request before", idem.Key).
-			WithHint("use a new key for a new request")
+		return r, false, reusedKey(idem)
 	}
 	defer r.leave()
 	if answer == nil || len(entry.Answer) == 0 {
 		return r, true, nil
 	}
 	return r, true, json.Unmarshal(entry.Answer, answer)
+}
+
+// reusedKey is the error of a key that came with another request before.
+func reusedKey(idem Idempotency) error {
+	return lake.Errorf(lake.CodeIdempotencyReused, "Idempotency-Key %q came with another request before", idem.Key).
+		WithHint("use a new key for a new request")
 }
 
 func (r replayed) end() { r.leave() }

@@ -151,6 +151,9 @@ func (e *Engine) withoutFolders(err error) error {
 // findInstant finds what an instant is read from. Deltas are on this machine then; base
 // files have yet to be brought.
 func (e *Engine) findInstant(ctx context.Context, m *member, in lake.Instant, within bool) (f lake.InstantFiles, release []func(), err error) {
+	if in.Placed {
+		return e.findPlaced(ctx, m, in)
+	}
 	if in.Time != "" {
 		if err := e.passed(ctx, m, time.UnixMicro(in.TimeMicros), within); err != nil {
 			return f, nil, err

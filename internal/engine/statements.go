@@ -19,6 +19,7 @@ import (
 	"tarn/internal/change"
 	"tarn/internal/dataset"
 	"tarn/internal/format"
+	"tarn/internal/job"
 	"tarn/internal/keys"
 	"tarn/internal/lake"
 	"tarn/internal/query"
@@ -106,7 +107,13 @@ func (x *execution) run(ctx context.Context) (StatementResult, error) {
 	s := x.m.ds.State()
 	q := change.Request{Name: x.r.Statement.Target, UUID: s.UUID, IfMatch: x.r.IfMatch, Key: x.r.Idempotency.stored()}
 	if q.Key != "" {
-		q.Hash = requestHash(x.r.Idempotency, x.r.SQL+"\x00"+string(x.r.Params))
+		q.Hash = requestHash(x.r.Idempotency, x.idempotent())
+	}
+	if x.byPlace(s) {
+		return x.rewrite(ctx, q)
+	}
+	if !s.Schema.Keyed() && x.e.rewroteBy(q.Key) {
+		return StatementResult{}, reusedKey(x.r.Idempotency) // it was no INSERT
 	}
 	ack, err := x.m.committer.SubmitPrepared(ctx, x.turn.Context, q, func(ctx context.Context, s *dataset.State) (change.Request, error) {
 		return x.prepare(ctx, s, q)
@@ -115,7 +122,17 @@ func (x *execution) run(ctx context.Context) (StatementResult, error) {
 		return StatementResult{}, err
 	}
 	x.e.metrics.changed(s.Name, ack.Rows)
-	return StatementResult{Rows: ack.Rows, Sequence: ack.ReadPoint.Sequence, ReadPoint: ack.ReadPoint, ETag: ack.ETag}, nil
+	return x.done(ack), nil
+}
+
+// idempotent is what an Idempotency-Key of a statement stands for.
+func (x *execution) idempotent() string { return x.r.SQL + "\x00" + string(x.r.Params) }
+
+// done is the answer to a statement that was committed.
+func (x *execution) done(ack change.Acknowledged) StatementResult {
+	return StatementResult{
+		Statement: string(x.r.Statement.Verb), Rows: ack.Rows, Sequence: ack.ReadPoint.Sequence, ReadPoint: ack.ReadPoint, ETag: ack.ETag,
+	}
 }
 
 // prepare reads what the statement changes, in the hand of the committer.
@@ -178,6 +195,9 @@ func (x *execution) open(ctx context.Context, s *dataset.State, read sqlwrite.Re
 	q := worker.QueryRequest{
 		SQL: read.SQL, Params: x.r.Params, Format: rows.OutArrow, Visible: x.r.Visible, Owner: x.r.Owner, Within: true, AddedBytes: read.AddedBytes,
 	}
+	if read.Placed {
+		q.Placed = s.Name
+	}
 	ask := func() (*Answer, error) { return x.e.run(ctx, q, left) }
 	if x.txn != nil {
 		ask = func() (*Answer, error) { return x.txn.ask(ctx, q) }
@@ -203,7 +223,12 @@ func (x *execution) sift(ctx context.Context, s *dataset.State, read sqlwrite.Re
 	what := rows.Sifting{Returned: read.Returned}
 	if read.Flagged {
 		what.Flag = sqlwrite.FlagColumn
-		what.Look = func(rec arrow.RecordBatch, row int, flag int32) error { return flagged(s, rec, row, flag) }
+		what.Look = func(rec arrow.RecordBatch, row int, flag int32) error {
+			if read.Placed {
+				return flaggedPlace(s, flag)
+			}
+			return flagged(s, rec, row, flag)
+		}
 	}
 	take := func(arrow.RecordBatch) error { return nil }
 	what.Schema = func(*arrow.Schema) error { return nil }
@@ -222,7 +247,7 @@ func (x *execution) sift(ctx context.Context, s *dataset.State, read sqlwrite.Re
 		take, what.End = given.take, given.end
 	}
 	what.Take = func(whole, returned arrow.RecordBatch) error {
-		if !read.Mixed {
+		if !read.Mixed || read.Placed {
 			return take(returned)
 		}
 		n, err := eachCounted(whole.Column(len(s.Schema.Columns)), returned, take)
@@ -365,7 +390,10 @@ func (x *execution) dryRun() (StatementResult, error) {
 // would change.
 func (x *execution) count(ctx context.Context, s *dataset.State, read sqlwrite.Read, in io.Reader) (int64, error) {
 	o := rows.DecodeOptions{Schema: s.Schema, MaxRowBytes: int(x.e.set.MaxRowBytes)}
-	if read.Mixed {
+	switch {
+	case read.Placed:
+		o.Schema = job.Rewrite{Schema: s.Schema, Op: placedOp(read)}.ChangedSchema()
+	case read.Mixed:
 		d, err := rows.DecodeMixed(ctx, rows.ArrowStream, in, o)
 		if err != nil {
 			return 0, err
@@ -381,8 +409,7 @@ func (x *execution) count(ctx context.Context, s *dataset.State, read sqlwrite.R
 			}
 			b.Rows.Release()
 		}
-	}
-	if read.Deletes {
+	case read.Deletes:
 		o.Schema = o.Schema.KeySchema()
 	}
 	d, err := rows.Decode(ctx, rows.ArrowStream, in, o)

@@ -118,8 +118,6 @@ func TestStatements(t *testing.T) {
 		"delete from t where rowid = 0":                                       lake.CodeSQLRefused,
 		"delete from t using t x tablesample 1":                               lake.CodeSQLRefused,
 		"delete from t using nope where true":                                 lake.CodeDatasetNotFound,
-		"update log set a = 'x'":                                              lake.CodeNoPrimaryKey,
-		"delete from log":                                                     lake.CodeNoPrimaryKey,
 		"insert into log values (1, 'x') on conflict do nothing":              lake.CodeNoPrimaryKey,
 	} {
 		err := o.refuses(code, sql)

@@ -48,6 +48,8 @@ func (s *session) run(ctx context.Context) (Result, error) {
 		return s.runFold(ctx, *s.spec.Fold)
 	case KindDedupe:
 		return s.runDedupe(ctx, *s.spec.Dedupe)
+	case KindRewrite:
+		return s.runRewrite(ctx, *s.spec.Rewrite)
 	case KindCheck:
 		return s.runCheck(ctx, *s.spec.Check)
 	case KindMarks:

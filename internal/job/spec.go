@@ -16,6 +16,7 @@ const (
 	KindChanges Kind = "changes"
 	KindCheck   Kind = "check"
 	KindMarks   Kind = "marks"
+	KindRewrite Kind = "rewrite"
 )
 
 // Spec says what a job is to do. Exactly the part that Kind names is set.
@@ -33,6 +34,7 @@ type Spec struct {
 	Changes *Changes `json:"changes,omitempty"`
 	Check   *Check   `json:"check,omitempty"`
 	Marks   *Marks   `json:"marks,omitempty"`
+	Rewrite *Rewrite `json:"rewrite,omitempty"`
 }
 
 // The defaults of a Spec.
@@ -177,6 +179,24 @@ type Marks struct {
 	lake.ForeignDeletes // with the Path of every delete file
 }
 
+// Rewrite makes of what a statement changes in a dataset without a key, by the places of
+// rows (lake.PlaceColumn), the base files that have such rows anew, each as one in its
+// order, and files of the rows of the deltas and of those that the statement inserts.
+//
+// Outputs have as their Group the position of the file that they replace, in ascending
+// order, or the number of files of Base: those that come behind all others. Rewritten are
+// the files that they replace, also those of which no row stays. Nothing is written where
+// nothing is changed.
+type Rewrite struct {
+	Schema      lake.Schema     `json:"schema"`
+	Base        []lake.BaseFile `json:"base"`    // all files, in order of arrival, with Path
+	Rewrite     []int           `json:"rewrite"` // positions of files that are rewritten in any case
+	Deltas      []lake.Delta    `json:"deltas"`  // that are pending, with Path
+	Op          string          `json:"op"`      // OpUpsert, OpDelete, OpChanges
+	Input       InputFile       `json:"input"`   // the dataset's columns (not with OpDelete), the place, and with OpChanges rows.OpColumn
+	MaxRowBytes int             `json:"max_row_bytes"`
+}
+
 // RowColumn is the number of a row in the body, from 1, a BIGINT.
 const RowColumn = lake.ReservedColumnPrefix + "row"
 
@@ -210,11 +230,12 @@ type Result struct {
 	Deleted   int64 `json:"deleted"`    // rows of the base that are gone
 	FinalRows int64 `json:"final_rows"` // rows of the outputs
 
-	// Of a marking fold. Rewrites, in key order, have the live rows of the files
-	// Rewritten (positions in Base); they are not among Outputs.
-	Deletes   []Deletes `json:"deletes,omitempty"`
+	// Rewritten are positions in Base: of a rewrite those of the files that Outputs
+	// replace, of a marking fold those of which Rewrites, which are not among Outputs, have
+	// the live rows, in key order.
 	Rewritten []int     `json:"rewritten,omitempty"`
 	Rewrites  []Output  `json:"rewrites,omitempty"`
+	Deletes   []Deletes `json:"deletes,omitempty"` // of a marking fold
 }
 
 // Deletes is a position delete file for one file of the base. Its Rows are those
@@ -230,6 +251,7 @@ func (s Spec) check() error {
 	parts := map[Kind]bool{
 		KindImport: s.Import != nil, KindFold: s.Fold != nil,
 		KindDedupe: s.Dedupe != nil, KindChanges: s.Changes != nil, KindCheck: s.Check != nil, KindMarks: s.Marks != nil,
+		KindRewrite: s.Rewrite != nil,
 	}
 	for kind, set := range parts {
 		if set != (kind == s.Kind) {

@@ -54,6 +54,9 @@ func (s Spec) inputs() []string {
 			}
 		}
 	}
+	if w := s.Rewrite; w != nil {
+		paths = append(durablePaths(w.Base, w.Deltas), w.Input.Path)
+	}
 	if c := s.Changes; c != nil {
 		if paths = durablePaths(nil, c.Deltas); len(c.Deltas) == 0 {
 			paths = append(paths, c.Input.Path)

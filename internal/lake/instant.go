@@ -9,10 +9,15 @@ type Instant struct {
 	Time     string `json:"time,omitempty"` // as text; "": Sequence says it
 	// TimeMicros is Time since 1970, where somebody worked it out.
 	TimeMicros int64 `json:"time_us,omitempty"`
+	// Placed is the dataset as it is now, without a key, with PlaceColumn (PlacedVersion).
+	Placed bool `json:"placed,omitempty"`
 }
 
 // String is what errors call it.
 func (i Instant) String() string {
+	if i.Placed {
+		return i.Dataset.String()
+	}
 	if i.Time != "" {
 		return i.Dataset.String() + " AT (TIMESTAMP => " + QuoteString(i.Time) + ")"
 	}

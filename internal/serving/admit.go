@@ -60,7 +60,7 @@ func (s *Serving) check(ctx context.Context, sess *session, req Request) (duck.C
 		snapshot = func(name lake.Name) bool { return broughtFor(req.Instants, name) >= 0 }
 	}
 	checked, err := sess.gate.Check(ctx, req.SQL, duck.GateEnv{
-		MaxSQLBytes: req.MaxSQLBytes, Snapshot: snapshot,
+		MaxSQLBytes: req.MaxSQLBytes, Snapshot: snapshot, Placed: req.Placed,
 		Dataset: func(namespace, name string) (lake.Name, bool) {
 			_, d, ok := s.ear.find(lake.Name{Namespace: namespace, Dataset: name})
 			if !ok || !req.Visible.Has(d.name) {
@@ -72,7 +72,7 @@ func (s *Serving) check(ctx context.Context, sess *session, req Request) (duck.C
 			return slices.DeleteFunc(s.ear.list(), func(n lake.Name) bool { return !req.Visible.Has(n) })
 		},
 	})
-	if err == nil && !req.Snapshot {
+	if err == nil && !req.Snapshot && req.Placed == (lake.Name{}) { // what it may name another may not
 		s.gated.put(req.SQL, names, checked)
 	}
 	return checked, err

@@ -20,7 +20,7 @@ func (s *Serving) instants(ctx context.Context, sess *session, asked []lake.Inst
 	missing := false
 	for i, in := range asked {
 		at := slices.IndexFunc(brought, func(f lake.InstantFiles) bool {
-			return f.Instant.Dataset == in.Dataset && f.Instant.Sequence == in.Sequence && f.Instant.Time == in.Time
+			return f.Instant.Dataset == in.Dataset && f.Instant.Sequence == in.Sequence && f.Instant.Time == in.Time && f.Instant.Placed == in.Placed
 		})
 		if at < 0 {
 			missing = true
@@ -122,7 +122,7 @@ func instantSQL(ctx context.Context, in lake.InstantFiles, verified map[string]b
 		large = append(large, largeDelta{delta: d})
 	}
 	v := coldView{schema: in.Schema, files: in.Files}
-	if in.Evolved {
+	if in.Evolved || in.Instant.Placed && hidesPlaces(in.Schema) {
 		v.forms = forms{}
 		if err := v.forms.fill(in.Files, large); err != nil {
 			return "", nil, err
@@ -131,6 +131,9 @@ func instantSQL(ctx context.Context, in lake.InstantFiles, verified map[string]b
 	g, err := newGuard(0, v)
 	if err != nil {
 		return "", nil, err
+	}
+	if in.Instant.Placed {
+		return v.placedSQL(deltas), g, nil
 	}
 	base, _, err := v.sql(func([]int) (*shownMask, error) { return nil, nil })
 	if in.Present {

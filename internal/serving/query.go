@@ -27,6 +27,8 @@ type Request struct {
 	// Snapshot says that these are what is read of their datasets where the SQL names them
 	// as they are; others are read as they are, and there is no AT.
 	Snapshot bool
+	// Placed is the dataset that the SQL may name by lake.PlacedVersion.
+	Placed lake.Name
 }
 
 // Query runs a read and gives its answer as a stream, which the caller closes.

@@ -120,11 +120,6 @@ func TestMergeReads(t *testing.T) {
 			t.Errorf("%s: %v, want %q", sql, err, code)
 		}
 	}
-	plain := testSchema()
-	plain.Key = nil
-	if _, err := sqlwrite.NewRead(parse(t, "merge into t using u on true when matched then delete"), name, plain); lake.CodeOf(err) != lake.CodeNoPrimaryKey {
-		t.Errorf("without a key: %v", err)
-	}
 	whole := parse(t, "merge into t using u join v using (k) on true when matched then update")
 	if _, err := whole.Named([]string{"id"}, testSchema()); lake.CodeOf(err) != lake.CodeUnsupported || !whole.NeedsNames() {
 		t.Errorf("a source of two: %v", err)

@@ -9,7 +9,8 @@ import (
 )
 
 // Read is the SELECT that gives what a statement changes. Its columns are those of the
-// dataset, in their order, or for DELETE those of the key; then, where Mixed says so,
+// dataset, in their order, and where Placed says so lake.PlaceColumn behind them, or for
+// DELETE those of the key; then, where Mixed says so,
 // OpColumn; then those of RETURNING; then, where Flagged says so, FlagColumn.
 type Read struct {
 	SQL      string
@@ -17,6 +18,9 @@ type Read struct {
 	Mixed    bool
 	Returned int // columns of RETURNING
 	Flagged  bool
+	// Placed says that the dataset has no key: rows are told by their places, which are
+	// the key here. SQL may run only for who may name lake.PlacedVersion of the target.
+	Placed bool
 	// AddedBytes are those of SQL that did not come with the statement.
 	AddedBytes int
 }
@@ -42,15 +46,17 @@ func NewRead(s *Statement, name lake.Name, schema lake.Schema) (Read, error) {
 	if s.Alias != "" {
 		c.target = lake.QuoteIdent(s.Alias)
 	}
-	if !schema.Keyed() && (s.Verb != Insert || s.OnConflict != nil) {
-		what := strings.ToUpper(string(s.Verb))
-		if s.Verb == Insert {
-			what = "ON CONFLICT"
-		}
-		return Read{}, lake.Errorf(lake.CodeNoPrimaryKey, "%s has no primary key: it takes appended rows only, and no %s", name, what).
-			WithHint("INSERT without ON CONFLICT appends rows")
+	if !schema.Keyed() && s.OnConflict != nil {
+		return Read{}, lake.Errorf(lake.CodeNoPrimaryKey, "%s has no primary key, and so no ON CONFLICT", name).
+			WithHint("MERGE can say which rows are the same; INSERT without ON CONFLICT appends rows")
 	}
 	f, err := found{}, error(nil)
+	if !schema.Keyed() && s.Verb != Insert {
+		err = c.place()
+	}
+	if err != nil {
+		return Read{}, err
+	}
 	switch s.Verb {
 	case Insert:
 		f, err = c.insert()
@@ -79,7 +85,7 @@ type found struct {
 
 // read makes the Read of what was found.
 func (c *composer) read(f found) Read {
-	r := Read{SQL: c.with(f.with...) + f.sql, Deletes: f.deletes, Mixed: f.mixed, Flagged: f.flagged, Returned: c.outputs()}
+	r := Read{SQL: c.with(f.with...) + f.sql, Deletes: f.deletes, Mixed: f.mixed, Flagged: f.flagged, Returned: c.outputs(), Placed: c.placed}
 	if r.Returned > 0 || f.mixed {
 		list := c.changed(f)
 		if r.Returned > 0 {
@@ -155,6 +161,8 @@ type composer struct {
 	schema lake.Schema
 	table  string // the target in FROM
 	target string // and before its columns
+	// placed says that the target has no key: its schema is lake.Schema.Placed.
+	placed bool
 }
 
 // own is the name of a part of a Read.
@@ -194,6 +202,9 @@ func (c *composer) nothing(i int) string { return "NULL::" + c.schema.Columns[i]
 
 // tableAs is the target in FROM, under its alias.
 func (c *composer) tableAs() string {
+	if c.placed {
+		return c.table + " AS " + c.target + " AT (VERSION => " + lake.QuoteString(lake.PlacedVersion) + ")"
+	}
 	if c.s.Alias == "" {
 		return c.table
 	}
@@ -227,8 +238,8 @@ func (c *composer) column(name string) (int, error) {
 	if ok {
 		return i, nil
 	}
-	names := make([]string, len(c.schema.Columns))
-	for i, col := range c.schema.Columns {
+	names := make([]string, c.width())
+	for i, col := range c.schema.Columns[:c.width()] {
 		names[i] = col.Name
 	}
 	return 0, invalid("%s has no column %q", c.name, name).WithHint("its columns are %s", strings.Join(names, ", "))

@@ -79,7 +79,7 @@ func NamesRead(s *Statement) Read {
 // givenBy is the columns that INSERT gives by these names, nil for all, by their places.
 func (c *composer) givenBy(names []string) ([]int, error) {
 	if names == nil {
-		at := make([]int, len(c.schema.Columns))
+		at := make([]int, c.width())
 		for i := range at {
 			at[i] = i
 		}

@@ -182,7 +182,7 @@ func (c *composer) move(at []int) found {
 func (c *composer) mixed(what mixed, with ...string) found {
 	d := func(name string) string { return own("d") + "." + name }
 	upsert, old := d(OpColumn)+" = "+fmt.Sprint(OpUpsert), d(own("k", 0))+" IS NOT NULL"
-	fresh := what.inserts || what.keys
+	fresh := (what.inserts || what.keys) && !c.placed
 	on := func(a, b string, of func(k, i int) string) string {
 		return c.keys(" AND ", func(k, i int) string { return a + "." + own("x", k) + " = " + b + "." + of(k, i) })
 	}

@@ -138,7 +138,9 @@ func (c *composer) returned() string {
 	for _, o := range c.s.Returning {
 		switch {
 		case o.Star:
-			out = append(out, c.all(func(i int) string { return c.row() + "." + c.quoted(i) }))
+			for i := range c.width() {
+				out = append(out, c.row()+"."+c.quoted(i))
+			}
 		case o.Alias != "":
 			out = append(out, "("+o.Expr+"\n) AS "+lake.QuoteIdent(o.Alias))
 		default:
@@ -153,7 +155,7 @@ func (c *composer) outputs() int {
 	n := 0
 	for _, o := range c.s.Returning {
 		if n++; o.Star {
-			n += len(c.schema.Columns) - 1
+			n += c.width() - 1
 		}
 	}
 	return n

@@ -48,6 +48,8 @@ type QueryRequest struct {
 	// these as they are; it takes no AT. It is of a transaction, whose own changes are
 	// among them.
 	Snapshot bool `json:"snapshot,omitempty"`
+	// Placed is the dataset that the SQL may name by lake.PlacedVersion.
+	Placed lake.Name `json:"placed,omitzero"`
 	// Owner is who asked; the server alone knows it. Caller, which the supervisor sets,
 	// tells owners apart in the worker without saying who they are.
 	Owner  string `json:"-"`

@@ -18,6 +18,7 @@ type Commit struct {
 	Remove        []lake.BaseFile
 	Outputs       []job.Output // of a job, to be added
 	Deletes       []Deletes    // where nothing is removed
+	Ordinals      []int64      // of Outputs, where they keep the place of files that they replace; nil: see ordinal
 	FoldedThrough int64
 	Rows          int64 // that the base must have afterwards, by the job's own counts
 	Kind          base.Kind
@@ -49,6 +50,14 @@ func (c Commit) ordinal() int64 {
 	return next
 }
 
+// ordinals are those of the outputs.
+func (c Commit) ordinals() []int64 {
+	if c.Ordinals != nil {
+		return c.Ordinals
+	}
+	return inTurn(c.ordinal(), len(c.Outputs))
+}
+
 // Commit takes the outputs in, commits them to the table and gives the table as
 // it is then, with its files ready to be read. It fails with CodeInternal,
 // before anything is current, when the files do not hold the rows that the job
@@ -57,7 +66,7 @@ func (w *Workshop) Commit(ctx context.Context, t *base.Table, c Commit) (*base.T
 	if err := c.countRows(); err != nil {
 		return nil, nil, err
 	}
-	added, err := w.TakeIn(ctx, t, c.Outputs, c.ordinal())
+	added, err := w.takeIn(ctx, t, c.Outputs, c.ordinals())
 	if err != nil {
 		return nil, nil, err
 	}

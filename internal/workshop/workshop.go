@@ -157,9 +157,24 @@ func (u *inUse) all() map[string]bool {
 // TakeIn takes a job's outputs into the store as data files of a table, in
 // order; firstOrdinal is the arrival ordinal of the first.
 func (w *Workshop) TakeIn(ctx context.Context, t *base.Table, outputs []job.Output, firstOrdinal int64) ([]base.NewFile, error) {
+	return w.takeIn(ctx, t, outputs, inTurn(firstOrdinal, len(outputs)))
+}
+
+func inTurn(first int64, n int) []int64 {
+	out := make([]int64, n)
+	for i := range out {
+		out[i] = first + int64(i)
+	}
+	return out
+}
+
+func (w *Workshop) takeIn(ctx context.Context, t *base.Table, outputs []job.Output, ordinals []int64) ([]base.NewFile, error) {
+	if len(ordinals) != len(outputs) {
+		return nil, lake.Errorf(lake.CodeInternal, "%d ordinals of %d data files", len(ordinals), len(outputs))
+	}
 	files := make([]base.NewFile, 0, len(outputs))
 	for i, o := range outputs {
-		f, err := t.TakeIn(ctx, o.Path, firstOrdinal+int64(i))
+		f, err := t.TakeIn(ctx, o.Path, ordinals[i])
 		if err != nil {
 			return nil, lake.Step("take in a data file", err)
 		}
