@@ -258,6 +258,10 @@ func (x *transaction) statement(ctx context.Context, t *targeted, s *sqlwrite.St
 	one := &execution{e: x.e, m: t.m, turn: x.turn, txn: x, r: StatementRequest{
 		SQL: x.r.SQL, Statement: aliased(s), Params: params, ID: x.r.ID, Owner: x.r.Owner, Visible: x.r.Visible,
 	}}
+	if one.byPlace(state) {
+		return 0, lake.Errorf(lake.CodeNoPrimaryKey, "%s has no primary key", t.name).
+			WithHint("a change of its rows is a commit of its own: send the statement by itself; a transaction can insert into it")
+	}
 	q := change.Request{Name: t.name, UUID: t.uuid, SchemaID: state.Schema.ID}
 	read, err := one.read(ctx, state)
 	if err != nil {
