@@ -382,6 +382,7 @@ type Door interface {
 	IcebergLoad(ctx context.Context, r IcebergLoadRequest) (IcebergTable, error)
 	IcebergCreate(ctx context.Context, r IcebergCreateRequest) (IcebergTable, error)
 	IcebergCommit(ctx context.Context, r IcebergCommitRequest) (IcebergTable, error)
+	IcebergTransaction(ctx context.Context, all []IcebergCommitRequest) error
 	// Reroot starts a job; its result is a RerootResult.
 	Reroot(ctx context.Context) (*Job, error)
 	Jobs() []JobInfo

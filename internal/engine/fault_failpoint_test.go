@@ -47,7 +47,8 @@ func withOutside(steps []step) []step {
 	at := slices.IndexFunc(steps, func(s step) bool { return s.name == "upsert renamed" }) + 1
 	return slices.Insert(steps, at,
 		step{"outside", commitsOutside("shop.sales", "", `{"id":7,"v":"outside"}`, 7)},
-		step{"outside, beside a change of nothing", commitsOutside("shop.sales", `{"id":9,"v":"nine"}`, `{"id":8,"v":"outside"}`, 8)})
+		step{"outside, beside a change of nothing", commitsOutside("shop.sales", `{"id":9,"v":"nine"}`, `{"id":8,"v":"outside"}`, 8)},
+		step{"outside, a row marked dead and one of its key", marksOutside("shop.sales", `{"id":8,"v":"marked"}`, 8)})
 }
 
 func schemaOf(key []string, columns ...string) (lake.Schema, error) {

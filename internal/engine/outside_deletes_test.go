@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -15,6 +18,8 @@ import (
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
 	"github.com/google/uuid"
+
+	"tarn/internal/engine"
 )
 
 // outsidePlace is a row of a data file, by the file's location.
@@ -152,4 +157,90 @@ func markOutside(t *table.Table, at [][]outsidePlace, lines ...string) error {
 	}
 	_, err := tx.Commit(context.Background())
 	return err
+}
+
+// marksOutside is a step in which another program updates a row by position deletes. Done
+// already, it does nothing.
+func marksOutside(dataset, row string, id int) func(*opened, string) error {
+	return func(o *opened, _ string) error {
+		there, err := o.tryRows(fmt.Sprintf("select 1 from %s where id = %d and v = 'marked'", dataset, id))
+		if err != nil || len(there) > 0 {
+			return err
+		}
+		t, err := loadOutside(o, dataset)
+		if err != nil {
+			return err
+		}
+		at, err := outsidePlaces(t)
+		if err != nil {
+			return err
+		}
+		return markOutside(t, [][]outsidePlace{{at[id]}}, row)
+	}
+}
+
+// unsent is a catalog that keeps what it was asked to commit.
+type unsent struct{ request engine.IcebergCommitRequest }
+
+func (u *unsent) LoadTable(context.Context, table.Identifier) (*table.Table, error) {
+	return nil, errors.New("not asked for")
+}
+
+func (u *unsent) CommitTable(_ context.Context, _ table.Identifier, reqs []table.Requirement, updates []table.Update) (table.Metadata, string, error) {
+	u.request.Requirements, u.request.Updates = reqs, updates
+	return nil, "", errors.New("not sent")
+}
+
+// TestFollowerOfTransactions: a follower shows a commit of another program to several
+// datasets at once, whatever is pending in them.
+func TestFollowerOfTransactions(t *testing.T) {
+	dir := t.TempDir()
+	w := openLake(t, dir)
+	defer w.close()
+	f := follow(t, dir)
+	defer f.close()
+	for _, d := range []string{"a", "b"} {
+		w.create(d, schema(t, []string{"id"}, "id BIGINT", "v VARCHAR"))
+		w.change(d, engine.OpUpsert, `{"id":0,"v":"first"}`)
+	}
+	f.caughtUp(w)
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	wg.Go(func() { // both have as many rows, at every instant
+		for !stop.Load() {
+			for _, o := range []*opened{w, f} {
+				rows, err := o.tryRows("SELECT (SELECT count(*) FROM a WHERE v = 'x') - (SELECT count(*) FROM b WHERE v = 'x')")
+				if err != nil || rows[0] != "[0]" {
+					t.Errorf("%v, %v", rows, err)
+					return
+				}
+			}
+		}
+	})
+	for i := 1; i < 8; i++ {
+		var all []engine.IcebergCommitRequest
+		for _, d := range []string{"a", "b"} {
+			tbl, err := loadOutside(w, d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			u := &unsent{engine.IcebergCommitRequest{Dataset: parsed(d)}}
+			asks := table.New(tbl.Identifier(), tbl.Metadata(), tbl.MetadataLocation(), tbl.FS, u)
+			if err := appendOutside(asks, fmt.Sprintf(`{"id":%d,"v":"x"}`, i)); err == nil || u.request.Updates == nil {
+				t.Fatalf("%v", err)
+			}
+			all = append(all, u.request)
+		}
+		if i%2 == 0 {
+			w.change("b", engine.OpUpsert, `{"id":0,"v":"pending"}`)
+		}
+		if err := w.IcebergTransaction(t.Context(), all); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop.Store(true)
+	wg.Wait()
+	f.caughtUp(w)
+	f.want("select (select count(*) from a), (select count(*) from b)", "[8,8]")
+	w.verifyClean()
 }

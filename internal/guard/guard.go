@@ -250,14 +250,27 @@ func (d *Door) IcebergCreate(ctx context.Context, r engine.IcebergCreateRequest)
 
 // IcebergCommit implements engine.Door.
 func (d *Door) IcebergCommit(ctx context.Context, r engine.IcebergCommitRequest) (engine.IcebergTable, error) {
-	may := d.need(access.Write, r.Dataset)
-	if r.Creates() {
-		may = d.makes(r.Dataset)
-	}
-	if may != nil {
-		return engine.IcebergTable{}, may
+	if err := d.mayCommit(r); err != nil {
+		return engine.IcebergTable{}, err
 	}
 	return d.door.IcebergCommit(ctx, r)
+}
+
+func (d *Door) mayCommit(r engine.IcebergCommitRequest) error {
+	if r.Creates() {
+		return d.makes(r.Dataset)
+	}
+	return d.need(access.Write, r.Dataset)
+}
+
+// IcebergTransaction implements engine.Door.
+func (d *Door) IcebergTransaction(ctx context.Context, all []engine.IcebergCommitRequest) error {
+	for _, r := range all {
+		if err := d.mayCommit(r); err != nil {
+			return err
+		}
+	}
+	return d.door.IcebergTransaction(ctx, all)
 }
 
 // Reroot implements engine.Door.

@@ -40,8 +40,14 @@ type MountCall struct {
 	call *call
 }
 
-// Named notes the dataset that the call is about, for the audit log.
-func (c *MountCall) Named(name lake.Name) { c.call.dataset = name.String() }
+// Named notes the datasets that the call is about, for the audit log.
+func (c *MountCall) Named(names ...lake.Name) {
+	all := make([]string, len(names))
+	for i, n := range names {
+		all[i] = n.String()
+	}
+	c.call.dataset = strings.Join(all, ", ")
+}
 
 // Body reads the request's body whole, up to a limit and the token's own.
 func (c *MountCall) Body(limit int64) ([]byte, error) {

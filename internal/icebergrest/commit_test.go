@@ -234,7 +234,7 @@ func TestCommitRefused(t *testing.T) {
 			}
 		})
 	}
-	l.expect("POST", "/transactions/commit", "", `{"table-changes":[]}`, 406, "UnsupportedOperationException")
+	l.expect("POST", "/transactions/commit", "", `{"table-changes":[]}`, 400, "BadRequestException")
 	l.whole()
 }
 

@@ -174,6 +174,19 @@ func TestDuckDB(t *testing.T) {
 	l.compact("made")
 	attach()
 	p.want(`[[1001]]`, `out = con.sql("SELECT count(*) FROM lake.main.made").fetchall()`)
+	n := l.versions()
+	p.run(`con.execute("BEGIN"); con.execute("DELETE FROM lake.main.made WHERE a < 1000"); con.execute("INSERT INTO lake.main.d VALUES (30, 'thirty')"); con.execute("UPDATE lake.main.d SET v = 'X' WHERE id = 3"); con.execute("COMMIT")`)
+	if now := l.versions(); now != n+1 {
+		t.Errorf("a transaction over two tables made %d catalog versions", now-n)
+	}
+	l.want("select * from made", `[1000,"more"]`)
+	l.want(allOfD, `[3,"X"]`, `[10,"TEN!"]`, `[20,"twenty"]`, `[30,"thirty"]`)
+	attach()
+	if _, err := p.try(`con.execute("BEGIN"); con.execute("DELETE FROM lake.main.made"); con.execute("INSERT INTO lake.main.d VALUES (3, 'double')"); con.execute("COMMIT")`); err == nil || !strings.Contains(err.Error(), "in the table already") {
+		t.Errorf("a double key in a transaction: %v", err)
+	}
+	l.want("select * from made", `[1000,"more"]`)
+	attach()
 	p.run(`con.execute("DROP TABLE lake.main.made")`)
 	l.expect("GET", "/namespaces/main/tables/made", "", "", 404, "")
 	l.whole()

@@ -194,8 +194,10 @@ func commitTable(c *httpapi.MountCall) error {
 	return replyTable(c, t)
 }
 
-// commitTransaction commits to one table. Several at once would be one instant: that is
-// refused before any of them is looked at.
+// maxTransactionTables bounds a commit to several tables: each is held meanwhile.
+const maxTransactionTables = 100
+
+// commitTransaction commits to one table or several, all or none.
 func commitTransaction(c *httpapi.MountCall) error {
 	var body struct {
 		Changes []commitBody `json:"table-changes"`
@@ -203,17 +205,24 @@ func commitTransaction(c *httpapi.MountCall) error {
 	if err := read(c, &body, maxBodyBytes); err != nil {
 		return err
 	}
-	if len(body.Changes) != 1 || body.Changes[0].Identifier == nil {
-		return lake.Errorf(lake.CodeUnsupported, "a transaction is of one table here, and this one is of %d", len(body.Changes))
+	if n := len(body.Changes); n == 0 || n > maxTransactionTables {
+		return lake.Errorf(lake.CodeInvalidRequest, "a transaction is of 1 to %d tables, and this one of %d", maxTransactionTables, n)
 	}
-	one := body.Changes[0]
-	name, err := one.Identifier.lake()
-	if err != nil {
-		return err
+	var names []lake.Name
+	var all []engine.IcebergCommitRequest
+	for i, one := range body.Changes {
+		if one.Identifier == nil {
+			return lake.Errorf(lake.CodeInvalidRequest, "the change %d of the transaction names no table", i+1)
+		}
+		name, err := one.Identifier.lake()
+		if err != nil {
+			return err
+		}
+		names = append(names, name)
+		all = append(all, engine.IcebergCommitRequest{Dataset: name, Requirements: one.Requirements, Updates: one.Updates})
 	}
-	c.Named(name)
-	_, err = c.Door.IcebergCommit(c.R.Context(), engine.IcebergCommitRequest{Dataset: name, Requirements: one.Requirements, Updates: one.Updates})
-	if err != nil {
+	c.Named(names...)
+	if err := c.Door.IcebergTransaction(c.R.Context(), all); err != nil {
 		return err
 	}
 	c.W.WriteHeader(http.StatusNoContent)

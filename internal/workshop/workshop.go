@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -190,14 +191,9 @@ func (w *Workshop) takeIn(ctx context.Context, t *base.Table, outputs []job.Outp
 func (w *Workshop) MakeCurrent(t *base.Table, more func(*format.Version)) func(context.Context, string) error {
 	return func(ctx context.Context, metadataKey string) error {
 		return w.CommitCatalog(ctx, func(next *format.Version) error {
-			e := next.Find(t.UUID())
-			switch {
-			case e == nil:
-				return lake.Errorf(lake.CodeDatasetNotFound, "the dataset was dropped meanwhile")
-			case e.Metadata != t.MetadataKey():
-				return lake.Errorf(lake.CodeInternal, "the base moved from %s to %s meanwhile; nothing was committed", t.MetadataKey(), e.Metadata)
+			if err := move(next, t, metadataKey); err != nil {
+				return err
 			}
-			e.Metadata = metadataKey
 			if more != nil {
 				more(next)
 			}
@@ -207,6 +203,43 @@ func (w *Workshop) MakeCurrent(t *base.Table, more func(*format.Version)) func(c
 			return e != nil && e.Metadata == metadataKey
 		})
 	}
+}
+
+// Move is a table whose next metadata file is to become current.
+type Move struct {
+	Table *base.Table // as it is current
+	To    string      // key of the metadata file
+}
+
+// MoveAll makes the next metadata of several tables current by one catalog version: of all
+// of them or of none.
+func (w *Workshop) MoveAll(ctx context.Context, moves []Move) error {
+	return w.CommitCatalog(ctx, func(next *format.Version) error {
+		for _, m := range moves {
+			if err := move(next, m.Table, m.To); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, func(v *format.Version) bool {
+		return !slices.ContainsFunc(moves, func(m Move) bool {
+			e := v.Find(m.Table.UUID())
+			return e == nil || e.Metadata != m.To
+		})
+	})
+}
+
+// move edits a catalog version.
+func move(next *format.Version, t *base.Table, metadataKey string) error {
+	e := next.Find(t.UUID())
+	switch {
+	case e == nil:
+		return lake.Errorf(lake.CodeDatasetNotFound, "the dataset was dropped meanwhile")
+	case e.Metadata != t.MetadataKey():
+		return lake.Errorf(lake.CodeInternal, "the base moved from %s to %s meanwhile; nothing was committed", t.MetadataKey(), e.Metadata)
+	}
+	e.Metadata = metadataKey
+	return nil
 }
 
 // CommitCatalog commits an edit of the catalog. Where the outcome is unknown it

@@ -1,0 +1,133 @@
+package change
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"tarn/internal/dataset"
+	"tarn/internal/failpoint"
+	"tarn/internal/format"
+	"tarn/internal/lake"
+)
+
+// HoldAll holds several committers and runs a step while all of them stand still. It takes
+// them in the order of their tables' uuids, as everybody who takes several does, so that
+// none waits for another in a circle. held is in the order of the committers given.
+func HoldAll(ctx context.Context, committers []*Committer, run func(ctx context.Context, held []*Held) error) error {
+	order := make([]int, len(committers))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int {
+		return strings.Compare(committers[a].ds.State().UUID, committers[b].ds.State().UUID)
+	})
+	held := make([]*Held, len(committers))
+	var take func(n int, held context.Context) error
+	take = func(n int, last context.Context) error {
+		if n == len(order) {
+			return run(last, held)
+		}
+		return committers[order[n]].Exclusive(ctx, func(inner context.Context, h *Held) error {
+			held[order[n]] = h
+			return take(n+1, inner)
+		})
+	}
+	return take(0, ctx)
+}
+
+// Shown says how a base of several that become current at once is shown.
+type Shown int
+
+// The ways, which are those of ContentCommit, SchemaCommit and PublishFold; the last takes
+// no sequence.
+const (
+	ShownContent Shown = iota
+	ShownSchema
+	ShownAlone
+)
+
+// AtOnce is one dataset of a commit to several.
+type AtOnce struct {
+	*Held
+	Shown Shown
+}
+
+// CommitAtOnce is ContentCommit for several datasets that are held: each takes its next
+// sequence by an empty delta (those that are ShownAlone take none and get their present
+// one), commit makes all bases current or none, and all are shown in one step of the stream.
+func CommitAtOnce(ctx context.Context, all []AtOnce, commit func(ctx context.Context, n []int64) ([]NewBase, error)) ([]*dataset.State, error) {
+	taken, sequences, err := takeSequences(ctx, all)
+	var made []NewBase
+	if err == nil {
+		failpoint.Hit("content.sequence-taken")
+		made, err = commit(ctx, sequences)
+		failpoint.Hit("content.committed")
+	}
+	if isUnknown(err) && ctx.Err() != nil {
+		return nil, err // the server ends, and who opens the lake next finds out
+	}
+	if isUnknown(err) {
+		err = lake.Errorf(lake.CodeUnavailable, "nothing was changed: %v", err).WithHint("try again")
+	}
+	var next []*dataset.State
+	all[0].c.shared.Stream.Do(func() []lake.Entry {
+		entries, states := showAll(all, taken, made, err)
+		next = states
+		for i := range entries {
+			entries[i].More = i < len(entries)-1
+		}
+		return entries
+	})
+	failpoint.Hit("content.published")
+	for _, one := range all {
+		one.c.Room()
+	}
+	return next, err
+}
+
+// takeSequences creates the empty deltas; those that are there after an error are given,
+// too: they have to be shown.
+func takeSequences(ctx context.Context, all []AtOnce) (taken []*lake.Delta, sequences []int64, err error) {
+	taken, sequences = make([]*lake.Delta, len(all)), make([]int64, len(all))
+	for i, one := range all {
+		s := one.State()
+		sequences[i] = s.Sequence
+		if one.Shown == ShownAlone {
+			continue
+		}
+		header := one.c.header(s, nil)
+		d, err := one.c.createChanges(ctx, header, s, []format.Changes{})
+		if d, err = one.c.known(ctx, d, nil, err); err != nil {
+			return taken, nil, lake.Step("take a sequence of "+s.Name.String(), err)
+		}
+		taken[i], sequences[i] = &d, d.Sequence
+	}
+	return taken, sequences, nil
+}
+
+// showAll puts what was taken and made into the datasets, and gives the entries that say so.
+func showAll(all []AtOnce, taken []*lake.Delta, made []NewBase, failed error) (entries []lake.Entry, states []*dataset.State) {
+	for i, one := range all {
+		d, uuid := taken[i], one.State().UUID
+		if d != nil {
+			one.c.ds.Append(*d)
+		}
+		apply := func() {
+			if d != nil {
+				entries = append(entries, lake.Entry{Apply: &lake.Apply{TableUUID: uuid, Deltas: []lake.Delta{*d}}})
+			}
+		}
+		if failed != nil {
+			apply()
+			continue
+		}
+		next := one.c.ds.Update(made[i].apply)
+		if one.Shown != ShownContent || next.FoldedThrough < next.Sequence { // else the publish says it
+			apply()
+		}
+		entries = append(entries, next.Publish(one.Shown == ShownContent))
+		states = append(states, next)
+	}
+	return entries, states
+}
