@@ -60,9 +60,9 @@ func CommitAtOnce(ctx context.Context, all []AtOnce, commit func(ctx context.Con
 	taken, sequences, err := takeSequences(ctx, all)
 	var made []NewBase
 	if err == nil {
-		failpoint.Hit("content.sequence-taken")
+		failpoint.Hit("outside.all-sequences-taken")
 		made, err = commit(ctx, sequences)
-		failpoint.Hit("content.committed")
+		failpoint.Hit("outside.all-committed")
 	}
 	if isUnknown(err) && ctx.Err() != nil {
 		return nil, err // the server ends, and who opens the lake next finds out
@@ -79,7 +79,7 @@ func CommitAtOnce(ctx context.Context, all []AtOnce, commit func(ctx context.Con
 		}
 		return entries
 	})
-	failpoint.Hit("content.published")
+	failpoint.Hit("outside.all-published")
 	for _, one := range all {
 		one.c.Room()
 	}

@@ -48,7 +48,9 @@ func withOutside(steps []step) []step {
 	return slices.Insert(steps, at,
 		step{"outside", commitsOutside("shop.sales", "", `{"id":7,"v":"outside"}`, 7)},
 		step{"outside, beside a change of nothing", commitsOutside("shop.sales", `{"id":9,"v":"nine"}`, `{"id":8,"v":"outside"}`, 8)},
-		step{"outside, a row marked dead and one of its key", marksOutside("shop.sales", `{"id":8,"v":"marked"}`, 8)})
+		step{"outside, a row marked dead and one of its key", marksOutside("shop.sales", `{"id":8,"v":"marked"}`, 8)},
+		step{"outside, two at once", commitsTogether(map[string]string{"shop.sales": `{"id":12,"v":"both"}`, "log": `{"who":"both","n":12}`},
+			"select 1 from shop.sales, log where id = 12 and n = 12")})
 }
 
 func schemaOf(key []string, columns ...string) (lake.Schema, error) {

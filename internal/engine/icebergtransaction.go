@@ -263,7 +263,7 @@ func (t *outsideTransaction) makeCurrent(ctx context.Context, n []int64) ([]chan
 	if err := write(0); err != nil {
 		return nil, err
 	}
-	failpoint.Hit("outside.committed")
+	failpoint.Hit("outside.all-current")
 	for i, p := range t.parts {
 		files, err := t.e.shop.ReadableAfterCommit(ctx, made[i].Table, p.m.ds.State().Files)
 		if err != nil {

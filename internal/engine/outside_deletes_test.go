@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"maps"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,10 +18,12 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 	"github.com/apache/iceberg-go"
+	icebergio "github.com/apache/iceberg-go/io"
 	"github.com/apache/iceberg-go/table"
 	"github.com/google/uuid"
 
 	"tarn/internal/engine"
+	"tarn/internal/store/s3test"
 )
 
 // outsidePlace is a row of a data file, by the file's location.
@@ -31,6 +35,10 @@ type outsidePlace struct {
 // outsidePlaces gives where the live rows of a table are, by id, as an engine that writes
 // position deletes finds them.
 func outsidePlaces(t *table.Table) (map[int]outsidePlace, error) {
+	files, err := t.FS(context.Background())
+	if err != nil {
+		return nil, err
+	}
 	tasks, err := t.Scan().PlanFiles(context.Background())
 	if err != nil {
 		return nil, err
@@ -40,7 +48,7 @@ func outsidePlaces(t *table.Table) (map[int]outsidePlace, error) {
 		file := task.File.FilePath()
 		dead := map[int64]bool{}
 		for _, d := range task.DeleteFiles {
-			err := eachRow(d.FilePath(), func(rec arrow.Table) {
+			err := eachRow(files, d.FilePath(), func(rec arrow.Table) {
 				paths, at := texts(rec.Column(0)), ints(rec.Column(1))
 				for i := range paths {
 					if paths[i] == file {
@@ -52,7 +60,7 @@ func outsidePlaces(t *table.Table) (map[int]outsidePlace, error) {
 				return nil, err
 			}
 		}
-		err := eachRow(file, func(rec arrow.Table) {
+		err := eachRow(files, file, func(rec arrow.Table) {
 			for i, id := range ints(rec.Column(rec.Schema().FieldIndices("id")[0])) {
 				if !dead[int64(i)] {
 					out[int(id)] = outsidePlace{file, int64(i)}
@@ -66,8 +74,8 @@ func outsidePlaces(t *table.Table) (map[int]outsidePlace, error) {
 	return out, nil
 }
 
-func eachRow(uri string, look func(arrow.Table)) error {
-	f, err := os.Open(strings.TrimPrefix(uri, "file://"))
+func eachRow(files icebergio.IO, uri string, look func(arrow.Table)) error {
+	f, err := files.Open(uri)
 	if err != nil {
 		return err
 	}
@@ -117,8 +125,9 @@ func outsideDeletes(t *table.Table, at []outsidePlace) (iceberg.DataFile, error)
 		err = errors.Join(w.Write(rec), w.Close())
 	}
 	uri := fmt.Sprintf("%s/data/%s-deletes.parquet", t.Location(), uuid.NewString())
-	if err == nil {
-		err = os.WriteFile(strings.TrimPrefix(uri, "file://"), body.Bytes(), 0o644)
+	files, fault := t.FS(context.Background())
+	if err = errors.Join(err, fault); err == nil {
+		err = files.(icebergio.WriteFileIO).WriteFile(uri, body.Bytes())
 	}
 	if err != nil {
 		return nil, err
@@ -191,6 +200,40 @@ func (u *unsent) CommitTable(_ context.Context, _ table.Identifier, reqs []table
 	return nil, "", errors.New("not sent")
 }
 
+// inserted is a commit that appends a row to a dataset, unsent.
+func inserted(o *opened, dataset, row string) (engine.IcebergCommitRequest, error) {
+	u := &unsent{engine.IcebergCommitRequest{Dataset: parsed(dataset)}}
+	t, err := loadOutside(o, dataset)
+	if err != nil {
+		return u.request, err
+	}
+	asks := table.New(t.Identifier(), t.Metadata(), t.MetadataLocation(), t.FS, u)
+	if err := appendOutside(asks, row); u.request.Updates == nil {
+		return u.request, err
+	}
+	return u.request, nil
+}
+
+// commitsTogether is a step in which another program appends a row to each of several
+// datasets at once. Done already, which a query says, it does nothing.
+func commitsTogether(rows map[string]string, done string) func(*opened, string) error {
+	return func(o *opened, _ string) error {
+		there, err := o.tryRows(done)
+		if err != nil || len(there) > 0 {
+			return err
+		}
+		var all []engine.IcebergCommitRequest
+		for _, dataset := range slices.Sorted(maps.Keys(rows)) {
+			one, err := inserted(o, dataset, rows[dataset])
+			if err != nil {
+				return err
+			}
+			all = append(all, one)
+		}
+		return o.IcebergTransaction(context.Background(), all)
+	}
+}
+
 // TestFollowerOfTransactions: a follower shows a commit of another program to several
 // datasets at once, whatever is pending in them.
 func TestFollowerOfTransactions(t *testing.T) {
@@ -220,16 +263,11 @@ func TestFollowerOfTransactions(t *testing.T) {
 	for i := 1; i < 8; i++ {
 		var all []engine.IcebergCommitRequest
 		for _, d := range []string{"a", "b"} {
-			tbl, err := loadOutside(w, d)
+			one, err := inserted(w, d, fmt.Sprintf(`{"id":%d,"v":"x"}`, i))
 			if err != nil {
 				t.Fatal(err)
 			}
-			u := &unsent{engine.IcebergCommitRequest{Dataset: parsed(d)}}
-			asks := table.New(tbl.Identifier(), tbl.Metadata(), tbl.MetadataLocation(), tbl.FS, u)
-			if err := appendOutside(asks, fmt.Sprintf(`{"id":%d,"v":"x"}`, i)); err == nil || u.request.Updates == nil {
-				t.Fatalf("%v", err)
-			}
-			all = append(all, u.request)
+			all = append(all, one)
 		}
 		if i%2 == 0 {
 			w.change("b", engine.OpUpsert, `{"id":0,"v":"pending"}`)
@@ -243,4 +281,68 @@ func TestFollowerOfTransactions(t *testing.T) {
 	f.caughtUp(w)
 	f.want("select (select count(*) from a), (select count(*) from b)", "[8,8]")
 	w.verifyClean()
+}
+
+// bucketFolder is a bucket of the S3 server of tests as another program sees it, which
+// keeps each object as a file.
+type bucketFolder struct{ bucket, dir string }
+
+func (b bucketFolder) path(uri string) string {
+	return filepath.Join(b.dir, strings.TrimPrefix(uri, "s3://"+b.bucket))
+}
+
+func (b bucketFolder) Open(uri string) (icebergio.File, error) {
+	return icebergio.LocalFS{}.Open(b.path(uri))
+}
+func (b bucketFolder) Remove(uri string) error { return icebergio.LocalFS{}.Remove(b.path(uri)) }
+func (b bucketFolder) Create(uri string) (icebergio.FileWriter, error) {
+	return icebergio.LocalFS{}.Create(b.path(uri))
+}
+func (b bucketFolder) WriteFile(uri string, body []byte) error {
+	return icebergio.LocalFS{}.WriteFile(b.path(uri), body)
+}
+
+// TestDeletesFromOutsideInABucket: delete files of another program, and tarn's of them, are
+// brought to this machine as far as they are needed, and no data file for their sake.
+func TestDeletesFromOutsideInABucket(t *testing.T) {
+	s := s3test.Start(t)
+	bucket := s.NewBucket(t)
+	state := t.TempDir()
+	o := openLake(t, "", onBucket(s.URL, bucket, state))
+	o.create("d", schema(t, []string{"id"}, "id BIGINT", "v VARCHAR"))
+	o.change("d", engine.OpUpsert, `{"id":1,"v":"a"}`, `{"id":2,"v":"b"}`, `{"id":3,"v":"c"}`)
+	load := func() (*table.Table, map[int]outsidePlace) {
+		t.Helper()
+		tbl, err := loadOutside(o, "d")
+		if err != nil {
+			t.Fatal(err)
+		}
+		files := func(context.Context) (icebergio.IO, error) {
+			return bucketFolder{bucket, filepath.Join(s.Dir, bucket)}, nil
+		}
+		tbl = table.New(tbl.Identifier(), tbl.Metadata(), tbl.MetadataLocation(), files, outsideCatalog{o, "d"})
+		at, err := outsidePlaces(tbl)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tbl, at
+	}
+	tbl, at := load()
+	o.change("d", engine.OpUpsert, `{"id":4,"v":"pending"}`)
+	if err := markOutside(tbl, [][]outsidePlace{{at[1], at[2]}, {at[2]}}, `{"id":2,"v":"B"}`); err != nil {
+		t.Fatal(err)
+	}
+	o.want("select * from d order by id", `[2,"B"]`, `[3,"c"]`, `[4,"pending"]`)
+	o.close()
+	o = openLake(t, "", onBucket(s.URL, bucket, t.TempDir())) // another machine
+	defer o.close()
+	o.want("select * from d order by id", `[2,"B"]`, `[3,"c"]`, `[4,"pending"]`)
+	tbl, at = load()
+	if err := markOutside(tbl, [][]outsidePlace{{at[3]}}); err != nil {
+		t.Fatal(err)
+	}
+	o.want("select * from d order by id", `[2,"B"]`, `[4,"pending"]`)
+	o.compact("d")
+	o.want("select * from d order by id", `[2,"B"]`, `[4,"pending"]`)
+	o.verifyClean()
 }
