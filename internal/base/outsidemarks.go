@@ -38,6 +38,7 @@ func (p *Proposal) Marked() []lake.BaseFile {
 // which of its snapshots.
 func (p *Proposal) readMarks(ctx context.Context) error {
 	m := &lake.ForeignDeletes{}
+	pairs := 0
 	theirs, files := map[string]int{}, map[string]int{}
 	old := map[string]bool{}
 	for _, d := range p.before.deletes {
@@ -83,7 +84,11 @@ func (p *Proposal) readMarks(ctx context.Context) error {
 			s.Live = true
 			for _, d := range f.base.Deletes {
 				if at, ok := theirs[d.Key]; ok {
-					s.Theirs = append(s.Theirs, at)
+					if s.Theirs = append(s.Theirs, at); pairs >= maxMarkPairs {
+						return lake.Errorf(lake.CodeTooLarge, "the commit has too many delete files: %d, which may be of %d data files", len(m.Theirs), len(m.Files)).
+							WithHint("write fewer, or with bounds of file_path")
+					}
+					pairs++
 				} else if k := slices.IndexFunc(one.Before, func(b lake.DeleteFile) bool { return b.Key == d.Key }); k >= 0 {
 					s.Stays = append(s.Stays, k)
 				}
@@ -95,6 +100,10 @@ func (p *Proposal) readMarks(ctx context.Context) error {
 	}
 	return nil
 }
+
+// maxMarkPairs bounds how many delete files of a commit may be of how many data files
+// together: each pair is looked at by itself.
+const maxMarkPairs = 1 << 20
 
 // newDeletes holds a position delete file of another program against what its manifest
 // says of it. Its rows are another matter.

@@ -2,6 +2,7 @@ package job
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -15,10 +16,11 @@ import (
 // add up. It goes through the snapshots of the commit in their order; what was dead in one
 // stays dead in the next.
 func (s *session) runMarks(ctx context.Context, m Marks) (Result, error) {
-	if err := s.readTheirs(ctx, m); err != nil {
+	concerned, err := s.readTheirs(ctx, m)
+	if err != nil {
 		return Result{}, err
 	}
-	if err := s.readOurs(ctx, m); err != nil {
+	if err := s.readOurs(ctx, m, concerned); err != nil {
 		return Result{}, err
 	}
 	res := Result{}
@@ -26,7 +28,7 @@ func (s *session) runMarks(ctx context.Context, m Marks) (Result, error) {
 		return res, nil
 	}
 	for i := range m.Files[0].Snapshots {
-		if err := s.markSnapshot(ctx, m, i, &res); err != nil {
+		if err := s.markSnapshot(ctx, m, i, concerned, &res); err != nil {
 			return Result{}, err
 		}
 	}
@@ -35,34 +37,35 @@ func (s *session) runMarks(ctx context.Context, m Marks) (Result, error) {
 
 // readTheirs makes the table theirs (d: position in Theirs, f: position in Files, pos) and
 // refuses what no reader could make sense of.
-func (s *session) readTheirs(ctx context.Context, m Marks) error {
+func (s *session) readTheirs(ctx context.Context, m Marks) (concerned []bool, err error) {
 	s.step("read position deletes")
 	if err := s.c.Exec(ctx, "CREATE TABLE given (d BIGINT, path VARCHAR, pos BIGINT)"); err != nil {
-		return err
+		return nil, err
 	}
 	for d, t := range m.Theirs {
 		link, err := s.link(t.Path, t.Key, ".parquet")
 		if err != nil {
-			return damagedOr(t.Key, err)
+			return nil, damagedOr(t.Key, err)
 		}
 		if err := s.c.Exec(ctx, fmt.Sprintf("INSERT INTO given SELECT %d, path, pos FROM %s", d, readDeletesByID([]string{link}))); err != nil {
-			return lake.Errorf(lake.CodeRowsInvalid, "%s: its rows cannot be read: %w", t.Key, err)
+			return nil, lake.Errorf(lake.CodeRowsInvalid, "%s: its rows cannot be read: %w", t.Key, err)
 		}
 		n, err := s.count(ctx, fmt.Sprintf("SELECT count(*), count(*) FILTER (path IS NULL OR pos IS NULL) FROM given WHERE d = %d", d))
 		if err != nil {
-			return err
+			return nil, err
 		}
 		switch {
 		case n[0] != t.Rows:
-			return lake.Errorf(lake.CodeRowsInvalid, "%s has %d rows, and its manifest says %d", t.Key, n[0], t.Rows)
+			return nil, lake.Errorf(lake.CodeRowsInvalid, "%s has %d rows, and its manifest says %d", t.Key, n[0], t.Rows)
 		case n[1] > 0:
-			return lake.Errorf(lake.CodeRowsInvalid, "%s: %d of its rows have no file_path or no pos", t.Key, n[1])
+			return nil, lake.Errorf(lake.CodeRowsInvalid, "%s: %d of its rows have no file_path or no pos", t.Key, n[1])
 		}
 	}
-	if err := s.locate(ctx, m); err != nil {
-		return err
+	concerned, err = s.locate(ctx, m)
+	if err != nil {
+		return nil, err
 	}
-	return s.c.Exec(ctx, "CREATE TABLE theirs AS SELECT DISTINCT g.d, l.f, g.pos FROM given g JOIN located l ON g.path = l.path")
+	return concerned, s.c.Exec(ctx, "CREATE TABLE theirs AS SELECT DISTINCT g.d, l.f, g.pos FROM given g JOIN located l ON g.path = l.path")
 }
 
 // readDeletesByID reads position delete files as path and pos.
@@ -71,58 +74,54 @@ func readDeletesByID(links []string) string {
 }
 
 // locate makes the table located (path, f), of all that the delete files name, and holds
-// names and positions against the data files.
-func (s *session) locate(ctx context.Context, m Marks) error {
+// names and positions against the data files. It gives which data files are concerned.
+func (s *session) locate(ctx context.Context, m Marks) ([]bool, error) {
 	at := map[string]int{}
+	concerned := make([]bool, len(m.Files))
 	for i, f := range m.Files {
-		at[f.Key] = i
+		at[spelled(f.Location)] = i
+		for _, snap := range f.Snapshots {
+			concerned[i] = concerned[i] || snap.Live && len(snap.Stays) != len(f.Before)
+		}
 	}
-	if err := s.c.Exec(ctx, "CREATE TABLE located (path VARCHAR, f BIGINT)"); err != nil {
-		return err
-	}
-	named, err := s.c.Rows(ctx, "SELECT path, d, min(pos), max(pos) FROM given GROUP BY path, d ORDER BY path, d")
+	// A data file has two spellings: with more there is one that is none.
+	named, err := s.c.Rows(ctx, fmt.Sprintf("SELECT path, d, min(pos), max(pos) FROM given GROUP BY path, d ORDER BY path, d LIMIT %d", 2*len(m.Files)*len(m.Theirs)+1))
 	if err != nil {
-		return err
+		return nil, err
 	}
+	var located []string
 	last := ""
 	for _, row := range named {
 		path, d := row[0].(string), row[1].(int64)
-		f, ok := keyWithin(path, at)
+		f, ok := at[spelled(path)]
 		if !ok {
-			return lake.Errorf(lake.CodeRowsInvalid, "%s names the data file %s, which is not in the table", m.Theirs[d].Key, path).
+			return nil, lake.Errorf(lake.CodeRowsInvalid, "%s names the data file %s, which is not in the table", m.Theirs[d].Key, path).
 				WithHint("load the table again: it may have been rewritten")
 		}
 		if err := m.mayName(int(d), f); err != nil {
-			return err
+			return nil, err
 		}
-		if low, high := row[2].(int64), row[3].(int64); low < 0 || high >= m.Files[f].Rows {
-			wrong := high
-			if low < 0 {
-				wrong = low
-			}
-			return lake.Errorf(lake.CodeRowsInvalid, "%s names the row %d of %s, which has %d rows", m.Theirs[d].Key, wrong, m.Files[f].Key, m.Files[f].Rows)
+		low, high := row[2].(int64), row[3].(int64)
+		if low < 0 {
+			high = low
 		}
-		if path != last {
-			if err := s.c.Exec(ctx, fmt.Sprintf("INSERT INTO located VALUES (%s, %d)", lake.QuoteString(path), f)); err != nil {
-				return err
-			}
+		if high < 0 || high >= m.Files[f].Rows {
+			return nil, lake.Errorf(lake.CodeRowsInvalid, "%s names the row %d of %s, which has %d rows", m.Theirs[d].Key, high, m.Files[f].Key, m.Files[f].Rows)
+		}
+		if concerned[f] = true; path != last {
+			located = append(located, fmt.Sprintf("(%s, %d)", lake.QuoteString(path), f))
 		}
 		last = path
 	}
-	return nil
+	return concerned, s.values(ctx, "located", "path VARCHAR, f BIGINT", located)
 }
 
-// keyWithin finds the data file that a URI names: its key is the URI's end, whatever the
-// lake's root is called.
-func keyWithin(uri string, at map[string]int) (int, bool) {
-	for i := strings.IndexByte(uri, '/'); i >= 0; {
-		uri = uri[i+1:]
-		if f, ok := at[uri]; ok {
-			return f, true
-		}
-		i = strings.IndexByte(uri, '/')
+// spelled is a location in one of the two ways that there are to write a local one.
+func spelled(location string) string {
+	if path, ok := strings.CutPrefix(location, "file:///"); ok {
+		return "file:/" + path
 	}
-	return 0, false
+	return location
 }
 
 // mayName refuses a delete file that has rows of a data file which its manifest says that
@@ -141,7 +140,7 @@ func (m Marks) mayName(d, f int) error {
 
 // readOurs makes the tables ours (f, k: position in Before, pos), dead (f, pos), which is
 // the state of the snapshot before, and made (f, pos), of the delete files that are written.
-func (s *session) readOurs(ctx context.Context, m Marks) error {
+func (s *session) readOurs(ctx context.Context, m Marks, concerned []bool) error {
 	for _, sql := range []string{
 		"CREATE TABLE ours (f BIGINT, k BIGINT, pos BIGINT)", "CREATE TABLE made (f BIGINT, pos BIGINT)",
 	} {
@@ -150,7 +149,7 @@ func (s *session) readOurs(ctx context.Context, m Marks) error {
 		}
 	}
 	for f, file := range m.Files {
-		if !file.Concerned() {
+		if !concerned[f] {
 			continue
 		}
 		for k, d := range file.Before {
@@ -170,12 +169,12 @@ func (s *session) readOurs(ctx context.Context, m Marks) error {
 
 // markSnapshot finds what is dead in one snapshot, and writes what no delete file that it
 // keeps has.
-func (s *session) markSnapshot(ctx context.Context, m Marks, i int, res *Result) error {
+func (s *session) markSnapshot(ctx context.Context, m Marks, i int, concerned []bool, res *Result) error {
 	s.step("mark rows")
 	var live, stays, theirs []string // as VALUES
 	for f, file := range m.Files {
 		at := file.Snapshots[i]
-		if !at.Live || !file.Concerned() {
+		if !at.Live || !concerned[f] {
 			continue
 		}
 		live = append(live, fmt.Sprintf("(%d)", f))
@@ -186,8 +185,11 @@ func (s *session) markSnapshot(ctx context.Context, m Marks, i int, res *Result)
 			theirs = append(theirs, fmt.Sprintf("(%d, %d)", f, d))
 		}
 	}
+	err := errors.Join(s.values(ctx, "live", "f BIGINT", live), s.values(ctx, "stays", "f BIGINT, k BIGINT", stays), s.values(ctx, "named", "f BIGINT, d BIGINT", theirs))
+	if err != nil {
+		return err
+	}
 	for _, sql := range []string{
-		valuesTable("live", "f BIGINT", live), valuesTable("stays", "f BIGINT, k BIGINT", stays), valuesTable("named", "f BIGINT, d BIGINT", theirs),
 		"CREATE OR REPLACE TABLE held AS SELECT f, pos FROM ours SEMI JOIN stays USING (f, k) UNION SELECT f, pos FROM made SEMI JOIN live USING (f)",
 		"CREATE OR REPLACE TABLE here AS SELECT f, pos FROM held UNION SELECT f, pos FROM theirs SEMI JOIN named USING (f, d)",
 		"CREATE OR REPLACE TABLE fresh AS FROM here EXCEPT FROM held",
@@ -213,13 +215,17 @@ func (s *session) markSnapshot(ctx context.Context, m Marks, i int, res *Result)
 	return s.c.Exec(ctx, "CREATE OR REPLACE TABLE dead AS FROM here")
 }
 
-// valuesTable makes a table of rows in SQL.
-func valuesTable(name, columns string, rows []string) string {
-	sql := fmt.Sprintf("CREATE OR REPLACE TABLE %s (%s)", name, columns)
-	if len(rows) > 0 {
-		sql += fmt.Sprintf("; INSERT INTO %s VALUES %s", name, list(rows))
+// values makes a table of rows in SQL.
+func (s *session) values(ctx context.Context, name, columns string, rows []string) error {
+	if err := s.c.Exec(ctx, fmt.Sprintf("CREATE OR REPLACE TABLE %s (%s)", name, columns)); err != nil {
+		return err
 	}
-	return sql
+	for some := range slices.Chunk(rows, 1000) {
+		if err := s.c.Exec(ctx, fmt.Sprintf("INSERT INTO %s VALUES %s", name, list(some))); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // writeMarks writes the rows of fresh, a file for each data file.
