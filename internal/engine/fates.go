@@ -135,8 +135,8 @@ func (f *follower) judgeFound(v *catalogVersion) (open map[string]bool) {
 	for _, entry := range v.Datasets {
 		found := f.logs[entry.TableUUID].found
 		for i, d := range found {
-			if d.Transaction == nil || d.Void {
-				continue
+			if d.Transaction == nil || d.Void || !f.cut.holds(d) {
+				continue // what is beyond the cut may be of tables that came after the version
 			}
 			switch fate, _ := judge.Fate(d.Transaction); fate {
 			case dataset.Aborted:

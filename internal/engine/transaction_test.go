@@ -506,6 +506,60 @@ func TestI1TransactionOutlivesItsDeltas(t *testing.T) {
 	}
 }
 
+// TestI2FollowerWithinATransaction: whatever of the lake's files a follower has read when a
+// dataset is made and a transaction changes it and another, it shows all of it or none,
+// and all of it after its next look.
+func TestI2FollowerWithinATransaction(t *testing.T) {
+	dir := t.TempDir()
+	w := transactionLake(t, dir)
+	defer w.close()
+	var calls, at int64
+	var write func()
+	step := func(string) {
+		if calls++; calls == at {
+			write()
+		}
+	}
+	seen := stepped(t, dir)
+	f := follow(t, dir, func(o *engine.Options) { o.Store = seen })
+	defer f.close()
+	seen.list = step
+	w.transact("begin; update t set n = 0; update shop.u set v = '0'; commit", 3, 2)
+	made := 0
+	for calls = 0; ; {
+		happened := false
+		write = func() {
+			happened = true
+			made++
+			w.create(fmt.Sprintf("a%d", made), schema(t, []string{"id"}, "id BIGINT"))
+			w.transact(fmt.Sprintf("begin; update t set n = %d; insert into a%d values (%d); update shop.u set v = '%d'; commit", made, made, made, made), 3, 1, 2)
+		}
+		before := at
+		w.did(1, "insert into log values ('a look has something to show', 1)")
+		calls, at = 0, at+1
+		if err := f.CatchUp(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		calls, at, before = 0, -1, before+1
+		f.want("select count(*) from (select n::varchar from t union select v from shop.u)", "[1]")
+		f.caughtUp(w)
+		if at = before; !happened {
+			break
+		}
+		// Without it the next look has as many listings as this one had.
+		if err := w.Drop(context.Background(), parsed(fmt.Sprintf("a%d", made)), engine.Idempotency{}); err != nil {
+			t.Fatal(err)
+		}
+		if made > 100 {
+			t.Fatal("a look does not come to its end")
+		}
+		f.caughtUp(w)
+	}
+	if made < 5 {
+		t.Errorf("only %d instants were met", made)
+	}
+}
+
 // listsTransactions says whether the newest catalog version does.
 func listsTransactions(t *testing.T, dir string) bool {
 	t.Helper()
