@@ -11,7 +11,7 @@ import (
 type createCommand struct {
 	Name       datasetName `arg:"" help:"The dataset: [namespace.]name."`
 	Column     []string    `required:"" sep:"none" placeholder:"'NAME TYPE'" help:"A column and its type in DuckDB's spelling, NOT NULL after it where that is meant; may be repeated."`
-	PrimaryKey []string    `placeholder:"COLUMN" help:"Columns that identify a row; without, the dataset is append-only."`
+	PrimaryKey []string    `placeholder:"COLUMN" help:"Columns that identify a row; without, rows can be added, and changed by SQL alone."`
 
 	clientFlags `embed:""`
 }

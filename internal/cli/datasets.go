@@ -75,7 +75,7 @@ func rightAligned(t table.Writer, columns ...int) {
 
 func keyText(d engine.Description) string {
 	if len(d.PrimaryKey) == 0 {
-		return "none: append-only"
+		return "none"
 	}
 	return shown(strings.Join(d.PrimaryKey, ", "))
 }

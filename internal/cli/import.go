@@ -13,7 +13,7 @@ type importCommand struct {
 	Name  datasetName `arg:"" help:"The dataset: [namespace.]name."`
 	Files []string    `arg:"" name:"file" help:"Parquet, CSV, JSON or NDJSON files, or patterns of them; all in one commit. CSV and JSON may be gzipped (.gz)."`
 
-	PrimaryKey  []string `placeholder:"COLUMN" help:"Columns that identify a row; without, the dataset is append-only."`
+	PrimaryKey  []string `placeholder:"COLUMN" help:"Columns that identify a row; without, rows can be added, and changed by SQL alone."`
 	Mode        string   `enum:"create,append,replace" default:"create" help:"create a dataset, append to one, or replace all its rows: ${enum}."`
 	OnDuplicate string   `enum:"error,last" default:"error" help:"What to do with keys that are double or exist: ${enum}. last keeps the last row."`
 	Format      string   `enum:",parquet,csv,json,ndjson,arrow" default:"" placeholder:"FORMAT" help:"Format of all files: parquet, csv, json, ndjson, arrow; by default each one's extension says it."`

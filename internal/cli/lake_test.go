@@ -227,7 +227,7 @@ func session(t *testing.T, where ...string) {
 	if got := ok(t, with("datasets")...); !strings.Contains(got, "archive.notes") || !strings.Contains(got, "trips") {
 		t.Errorf("datasets: %q", got)
 	}
-	if got := ok(t, with("datasets", "archive.notes")...); !strings.Contains(got, "none: append-only") || !strings.Contains(got, "VARCHAR[]") {
+	if got := ok(t, with("datasets", "archive.notes")...); !strings.Contains(got, "none") || !strings.Contains(got, "VARCHAR[]") {
 		t.Errorf("describe: %q", got)
 	}
 	ok(t, with("drop", "archive.notes")...)

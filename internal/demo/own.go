@@ -136,7 +136,7 @@ func datasetName(fileName string) string {
 }
 
 // importOwn imports each dataset with its first column as the key where that is
-// possible, else as append-only.
+// possible, else without a key.
 func (t *tour) importOwn(ctx context.Context, datasets []ownDataset) error {
 	t.step("Start a server and import; the first column is the primary key where it is unique and never null")
 	if err := t.start(ctx, "--no-compact-auto"); err != nil {
@@ -153,7 +153,7 @@ func (t *tour) importOwn(ctx context.Context, datasets []ownDataset) error {
 		}
 		key := strings.Join(d.key, ", ")
 		if key == "" {
-			key = "none: append-only"
+			key = "none"
 		}
 		total, want = total+r.Rows, want+d.rows
 		list(d.name, count(r.Rows), key, took(time.Since(start)))

@@ -199,7 +199,7 @@ var instead = map[string]string{
 	"CREATE":   "CREATE TABLE, PUT /datasets/{name} or tarn create make a dataset; INSERT … SELECT fills it",
 	"DROP":     "DROP TABLE, DELETE /datasets/{name} or tarn drop drop a dataset",
 	"ALTER":    "a dataset is renamed by POST /datasets/{name}/rename or tarn rename; its columns stay as they are",
-	"TRUNCATE": "DELETE FROM name deletes all rows of a dataset with a primary key",
+	"TRUNCATE": "DELETE FROM name deletes all rows of a dataset",
 	"COPY":     "the server opens no files: COPY in tarn sql reads and writes those of its own machine; POST /datasets/{name}/import takes files, and a query's answer comes as CSV, NDJSON, Arrow or Parquet by its Accept",
 	"BEGIN":    "a transaction is one text: BEGIN; statements that change rows; COMMIT",
 	"START":    "a transaction is one text: BEGIN; statements that change rows; COMMIT",

@@ -21,7 +21,7 @@ type Column struct {
 type Description struct {
 	Dataset       string   `json:"dataset"`
 	Columns       []Column `json:"columns"`
-	PrimaryKey    []string `json:"primary_key"`    // empty: append-only
+	PrimaryKey    []string `json:"primary_key"`    // empty: none
 	Rows          int64    `json:"rows"`           // exact, pending changes merged
 	BaseRows      int64    `json:"base_rows"`      // in the base alone
 	Files         int      `json:"files"`          // data files of the base

@@ -30,7 +30,7 @@ func (e *Engine) Change(ctx context.Context, r ChangeRequest) (ChangeResult, err
 	s := m.ds.State()
 	if r.Op != OpUpsert && !s.Schema.Keyed() {
 		return ChangeResult{}, lake.Errorf(lake.CodeNoPrimaryKey, "%s has no primary key: it takes appended rows only", s.Name).
-			WithHint("POST its rows to /datasets/%s/rows", s.Name)
+			WithHint("POST its rows to /datasets/%s/rows; UPDATE, DELETE and MERGE change rows by SQL", s.Name)
 	}
 	b, err := e.readBody(ctx, r.Body, e.set.MaxBodyBytes, e.set.SpoolBytes)
 	if err != nil {

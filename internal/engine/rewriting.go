@@ -74,6 +74,7 @@ func (x *execution) rewrite(client context.Context, q change.Request) (Statement
 	if err != nil {
 		return StatementResult{}, err
 	}
+	x.e.metrics.changed(q.Name, ack.Rows)
 	return x.done(ack), nil
 }
 

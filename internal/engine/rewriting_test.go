@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -10,6 +11,7 @@ import (
 
 	"tarn/internal/engine"
 	"tarn/internal/lake"
+	"tarn/internal/rows"
 	"tarn/internal/sqlwrite"
 )
 
@@ -241,6 +243,47 @@ func TestRewriteSeenByAFollower(t *testing.T) {
 	}
 }
 
+// TestRewriteFilesOfOthers: files of another program have no ordinal in their names, and
+// the order of arrival stays all the same.
+func TestRewriteFilesOfOthers(t *testing.T) {
+	o := openLake(t, t.TempDir())
+	defer o.close()
+	o.create("log", schema(t, nil, "id BIGINT", "v VARCHAR"))
+	appends := func(lines ...string) {
+		t.Helper()
+		tab, err := loadOutside(o, "log")
+		if err == nil {
+			err = appendOutside(tab, lines...)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	appends(`{"id":1,"v":"a"}`, `{"id":2,"v":"a"}`, `{"id":3,"v":"a"}`)
+	o.did(2, "insert into log values (4, 'b'), (5, 'b')")
+	o.compact("log")
+	appends(`{"id":6,"v":"c"}`, `{"id":7,"v":"c"}`)
+	o.did(1, "insert into log values (8, 'd')")
+	ids := func(want ...string) {
+		t.Helper()
+		for range 2 {
+			if got := o.rows("select id from log"); !slices.Equal(got, want) {
+				t.Fatalf("%v, want %v", got, want)
+			}
+			o.pin("log")
+		}
+		o.evict("log")
+		o.verifyClean()
+	}
+	ids("[1]", "[2]", "[3]", "[4]", "[5]", "[6]", "[7]", "[8]")
+	o.did(1, "update log set v = 'new' where id = 4")
+	ids("[1]", "[2]", "[3]", "[4]", "[5]", "[6]", "[7]", "[8]")
+	o.did(3, "delete from log where id in (3, 2, 6)")
+	o.did(5, "update log set v = v || id")
+	ids("[1]", "[4]", "[5]", "[7]", "[8]")
+	o.want("select string_agg(v, ' ' order by id) from log", `["a1 new4 b5 c7 d8"]`)
+}
+
 // TestRewriteEnds: a statement that its client gives up, or whose time is over, changes
 // nothing and holds nothing.
 func TestRewriteEnds(t *testing.T) {
@@ -277,10 +320,17 @@ func TestRewriteBeyondMemory(t *testing.T) {
 	})
 	defer o.close()
 	const n = 1_200_000
-	s := schema(t, nil, "i BIGINT", "v VARCHAR")
-	o.create("big", s)
-	o.did(n, fmt.Sprintf("insert into big select i, repeat(md5(i::varchar), 8) from range(%d) r(i)", n))
-	o.compact("big")
+	file := filepath.Join(t.TempDir(), "big.parquet")
+	newPlain(t).exec("COPY (SELECT i, repeat(md5(i::varchar), 8) AS v FROM range(%d) r(i)) TO '%s'", n, file)
+	j, err := o.Import(t.Context(), engine.ImportRequest{
+		Dataset: name(t, "big"), Mode: engine.ImportCreate, Next: engine.Files(engine.ImportFile{Name: "big", Format: rows.Parquet, Path: file}),
+	})
+	if err == nil {
+		_, err = j.Wait(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	o.did(n, "update big set v = reverse(v)")
 	o.want("select count(*), count(distinct i), min(reverse(v)[:32] = md5(i::varchar)) from big", fmt.Sprintf("[%d,%d,true]", n, n))
 	o.did(n/2, "delete from big where i % 2 = 0")

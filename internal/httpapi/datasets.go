@@ -18,7 +18,7 @@ type columnBody struct {
 // createBody asks for an empty dataset.
 type createBody struct {
 	Columns    []columnBody `json:"columns"`
-	PrimaryKey []string     `json:"primary_key,omitempty" doc:"key columns in key order; none: append-only"`
+	PrimaryKey []string     `json:"primary_key,omitempty" doc:"key columns in key order; none: rows are added, and changed by SQL alone"`
 }
 
 // renameBody asks for another name.

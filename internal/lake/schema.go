@@ -18,7 +18,7 @@ type Column struct {
 type Schema struct {
 	ID      int      `json:"id"` // Iceberg schema id
 	Columns []Column `json:"columns"`
-	Key     []string `json:"key,omitempty"` // names of key columns, in key order; empty: append-only
+	Key     []string `json:"key,omitempty"` // names of key columns, in key order; empty: rows are told by their places alone
 }
 
 // ReservedColumnPrefix starts the names that tarn keeps for itself.
