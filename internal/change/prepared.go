@@ -35,8 +35,10 @@ func (c *Committer) SubmitPrepared(ctx, bounded context.Context, r Request, prep
 		}
 		defer leave()
 	}
-	if err := c.awaitRoom(bounded, r); err != nil {
-		return Acknowledged{}, err
+	if !r.Folds {
+		if err := c.awaitRoom(bounded, r); err != nil {
+			return Acknowledged{}, err
+		}
 	}
 	w := &waiting{Request: r, ctx: bounded, done: make(chan answer, 1)}
 	if err := c.enqueue(bounded, &prepared{w, prepare}, r.Name); err != nil {

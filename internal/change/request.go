@@ -28,6 +28,8 @@ type Request struct {
 	// with the committer standing still since Prepare was called. It settles unknown
 	// outcomes for as long as ctx, the server's, lives. LetGo is called after it.
 	Content func(ctx context.Context, h *Held) (Acknowledged, error)
+	// Folds says that it leaves nothing pending, so that it waits for no room.
+	Folds   bool
 	IfMatch string
 	Key     string // Idempotency-Key, "" for none
 	Hash    string // of the request where it has a Key

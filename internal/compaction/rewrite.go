@@ -27,8 +27,10 @@ func (c *Compactor) Rewrite(ctx context.Context, pad *workshop.Scratchpad, s *da
 		return Rewriting{}, err
 	}
 	defer leave()
+	// Else each statement behind appends would leave one more small file at the end.
+	tail := takeTail(files, map[string]bool{}, c.target(s))
 	res, err := c.Shop.Run(ctx, pad, job.Spec{Kind: job.KindRewrite, TargetFileBytes: c.target(s), Rewrite: &job.Rewrite{
-		Schema: s.Schema, Base: files, Rewrite: foreign(files), Deltas: s.Pending(), Op: op, Input: input, MaxRowBytes: int(maxRowBytes),
+		Schema: s.Schema, Base: files, Rewrite: foreign(files), Tail: tail, Deltas: s.Pending(), Op: op, Input: input, MaxRowBytes: int(maxRowBytes),
 	}}, nil)
 	if err != nil {
 		return Rewriting{}, err
@@ -42,6 +44,9 @@ func (c *Compactor) Rewrite(ctx context.Context, pad *workshop.Scratchpad, s *da
 	}
 	out.Commit.Rows += res.FinalRows
 	last := workshop.NextOrdinal(s.Files)
+	if tail > 0 {
+		last = s.Files[len(s.Files)-tail].Ordinal
+	}
 	for _, o := range res.Outputs {
 		if o.Group < len(s.Files) {
 			out.Commit.Ordinals = append(out.Commit.Ordinals, s.Files[o.Group].Ordinal)

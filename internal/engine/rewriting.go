@@ -52,6 +52,7 @@ func (x *execution) rewrite(client context.Context, q change.Request) (Statement
 		req.end()
 		return StatementResult{}, err
 	}
+	q.Folds = true // what else would make room has to wait for this
 	leave := x.e.shop.InUse(q.UUID)
 	w := &rewriting{execution: x, req: req, release: sync.OnceFunc(func() {
 		leave()

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"tarn/internal/engine"
 	"tarn/internal/lake"
@@ -181,6 +182,36 @@ func TestRewriteOnce(t *testing.T) {
 	o.refuses(lake.CodeIdempotencyReused, "delete from log", keyed("appended"))
 	o.did(1, "delete from log where id = 78")
 	again()
+}
+
+// TestRewriteKeepsFilesFew: appends and statements by turns leave no small file each, in the
+// right order, and a statement makes room where as much is pending as may be.
+func TestRewriteKeepsFilesFew(t *testing.T) {
+	o := openLake(t, t.TempDir(), func(o *engine.Options) {
+		o.Settings.CompactAuto, o.Settings.MaxPendingDeltas, o.Settings.PendingWait = false, 3, time.Millisecond
+	})
+	defer o.close()
+	o.create("log", schema(t, nil, "id BIGINT", "n BIGINT"))
+	var want []string
+	for i := range 12 {
+		for n := range 3 {
+			o.change("log", engine.OpUpsert, fmt.Sprintf(`{"id":%d,"n":%d}`, i, n))
+		}
+		if _, err := o.tryChange("log", engine.OpUpsert, `{"id":0,"n":0}`); lake.CodeOf(err) != lake.CodePendingFull {
+			t.Fatal(err)
+		}
+		o.did(1, fmt.Sprintf("delete from log where id = %d and n = 1", i))
+		o.did(1, fmt.Sprintf("update log set n = -1 where id = %d and n = 0", i))
+		want = append(want, fmt.Sprintf("[%d,-1]", i), fmt.Sprintf("[%d,2]", i))
+	}
+	if got := o.rows("from log"); !slices.Equal(got, want) {
+		t.Fatalf("%v", got)
+	}
+	d, err := o.Describe(t.Context(), name(t, "log"))
+	if err != nil || d.Files > 9 {
+		t.Fatalf("%+v, %v", d, err)
+	}
+	o.verifyClean()
 }
 
 // TestRewriteBesideWriters: appends of others, compaction and statements at once lose no

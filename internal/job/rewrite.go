@@ -37,7 +37,7 @@ func (s *session) runRewrite(ctx context.Context, w Rewrite) (Result, error) {
 		return res, err
 	}
 	for i, f := range w.Base {
-		if touched[i] || slices.Contains(w.Rewrite, i) {
+		if touched[i] || slices.Contains(w.Rewrite, i) || i >= w.tail() {
 			s.expected += f.Bytes
 			res.Rewritten = append(res.Rewritten, i)
 		}
@@ -49,12 +49,15 @@ func (s *session) runRewrite(ctx context.Context, w Rewrite) (Result, error) {
 	target := s.spec.TargetFileBytes
 	s.spec.TargetFileBytes = math.MaxInt64 / 4 // a file that is rewritten stays one, in its place
 	for _, i := range res.Rewritten {
+		if i >= w.tail() {
+			continue
+		}
 		if err := s.rewriteFile(ctx, w, b, i, &res); err != nil {
 			return Result{}, err
 		}
 	}
 	s.spec.TargetFileBytes = target
-	if err := s.writeArrived(ctx, w, ds, &res); err != nil {
+	if err := s.writeArrived(ctx, w, b, ds, &res); err != nil {
 		return Result{}, err
 	}
 	res.FinalRows = rowsOf(res.Outputs)
@@ -197,24 +200,36 @@ func (s *session) rewriteFile(ctx context.Context, w Rewrite, b *base, i int, re
 	return nil
 }
 
-// writeArrived writes the rows of the deltas as they are after the changes, and behind
-// them those that are inserted.
-func (s *session) writeArrived(ctx context.Context, w Rewrite, ds *deltas, res *Result) error {
-	first := int64(len(w.Base)) << rowBits
+// tail is the position of the first file of Tail.
+func (w Rewrite) tail() int { return len(w.Base) - w.Tail }
+
+// writeArrived writes the rows of the last files and those of the deltas as they are after
+// the changes, and behind them those that are inserted.
+func (s *session) writeArrived(ctx context.Context, w Rewrite, b *base, ds *deltas, res *Result) error {
+	tail, first := int64(w.tail())<<rowBits, int64(len(w.Base))<<rowBits
+	deleted, _, err := s.deletedOf(ctx, tail, math.MaxInt64)
+	if err != nil {
+		return err
+	}
 	var parts []string
-	deleted := int64(0)
-	if ds.rows > 0 {
-		var err error
-		if deleted, _, err = s.deletedOf(ctx, first, math.MaxInt64); err != nil {
+	last := int64(0)
+	if w.Tail > 0 {
+		rows := b.rowsSQL(b.all()[w.tail():], fields(w.Schema), true)
+		n, err := s.count(ctx, "SELECT count(*) FROM ("+rows+")")
+		if err != nil {
 			return err
 		}
+		last = n[0]
+		parts = append(parts, withChanges(rows, w, tail, first))
+	}
+	if ds.rows > 0 {
 		pending := fmt.Sprintf("SELECT %s, r + %d AS r FROM (%s)", list(cols(w.Schema)), first, ds.rowsSQL(fields(w.Schema)))
 		parts = append(parts, withChanges(pending, w, first, math.MaxInt64))
 	}
 	if res.Inserted > 0 {
 		parts = append(parts, fmt.Sprintf("SELECT %s FROM (SELECT * FROM changed WHERE place IS NULL ORDER BY n)", list(cols(w.Schema))))
 	}
-	want := ds.rows - deleted + res.Inserted
+	want := last + ds.rows - deleted + res.Inserted
 	if want == 0 {
 		return nil
 	}

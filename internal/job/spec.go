@@ -191,6 +191,7 @@ type Rewrite struct {
 	Schema      lake.Schema     `json:"schema"`
 	Base        []lake.BaseFile `json:"base"`    // all files, in order of arrival, with Path
 	Rewrite     []int           `json:"rewrite"` // positions of files that are rewritten in any case
+	Tail        int             `json:"tail"`    // so many of the last files become one with what comes behind them
 	Deltas      []lake.Delta    `json:"deltas"`  // that are pending, with Path
 	Op          string          `json:"op"`      // OpUpsert, OpDelete, OpChanges
 	Input       InputFile       `json:"input"`   // the dataset's columns (not with OpDelete), the place, and with OpChanges rows.OpColumn
