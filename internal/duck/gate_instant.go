@@ -41,6 +41,7 @@ func SnapshotView(name lake.Name, n int) string {
 type instantAt struct {
 	n            int  // in instants; of a snapshot in datasets
 	bare         bool // it is of a snapshot, and has no AT
+	kept         bool // and is read as it is: it gets an alias alone
 	location     int  // of the name, in bytes
 	named, alias bool
 	columns      bool // the alias has columns
@@ -98,9 +99,12 @@ func placeOf(o object, n int, location float64) instantAt {
 	}
 }
 
-// snapshot notes where a dataset is named whose view has another name.
+// snapshot notes where a dataset is named whose view has another name. One that is read as
+// it is gets the alias that it would have with a view: so a text means the same with and
+// without one, and also fails in both.
 func (w *walker) snapshot(o object, name lake.Name) error {
-	if sameName(name.Namespace, lake.DefaultNamespace) {
+	kept := !w.env.Snapshot(name)
+	if sameName(name.Namespace, lake.DefaultNamespace) || kept && text(o, "alias") != "" {
 		return nil
 	}
 	location, ok := o["query_location"].(float64)
@@ -108,7 +112,7 @@ func (w *walker) snapshot(o object, name lake.Name) error {
 		return refused("%s in this place in a transaction", name)
 	}
 	p := placeOf(o, slices.Index(w.datasets, name), location)
-	p.bare = true
+	p.bare, p.kept = true, kept
 	w.places = append(w.places, p)
 	return nil
 }
@@ -190,7 +194,7 @@ func (g *Gate) withInstants(ctx context.Context, text statementText, judged obje
 		byLocation[float64(p.location)] = p
 	}
 	if !reflect.DeepEqual(withViews(judged, byLocation), withViews(cut, nil)) {
-		return "", refused("AT in this place").WithHint("write FROM name AT (SEQUENCE => n), or FROM name AS alias AT (…)")
+		return "", unclearPlace(places[0])
 	}
 	return sql, nil
 }
@@ -214,7 +218,9 @@ func withViews(part any, places map[float64]instantAt) any {
 		}
 		location, _ := part["query_location"].(float64)
 		if p, ok := places[location]; ok && (part["at_clause"] != nil || p.bare && part["type"] == "BASE_TABLE") {
-			out["catalog_name"], out["schema_name"], out["table_name"], out["at_clause"] = "temp", "main", instantName(p.n), nil
+			if !p.kept {
+				out["catalog_name"], out["schema_name"], out["table_name"], out["at_clause"] = "temp", "main", instantName(p.n), nil
+			}
 			if !p.alias {
 				out["alias"] = p.name
 			}
@@ -234,6 +240,9 @@ func cutInstants(sql string, places []instantAt) (string, error) {
 			return "", err
 		}
 		view := InstantView(p.n)
+		if p.kept {
+			view = sql[name[0]:name[1]]
+		}
 		if !p.alias {
 			view += " AS " + lake.QuoteIdent(p.name)
 		}
@@ -244,7 +253,7 @@ func cutInstants(sql string, places []instantAt) (string, error) {
 
 // instantSpans finds where a name and its AT clause stand.
 func instantSpans(sql string, p instantAt) (name, at [2]int, err error) {
-	unclear := refused("AT in this place").WithHint("write FROM name AT (SEQUENCE => n), or FROM name AS alias AT (…)")
+	unclear := unclearPlace(p)
 	if p.location >= len(sql) {
 		return name, at, unclear
 	}
@@ -282,6 +291,14 @@ func instantSpans(sql string, p instantAt) (name, at [2]int, err error) {
 	}
 	at[1] = p.location + s.End()
 	return name, at, nil
+}
+
+// unclearPlace is the error of a place that does not stand in the text as the tree says.
+func unclearPlace(p instantAt) error {
+	if p.bare {
+		return refused("%s in this place in a transaction", p.name).WithHint("write FROM namespace.name, or FROM namespace.name AS alias")
+	}
+	return refused("AT in this place").WithHint("write FROM name AT (SEQUENCE => n), or FROM name AS alias AT (…)")
 }
 
 // overBrackets goes from an opening bracket to its closing one.

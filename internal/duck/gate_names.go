@@ -71,7 +71,7 @@ func (w *walker) relation(o object, in *scope) error {
 		w.seen[key] = true
 		w.datasets = append(w.datasets, canonical)
 	}
-	if w.env.Snapshot != nil && w.env.Snapshot(canonical) {
+	if w.env.Snapshot != nil {
 		return w.snapshot(o, canonical)
 	}
 	return nil

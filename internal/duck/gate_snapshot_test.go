@@ -12,11 +12,12 @@ import (
 // the namespace main, where DuckDB finds the temporary one first. There is no AT.
 func TestGateSnapshot(t *testing.T) {
 	_, c := open(t)
-	g, env := NewGate(c), datasetsOf("t", "u", "sales.Orders", "sales.t")
-	env.Snapshot = func(n lake.Name) bool { return n.Dataset != "u" }
+	g, env := NewGate(c), datasetsOf("t", "u", "sales.Orders", "sales.t", "kept.k")
+	env.Snapshot = func(n lake.Name) bool { return n.Dataset != "u" && n.Namespace != "kept" }
 	for sql, gives := range map[string]string{
-		"select t.id, main.t.id from main.t, u": "select t.id, main.t.id from main.t, u",
-		"from sales.orders":                     `from temp.main."_tarn_at_0" AS "orders" `,
+		"select t.id, main.t.id from main.t, u":             "select t.id, main.t.id from main.t, u",
+		"select * from kept . \"K\", kept.k x, kept.k as y": `select * from kept . "K" AS "K" , kept.k x, kept.k as y`,
+		"from sales.orders":                                 `from temp.main."_tarn_at_0" AS "orders" `,
 		`/* sales.orders ü */ select 'sales.orders' from "sales" . "Orders" o, u, sales.orders as "p"(x) where o.id in (from sales.orders)`: `/* sales.orders ü */ select 'sales.orders' from temp.main."_tarn_at_0"  o, u, temp.main."_tarn_at_0"  as "p"(x) where o.id in (from temp.main."_tarn_at_0" AS "orders" )`,
 		"with t as (from sales.t) from t, main.t, u":            `with t as (from temp.main."_tarn_at_0" AS "t" ) from t, main.t, u`,
 		"from t, sales.t x":                                     `from t, temp.main."_tarn_at_1"  x`,

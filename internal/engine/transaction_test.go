@@ -703,4 +703,13 @@ func TestTransactionBesideOthers(t *testing.T) {
 	}
 	o.want("select what, n from log order by what", `["first",1]`, `["second",1]`)
 	o.want("select n from other", "[2]")
+	// A name means the same of a dataset as it is, of one with own changes, and as it was.
+	for _, sql := range []string{
+		"begin; insert into log select shop.u.v, 1 from shop.u; commit",
+		"begin; update shop.u set v = 'x'; insert into log select shop.u.v, 1 from shop.u; commit",
+		"begin; update shop.u set v = 'x' where shop.u.k = 1; commit",
+	} {
+		o.aborts(lake.CodeSQLInvalid, "shop", sql)
+	}
+	o.transact("begin; insert into log select main.t.a, u.k from shop.u join main.t on t.id = u.k; update t set a = 'x'; update shop.u set v = t.a from t where u.k = main.t.id; commit", 2, 3, 2)
 }
