@@ -85,6 +85,9 @@ func readIcebergLake(t *testing.T, python string, share float64) {
 	o.change("keyless", engine.OpUpsert, body...)
 	o.compact("keyless")
 	o.change("keyless", engine.OpUpsert, body...)
+	o.did(2, "delete from keyless where id = 1")
+	o.did(2, "update keyless set id = 100 where id = 0")
+	o.change("keyless", engine.OpUpsert, body...)
 	o.change("emptied", engine.OpUpsert, body...)
 	o.compact("emptied")
 	for i := range body {

@@ -150,6 +150,35 @@ func TestRewriteChecksRows(t *testing.T) {
 	o.alter("n ADD COLUMN w BIGINT, RENAME v TO vv, DROP b")
 	o.did(2, "update n set w = length(vv), vv = null where w is null")
 	o.want("from n", `[7,null,2]`, `[9,null,3]`)
+	if _, err := o.Rename(t.Context(), name(t, "n"), name(t, "Shop.Order"), engine.Idempotency{}); err != nil {
+		t.Fatal(err)
+	}
+	o.did(1, `update shop."order" set vv = 'x' where "order".w = 2`)
+	o.did(1, `delete from Shop."Order" as "o o" where "o o".w = 3`)
+	o.want(`from shop."order"`, `[7,"x",2]`)
+	o.verifyClean()
+}
+
+// TestRewriteKeepsTypes: every value of every type that a dataset has goes through a
+// statement as it is.
+func TestRewriteKeepsTypes(t *testing.T) {
+	o, tt := openLake(t, t.TempDir()), newTypeTable()
+	defer o.close()
+	o.create("typed", schema(t, nil, tt.columns...))
+	body := strings.Split(strings.TrimSpace(tt.text(rows.NDJSON)), "\n")
+	o.change("typed", engine.OpUpsert, body...)
+	o.compact("typed")
+	o.change("typed", engine.OpUpsert, body...)
+	before := o.rows("from typed")
+	o.did(int64(2*len(body)), "update typed set id = id")
+	if got := o.rows("from typed"); !slices.Equal(got, before) {
+		t.Fatalf("%v\nwas\n%v", got, before)
+	}
+	o.change("typed", engine.OpUpsert, body[0])
+	o.did(int64(2*len(body)+1), "merge into typed using (select distinct id from typed) s using (id) when matched then update set id = s.id")
+	if got := o.rows("from typed"); !slices.Equal(got, append(before, before[0])) {
+		t.Fatalf("%v\nwas\n%v", got, before)
+	}
 	o.verifyClean()
 }
 

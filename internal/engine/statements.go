@@ -112,7 +112,7 @@ func (x *execution) run(ctx context.Context) (StatementResult, error) {
 	if x.byPlace(s) {
 		return x.rewrite(ctx, q)
 	}
-	if !s.Schema.Keyed() && x.e.rewroteBy(q.Key) {
+	if q.Key != "" && !s.Schema.Keyed() && x.e.rewroteBy(q.Key) {
 		return StatementResult{}, reusedKey(x.r.Idempotency) // it was no INSERT
 	}
 	ack, err := x.m.committer.SubmitPrepared(ctx, x.turn.Context, q, func(ctx context.Context, s *dataset.State) (change.Request, error) {
