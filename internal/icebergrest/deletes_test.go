@@ -35,7 +35,6 @@ type deletes struct {
 	name      string    // of the file; "": a fresh one
 	rowsSay   int64     // that the manifest says, if not 0
 	bounds    [2]string // of file_path; none if both are ""
-	schema    []string  // names of columns, if not Iceberg's
 	content   iceberg.ManifestEntryContent
 	unwritten bool
 }

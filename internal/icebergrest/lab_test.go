@@ -3,6 +3,7 @@ package icebergrest_test
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -59,11 +60,22 @@ func newLab(t testing.TB, tokens string, change ...func(*engine.Settings)) *lab 
 
 func openLab(t testing.TB, dir, tokens string, change ...func(*engine.Settings)) *lab {
 	t.Helper()
-	set := engine.Settings{UpkeepInterval: time.Hour, CompactInterval: time.Hour, QueryMemoryBytes: 256 << 20, JobMemoryBytes: 256 << 20, Threads: 2}
+	o := engine.Options{Data: dir}
 	for _, c := range change {
-		c(&set)
+		c(&o.Settings)
 	}
-	e, err := engine.Open(context.Background(), engine.Options{Data: dir, Settings: set, MemoryBytes: 2 << 30, Log: quiet()})
+	return openLabOf(t, o, tokens)
+}
+
+// openLabOf opens the lake of o, with a test's bounds where o says none.
+func openLabOf(t testing.TB, lakeOptions engine.Options, tokens string) *lab {
+	t.Helper()
+	set := &lakeOptions.Settings
+	set.UpkeepInterval, set.CompactInterval = cmp.Or(set.UpkeepInterval, time.Hour), cmp.Or(set.CompactInterval, time.Hour)
+	set.QueryMemoryBytes, set.JobMemoryBytes = cmp.Or(set.QueryMemoryBytes, 256<<20), cmp.Or(set.JobMemoryBytes, 256<<20)
+	set.Threads = cmp.Or(set.Threads, 2)
+	lakeOptions.MemoryBytes, lakeOptions.Log = 2<<30, quiet()
+	e, err := engine.Open(context.Background(), lakeOptions)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +90,7 @@ func openLab(t testing.TB, dir, tokens string, change ...func(*engine.Settings))
 		}
 	}
 	server := httptest.NewServer(httpapi.New(e, o))
-	l := &lab{Engine: e, t: t, dir: dir, url: server.URL, uri: server.URL + "/iceberg"}
+	l := &lab{Engine: e, t: t, dir: lakeOptions.Data, url: server.URL, uri: server.URL + "/iceberg"}
 	t.Cleanup(func() {
 		server.Close()
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
@@ -269,7 +281,7 @@ func newPython(t testing.TB, modules string) *python {
 	if out, err := exec.CommandContext(t.Context(), bin, "-c", "import "+modules).CombinedOutput(); err != nil {
 		t.Skipf("%s has not all of %s (scripts/get-engines): %v: %s", bin, modules, err, out)
 	}
-	cmd := exec.Command(bin, "-u", "testdata/session.py")
+	cmd := exec.Command(bin, "-uB", "testdata/session.py")
 	cmd.Stderr = io.Discard
 	if os.Getenv("TARN_TEST_LOG") != "" {
 		cmd.Stderr = os.Stderr
@@ -291,6 +303,9 @@ func newPython(t testing.TB, modules string) *python {
 	})
 	return &python{t, in, bufio.NewReaderSize(out, 1<<20)}
 }
+
+// of is the session within a part of the test that began it.
+func (p *python) of(t testing.TB) *python { return &python{t, p.in, p.out} }
 
 // try runs code and gives what it left in out.
 func (p *python) try(format string, args ...any) (json.RawMessage, error) {

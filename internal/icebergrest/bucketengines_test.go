@@ -1,0 +1,59 @@
+package icebergrest_test
+
+import (
+	"fmt"
+	"testing"
+
+	"tarn/internal/engine"
+	"tarn/internal/store/s3test"
+)
+
+// enginesAtABucket: engines with keys of their own read and write, by the catalog, a lake
+// that is in an S3 server.
+func enginesAtABucket(t *testing.T, p *python, files string, spark bool) {
+	server := s3test.Start(t)
+	bucket := server.NewBucket(t)
+	o := engine.Options{
+		Data: "s3://" + bucket + "/team/lake", State: t.TempDir(), Bucket: engine.Bucket{Endpoint: server.URL, PathStyle: true},
+		Settings: engine.Settings{CompactDeadShare: 0.3, DiskCacheBytes: 1 << 30},
+	}
+	l := &flightsLab{openLabOf(t, o, ""), realQueries(t), files}
+	l.fill()
+	l.begin(p)
+	s3 := fmt.Sprintf(`{"url": %q, "key": %q, "secret": %q, "region": %q, "bucket": %q}`, server.URL, s3test.AccessKey, s3test.SecretKey, s3test.Region, bucket)
+	if spark {
+		p.run(`spark_attach(spark, "bucket", %q, %s)`, l.uri, s3)
+	}
+	clickHouse := chdbSession(t)
+	if clickHouse != nil {
+		l.begin(clickHouse)
+	}
+	check := func(when string, short bool) {
+		t.Helper()
+		answers := l.answers()
+		for _, r := range readers(l.uri, s3, spark) {
+			if r.only == nil && (short || r.name == "Spark") {
+				r.only = contents
+			}
+			l.compare(p, when, answers, r)
+		}
+		if clickHouse != nil {
+			l.compare(clickHouse, when, answers, reader{"ClickHouse", fmt.Sprintf("by_chdb(%q, names, s3=%s)", l.uri, s3), clickHouseTakes})
+		}
+	}
+	l.changeRows()
+	check("changed", false)
+	l.marked(p)
+	p.run(`con = duckdb_attached(%q, s3=%s)
+con.execute("INSERT INTO lake.main.airlines VALUES ('D1', 'by DuckDB')")
+import pyarrow
+t = pyiceberg(%q, s3=%s).load_table("main.airlines")
+t.append(pyarrow.Table.from_pylist([{"carrier": "P1", "name": "by PyIceberg"}], schema=t.schema().as_arrow()))`, l.uri, s3, l.uri, s3)
+	l.want("SELECT * FROM airlines WHERE name LIKE 'by %' ORDER BY 1", `["D1","by DuckDB"]`, `["P1","by PyIceberg"]`)
+	if spark {
+		p.run(`spark.sql("REFRESH TABLE airlines"); spark.sql("UPDATE airlines SET name = concat(name, ' and Spark') WHERE name LIKE 'by %%'")`)
+		l.want("SELECT * FROM airlines WHERE name LIKE 'by %' ORDER BY 1", `["D1","by DuckDB and Spark"]`, `["P1","by PyIceberg and Spark"]`)
+	}
+	check("written", true)
+	l.whole()
+}

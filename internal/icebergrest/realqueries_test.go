@@ -1,0 +1,358 @@
+package icebergrest_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"tarn/internal/engine"
+	"tarn/internal/rows"
+	"tarn/internal/sqlddl"
+)
+
+// realSets are the files of the real-input test, with their keys.
+var realSets = []struct {
+	dataset, file string
+	key           []string
+}{
+	{"airlines", "airlines.csv", []string{"carrier"}}, {"airports", "airports.csv", []string{"faa"}}, {"planes", "planes.csv", []string{"tailnum"}},
+	{"weather", "weather.csv", []string{"origin", "time_hour"}},
+	{"flights", "flights.csv", []string{"year", "month", "day", "carrier", "flight", "origin", "dest"}},
+	{"flights_log", "flights.csv", nil}, {"flights3m", "flights-3m.parquet", nil},
+}
+
+// realQuery is a query that engines are asked, in the form that testdata/answers.py takes.
+type realQuery struct {
+	Name   string `json:"name"`
+	SQL    string `json:"sql"`
+	Spark  string `json:"spark"`  // in Spark's dialect
+	Hashed bool   `json:"hashed"` // Spark gives the rows alone
+	// A scan: what an engine without SQL reads of a table.
+	Table  string   `json:"table,omitempty"`
+	Filter string   `json:"filter,omitempty"`
+	Fields []string `json:"fields,omitempty"`
+}
+
+// scans are what PyIceberg is asked with filter and columns pushed down.
+var scans = []realQuery{
+	{Name: "scan: short ones of July", Table: "flights", Filter: "origin == 'JFK' and month == 7 and distance < 500", Fields: []string{"carrier", "flight", "tailnum", "time_hour"}},
+	{Name: "scan: without a delay", Table: "flights", Filter: "dep_delay is null or dep_delay == 'NA'", Fields: []string{"year", "month", "day", "carrier", "flight"}},
+	{Name: "scan: high airports", Table: "airports", Filter: "alt > 1000 or faa in ('JFK', 'EWR')", Fields: []string{"faa", "name", "alt"}},
+	{Name: "scan: hours late", Table: "flights3m", Filter: "delay >= 300 and origin like 'A%'", Fields: []string{"date", "delay", "destination"}},
+}
+
+// realQueries are the queries of the real-input test, with what they are in Spark, and
+// the scans.
+func realQueries(t *testing.T) []realQuery {
+	t.Helper()
+	parts := func(path string) [][]string {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out [][]string
+		for _, part := range strings.Split(string(text), "\n\n")[1:] {
+			out = append(out, strings.Split(strings.TrimSuffix(strings.TrimSpace(part), ";"), "\n"))
+		}
+		return out
+	}
+	var all []realQuery
+	for _, p := range parts("../engine/testdata/real/queries.sql") {
+		sql := strings.Join(p[1:], "\n")
+		all = append(all, realQuery{Name: strings.TrimPrefix(p[0], "-- "), SQL: sql, Spark: sql})
+	}
+	if len(all) < 25 {
+		t.Fatalf("%d queries", len(all))
+	}
+	for _, p := range parts("testdata/spark.sql") {
+		i := slices.IndexFunc(all, func(q realQuery) bool { return "-- "+q.Name == p[0] })
+		if i < 0 || !strings.HasPrefix(p[1], "-- ") {
+			t.Fatalf("spark.sql: %s is no query of queries.sql, or says no reason", p[0])
+		}
+		all[i].Spark, all[i].Hashed = strings.Join(p[2:], "\n"), strings.HasPrefix(p[1], "-- hashed here")
+	}
+	for _, s := range scans {
+		s.SQL = "SELECT " + strings.Join(s.Fields, ", ") + " FROM " + s.Table + " WHERE " + s.Filter
+		s.Spark = s.SQL
+		all = append(all, s)
+	}
+	return all
+}
+
+// reader is an engine that is asked the queries.
+type reader struct {
+	name string
+	ask  string   // Python that gives its function from a query to an answer
+	only []string // names of queries; nil: all
+}
+
+// contents are the queries that go through every row of every dataset.
+var contents = []string{"content of flights", "content of flights_log", "content of flights3m", "content of airports, airlines and planes", "content of weather"}
+
+// polarsTakes are the queries that the SQL of polars takes as they are.
+var polarsTakes = []string{
+	"content of weather", "delays by airline (ordered)", "makers at far airports, three tables (ordered)", "the latest three of each origin (ordered)",
+	"months against the month before (ordered)", "aggregates with filters (ordered)", "group by all", "rollup (ordered)", "grouping sets",
+	"planes that flew to Honolulu, semi (ordered)", "tail numbers without a plane, anti (ordered)", "set operations (ordered)", "distinct on (ordered)",
+	"a page (ordered)", "slower than their route, correlated", "weather at departure (ordered)", "full outer join (ordered)",
+	"three million by origin (ordered)", "three million by place and day", "one key",
+}
+
+// clickHouseTakes are the queries that ClickHouse takes as they are, and by whose words it
+// means the same.
+var clickHouseTakes = []string{
+	"content of weather", "makers at far airports, three tables (ordered)", "group by all", "rollup (ordered)", "grouping sets",
+	"planes that flew to Honolulu, semi (ordered)", "tail numbers without a plane, anti (ordered)", "distinct on (ordered)", "a page (ordered)",
+	"one key", "the log against the flights",
+}
+
+// readers are the engines of a session, with what each needs to reach the files (a Python
+// expression, or None).
+func readers(uri, s3 string, spark bool) []reader {
+	how := fmt.Sprintf("(%q, names, s3=%s)", uri, s3)
+	all := []reader{
+		{"DuckDB", fmt.Sprintf("by_duckdb(%q, s3=%s)", uri, s3), nil},
+		{"PyIceberg", "by_pyiceberg" + how, nil},
+		{"PyIceberg, pushed down", "by_scans" + how, names(scans)},
+		{"pandas", "by_pandas" + how, contents},
+		{"polars", "by_polars" + how, contents},
+		{"polars' SQL", "by_polars_sql" + how, polarsTakes},
+	}
+	if spark {
+		all = append(all, reader{"Spark", "by_spark(spark, names)", nil})
+	}
+	return all
+}
+
+func names(all []realQuery) []string {
+	var out []string
+	for _, q := range all {
+		out = append(out, q.Name)
+	}
+	return out
+}
+
+// flightsLab is a lake of the real files and who reads it.
+type flightsLab struct {
+	*lab
+	queries []realQuery
+	files   string // where the reduced files are
+}
+
+// fill imports the real files.
+func (l *flightsLab) fill() {
+	l.t.Helper()
+	for _, s := range realSets {
+		l.importFile(s.dataset, filepath.Join(l.files, s.file), s.key)
+	}
+}
+
+// begin tells a session the queries.
+func (l *flightsLab) begin(p *python) {
+	l.t.Helper()
+	queries, err := json.Marshal(l.queries)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	path := filepath.Join(l.t.TempDir(), "queries.json")
+	if err := os.WriteFile(path, queries, 0o600); err != nil {
+		l.t.Fatal(err)
+	}
+	p.run(`import json
+queries = json.load(open(%q))
+names = ["airlines", "airports", "planes", "weather", "flights", "flights_log", "flights3m"]`, path)
+}
+
+// answers asks tarn all queries, and gives the folder of its answers.
+func (l *flightsLab) answers() string {
+	l.t.Helper()
+	dir := l.t.TempDir()
+	for i, q := range l.queries {
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%d.arrow", i)), l.arrow(strings.ReplaceAll(q.SQL, "==", "=")), 0o600); err != nil {
+			l.t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// compare holds what a reader answers against tarn's answers.
+func (l *flightsLab) compare(p *python, when, answers string, r reader) {
+	l.t.Helper()
+	only := "None"
+	if r.only != nil {
+		only = pythonList(r.only)
+	}
+	for _, name := range r.only {
+		if !slices.Contains(names(l.queries), name) {
+			l.t.Fatalf("%s is to be asked %q, which is no query", r.name, name)
+		}
+	}
+	for _, difference := range p.texts("out = differences(%s, queries, %q, %s)", r.ask, answers, only) {
+		l.t.Errorf("%s, %s: %s", when, r.name, difference)
+	}
+}
+
+func pythonList(all []string) string {
+	text, _ := json.Marshal(all) // texts always marshal
+	return string(text)
+}
+
+func (l *lab) arrow(sql string) []byte {
+	l.t.Helper()
+	a, err := l.Query(l.t.Context(), engine.QueryRequest{SQL: sql, Format: rows.OutArrow})
+	if err != nil {
+		l.t.Fatalf("%s: %v", sql, err)
+	}
+	defer a.Body.Close()
+	b, err := io.ReadAll(a.Body)
+	if err != nil {
+		l.t.Fatalf("%s: %v", sql, err)
+	}
+	return b
+}
+
+// alter runs an ALTER TABLE.
+func (l *lab) alter(sql string) {
+	l.t.Helper()
+	a, err := sqlddl.ParseAlter(sql)
+	if err == nil {
+		_, err = l.Alter(l.t.Context(), engine.AlterRequest{Dataset: a.Table, Operations: a.Operations})
+	}
+	if err != nil {
+		l.t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+// deleteFiles counts the files of position deletes that the table of a dataset has.
+func (l *flightsLab) deleteFiles(p *python, dataset string) string {
+	l.t.Helper()
+	return string(p.run(`out = int(pyiceberg(%q).load_table("main.%s").current_snapshot().summary["total-delete-files"])`, l.uri, dataset))
+}
+
+// marked holds that rows of two datasets are marked by position deletes.
+func (l *flightsLab) marked(p *python) {
+	l.t.Helper()
+	for _, dataset := range []string{"flights", "weather"} {
+		if l.deleteFiles(p, dataset) == "0" {
+			l.t.Errorf("no row of %s is marked", dataset)
+		}
+	}
+}
+
+// changeRows changes few rows, which are marked dead, and in airports most, whose file is
+// written anew; both at the next load of a table.
+func (l *flightsLab) changeRows() {
+	l.t.Helper()
+	for _, sql := range []string{
+		"UPDATE flights SET dep_delay = NULL WHERE hash(flight, day) % 100 = 0",
+		"DELETE FROM flights WHERE hash(flight, month) % 200 = 1",
+		"UPDATE airports SET alt = alt + 1 WHERE lat > 40",
+		"DELETE FROM planes WHERE year < '1980'",
+		"UPDATE weather SET humid = NULL, precip = 9.25 WHERE hash(time_hour) % 90 = 0",
+		"INSERT INTO flights_log SELECT * FROM flights WHERE day = 17",
+	} {
+		l.execute(sql)
+	}
+}
+
+// evolve changes schemas, by each kind of operation, with rows changed in between: columns
+// that are new, that are wider than in some files, that have another name than in some
+// files, and one that has the name of another that was.
+func (l *flightsLab) evolve() {
+	l.t.Helper()
+	l.alter("ALTER TABLE flights ADD COLUMN note VARCHAR, ADD COLUMN legs INTEGER, ADD COLUMN fuel FLOAT, ADD COLUMN fare DECIMAL(6,2), RENAME sched_arr_time TO planned_arrival, DROP COLUMN minute")
+	l.execute("UPDATE flights SET note = 'checked', legs = flight % 3, fuel = distance / 7, fare = distance / 10 WHERE hash(flight, day) % 30 = 3")
+	l.compact("flights")
+	l.alter("ALTER TABLE flights ADD COLUMN minute VARCHAR, ALTER legs TYPE BIGINT, ALTER fuel TYPE DOUBLE, ALTER fare TYPE DECIMAL(14,2)")
+	l.execute("UPDATE flights SET minute = 'm' || month, legs = 5000000000 + day, fuel = 1e300, fare = 123456789012.25, planned_arrival = 1 WHERE hash(flight, day) % 40 = 4")
+	l.alter("ALTER TABLE flights_log RENAME dep_time TO left_at, DROP minute")
+	l.execute("INSERT INTO flights_log SELECT * EXCLUDE (note, legs, fuel, fare, minute) FROM flights WHERE day = 9 AND origin = 'LGA'")
+	l.alter("ALTER TABLE weather DROP wind_gust, ADD gust DOUBLE, RENAME pressure TO hectopascal")
+	l.execute("UPDATE weather SET gust = day / 3 WHERE month = 2 AND hour = 4")
+}
+
+// sparkChanges are statements of Spark, each with a query over what was before that gives
+// what afterwards a query over the dataset does.
+var sparkChanges = []struct{ dataset, spark, expected string }{
+	{
+		"flights_log", "INSERT INTO flights_log SELECT * FROM flights_log WHERE month = 2",
+		"FROM flights_log UNION ALL FROM flights_log WHERE month = 2",
+	},
+	{
+		"flights", "UPDATE flights SET note = concat('by Spark ', dest), legs = coalesce(legs, 0) + 1, minute = NULL WHERE carrier = 'UA' AND day = 25",
+		"SELECT * EXCLUDE (hit) REPLACE (CASE WHEN hit THEN 'by Spark ' || dest ELSE note END AS note, CASE WHEN hit THEN coalesce(legs, 0) + 1 ELSE legs END AS legs, CASE WHEN hit THEN NULL ELSE minute END AS minute) FROM (SELECT *, carrier = 'UA' AND day = 25 AS hit FROM flights)",
+	},
+	{"planes", "DELETE FROM planes WHERE seats < 10", "FROM planes WHERE NOT seats < 10"},
+	{
+		"airports", "MERGE INTO airports t USING (SELECT faa, alt FROM airports WHERE tz = -8 UNION ALL SELECT 'ZZZ', 7) s ON t.faa = s.faa WHEN MATCHED AND s.alt > 1000 THEN DELETE WHEN MATCHED THEN UPDATE SET alt = s.alt + 100000 WHEN NOT MATCHED THEN INSERT (faa, alt) VALUES (s.faa, s.alt)",
+		"SELECT * REPLACE (CASE WHEN tz = -8 THEN alt + 100000 ELSE alt END AS alt) FROM airports WHERE tz <> -8 OR alt <= 1000 UNION ALL SELECT 'ZZZ', NULL, NULL, NULL, 7, NULL, NULL, NULL",
+	},
+	{"weather", "INSERT INTO weather (origin, time_hour, gust) VALUES ('LGA', TIMESTAMP '2014-02-03 04:05:06', 1.5)", "FROM weather UNION ALL BY NAME SELECT 'LGA' AS origin, TIMESTAMPTZ '2014-02-03 04:05:06+00' AS time_hour, 1.5::DOUBLE AS gust"},
+}
+
+// sparkWrote has Spark change rows, and holds what tarn then answers against what it
+// answered before.
+func (l *flightsLab) sparkWrote(p *python) {
+	l.t.Helper()
+	content := "SELECT count(*), sum(hash(c)::HUGEINT) FROM (%s) c"
+	for _, c := range sparkChanges {
+		want := l.rows(fmt.Sprintf(content, c.expected))
+		before := l.rows(fmt.Sprintf(content, "FROM "+c.dataset))
+		p.run("spark.sql('REFRESH TABLE %s'); spark.sql(%q)", c.dataset, c.spark)
+		if slices.Equal(want, before) {
+			l.t.Errorf("%s changes nothing", c.spark)
+		}
+		l.want(fmt.Sprintf(content, "FROM "+c.dataset), want...)
+	}
+}
+
+// realQueriesByAll: the queries of the real-input test by every engine over the catalog:
+// the answers are tarn's own, fresh, after changes, after compaction, after schema changes
+// and after Spark wrote.
+func realQueriesByAll(t *testing.T, p *python, files string, spark bool) {
+	l := &flightsLab{newLab(t, "", func(s *engine.Settings) { s.CompactDeadShare = 0.3 }), realQueries(t), files}
+	l.fill()
+	l.begin(p)
+	if spark {
+		p.run(`spark_attach(spark, "flights", %q)`, l.uri)
+	}
+	clickHouse := chdbSession(t)
+	if clickHouse != nil {
+		l.begin(clickHouse)
+	}
+	check := func(when string) {
+		t.Helper()
+		answers := l.answers()
+		for _, r := range readers(l.uri, "None", spark) {
+			l.compare(p, when, answers, r)
+		}
+		if clickHouse != nil {
+			l.compare(clickHouse, when, answers, reader{"ClickHouse", fmt.Sprintf("by_chdb(%q, names)", l.uri), clickHouseTakes})
+		}
+	}
+	check("fresh")
+	l.changeRows()
+	check("changed")
+	l.marked(p)
+	l.execute("UPDATE flights SET dep_time = '1' || dep_time WHERE day % 16 = 1")
+	for _, s := range realSets {
+		l.compact(s.dataset)
+	}
+	check("compacted")
+	if n := l.deleteFiles(p, "flights"); n != "0" {
+		t.Errorf("%s files of position deletes after a compaction of half the rows", n)
+	}
+	l.evolve()
+	check("altered")
+	l.marked(p)
+	if spark {
+		l.sparkWrote(p)
+		check("written by Spark")
+	}
+	l.whole()
+}
