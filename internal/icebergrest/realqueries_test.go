@@ -276,36 +276,48 @@ func (l *flightsLab) evolve() {
 	l.execute("UPDATE weather SET gust = day / 3 WHERE month = 2 AND hour = 4")
 }
 
-// sparkChanges are statements of Spark, each with a query over what was before that gives
-// what afterwards a query over the dataset does.
-var sparkChanges = []struct{ dataset, spark, expected string }{
+// othersChanges are changes by other engines, each with a query over what was before that
+// gives what afterwards a query over the dataset does.
+var othersChanges = []struct{ by, dataset, statement, expected string }{
 	{
-		"flights_log", "INSERT INTO flights_log SELECT * FROM flights_log WHERE month = 2",
-		"FROM flights_log UNION ALL FROM flights_log WHERE month = 2",
+		"DuckDB", "weather", "INSERT INTO lake.main.weather SELECT * REPLACE (time_hour + INTERVAL 20 YEAR AS time_hour, 2.5 AS gust) FROM lake.main.weather WHERE month = 3 AND day = 9",
+		"FROM weather UNION ALL SELECT * REPLACE (time_hour + INTERVAL 20 YEAR AS time_hour, 2.5 AS gust) FROM weather WHERE month = 3 AND day = 9",
 	},
+	{"PyIceberg", "flights_log", "t.append(t.scan(row_filter='month == 3').to_arrow())", "FROM flights_log UNION ALL FROM flights_log WHERE month = 3"},
+	{"PyIceberg", "flights", "t.delete('month == 5 and day == 9')", "FROM flights WHERE NOT (month = 5 AND day = 9)"},
+	{"Spark", "flights_log", "INSERT INTO flights_log SELECT * FROM flights_log WHERE month = 2", "FROM flights_log UNION ALL FROM flights_log WHERE month = 2"},
 	{
-		"flights", "UPDATE flights SET note = concat('by Spark ', dest), legs = coalesce(legs, 0) + 1, minute = NULL WHERE carrier = 'UA' AND day = 25",
+		"Spark", "flights", "UPDATE flights SET note = concat('by Spark ', dest), legs = coalesce(legs, 0) + 1, minute = NULL WHERE carrier = 'UA' AND day = 25",
 		"SELECT * EXCLUDE (hit) REPLACE (CASE WHEN hit THEN 'by Spark ' || dest ELSE note END AS note, CASE WHEN hit THEN coalesce(legs, 0) + 1 ELSE legs END AS legs, CASE WHEN hit THEN NULL ELSE minute END AS minute) FROM (SELECT *, carrier = 'UA' AND day = 25 AS hit FROM flights)",
 	},
-	{"planes", "DELETE FROM planes WHERE seats < 10", "FROM planes WHERE NOT seats < 10"},
+	{"Spark", "planes", "DELETE FROM planes WHERE seats < 10", "FROM planes WHERE NOT seats < 10"},
 	{
-		"airports", "MERGE INTO airports t USING (SELECT faa, alt FROM airports WHERE tz = -8 UNION ALL SELECT 'ZZZ', 7) s ON t.faa = s.faa WHEN MATCHED AND s.alt > 1000 THEN DELETE WHEN MATCHED THEN UPDATE SET alt = s.alt + 100000 WHEN NOT MATCHED THEN INSERT (faa, alt) VALUES (s.faa, s.alt)",
+		"Spark", "airports", "MERGE INTO airports t USING (SELECT faa, alt FROM airports WHERE tz = -8 UNION ALL SELECT 'ZZZ', 7) s ON t.faa = s.faa WHEN MATCHED AND s.alt > 1000 THEN DELETE WHEN MATCHED THEN UPDATE SET alt = s.alt + 100000 WHEN NOT MATCHED THEN INSERT (faa, alt) VALUES (s.faa, s.alt)",
 		"SELECT * REPLACE (CASE WHEN tz = -8 THEN alt + 100000 ELSE alt END AS alt) FROM airports WHERE tz <> -8 OR alt <= 1000 UNION ALL SELECT 'ZZZ', NULL, NULL, NULL, 7, NULL, NULL, NULL",
 	},
-	{"weather", "INSERT INTO weather (origin, time_hour, gust) VALUES ('LGA', TIMESTAMP '2014-02-03 04:05:06', 1.5)", "FROM weather UNION ALL BY NAME SELECT 'LGA' AS origin, TIMESTAMPTZ '2014-02-03 04:05:06+00' AS time_hour, 1.5::DOUBLE AS gust"},
+	{"Spark", "weather", "INSERT INTO weather (origin, time_hour, gust) VALUES ('LGA', TIMESTAMP '2014-02-03 04:05:06', 1.5)", "FROM weather UNION ALL BY NAME SELECT 'LGA' AS origin, TIMESTAMPTZ '2014-02-03 04:05:06+00' AS time_hour, 1.5::DOUBLE AS gust"},
 }
 
-// sparkWrote has Spark change rows, and holds what tarn then answers against what it
+// writtenBy has an engine change rows, and holds what tarn then answers against what it
 // answered before.
-func (l *flightsLab) sparkWrote(p *python) {
+func (l *flightsLab) writtenBy(p *python, engine string) {
 	l.t.Helper()
 	content := "SELECT count(*), sum(hash(c)::HUGEINT) FROM (%s) c"
-	for _, c := range sparkChanges {
+	for _, c := range othersChanges {
+		if c.by != engine {
+			continue
+		}
 		want := l.rows(fmt.Sprintf(content, c.expected))
-		before := l.rows(fmt.Sprintf(content, "FROM "+c.dataset))
-		p.run("spark.sql('REFRESH TABLE %s'); spark.sql(%q)", c.dataset, c.spark)
-		if slices.Equal(want, before) {
-			l.t.Errorf("%s changes nothing", c.spark)
+		if slices.Equal(want, l.rows(fmt.Sprintf(content, "FROM "+c.dataset))) {
+			l.t.Errorf("%s changes nothing", c.statement)
+		}
+		switch engine {
+		case "DuckDB":
+			p.run("duckdb_attached(%q).execute(%q)", l.uri, c.statement)
+		case "PyIceberg":
+			p.run("t = pyiceberg(%q).load_table('main.%s'); %s", l.uri, c.dataset, c.statement)
+		case "Spark":
+			p.run("spark.sql('REFRESH TABLE %s'); spark.sql(%q)", c.dataset, c.statement)
 		}
 		l.want(fmt.Sprintf(content, "FROM "+c.dataset), want...)
 	}
@@ -313,7 +325,7 @@ func (l *flightsLab) sparkWrote(p *python) {
 
 // realQueriesByAll: the queries of the real-input test by every engine over the catalog:
 // the answers are tarn's own, fresh, after changes, after compaction, after schema changes
-// and after Spark wrote.
+// and after they wrote themselves.
 func realQueriesByAll(t *testing.T, p *python, files string, spark bool) {
 	l := &flightsLab{newLab(t, "", func(s *engine.Settings) { s.CompactDeadShare = 0.3 }), realQueries(t), files}
 	l.fill()
@@ -350,9 +362,11 @@ func realQueriesByAll(t *testing.T, p *python, files string, spark bool) {
 	l.evolve()
 	check("altered")
 	l.marked(p)
+	l.writtenBy(p, "DuckDB")
+	l.writtenBy(p, "PyIceberg")
 	if spark {
-		l.sparkWrote(p)
-		check("written by Spark")
+		l.writtenBy(p, "Spark")
 	}
+	check("written by others")
 	l.whole()
 }
