@@ -19,11 +19,17 @@ func (p *Proposal) Evolves() []lake.SchemaOperation { return p.operations }
 // readSchema finds what the schema updates of a commit do to the columns, by their field
 // ids, and refuses what tarn's own schema changes cannot do.
 func (p *Proposal) readSchema(all []table.Update) error {
+	was := p.meta.CurrentSchema()
 	var updates []table.Update
-	rows := false
+	rows, nameless := false, false
 	for _, u := range all {
 		switch u.Action() {
 		case table.UpdateAddSchema, table.UpdateSetCurrentSchema:
+			// DuckDB knows of no identifier fields, and leaves them out of every schema. A
+			// schema that says nothing of the key leaves it as it is.
+			if add, ok := as(u, table.NewAddSchemaUpdate(nil)); ok && len(add.Schema.IdentifierFieldIDs) == 0 && len(was.IdentifierFieldIDs) > 0 {
+				u, nameless = table.NewAddSchemaUpdate(iceberg.NewSchemaWithIdentifiers(add.Schema.ID, was.IdentifierFieldIDs, add.Schema.Fields()...)), true
+			}
 			updates = append(updates, u)
 		case table.UpdateAddSnapshot:
 			rows = true
@@ -36,8 +42,11 @@ func (p *Proposal) readSchema(all []table.Update) error {
 	if err != nil {
 		return lake.Errorf(lake.CodeInvalidRequest, "%w", err)
 	}
-	was, now := p.meta.CurrentSchema(), meta.CurrentSchema()
+	now := meta.CurrentSchema()
 	if was.Equals(now) {
+		if nameless { // nothing else was asked for
+			return refused("no identifier fields: they are the primary key, which stays what it is")
+		}
 		if slices.ContainsFunc(updates, func(u table.Update) bool { return u.Action() == table.UpdateAddSchema }) && len(meta.Schemas()) > len(p.meta.Schemas()) {
 			return refused("a schema that is not made current")
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/apache/iceberg-go"
 	icebergio "github.com/apache/iceberg-go/io"
 	"github.com/apache/iceberg-go/table"
 
@@ -176,6 +177,21 @@ func TestFollowerOfCommitsFromOutside(t *testing.T) {
 	}
 	same()
 	f.want("select * from d order by id", `[5,"pending"]`, `[10,"ten"]`)
+	for _, u := range []table.Update{ // no row, and a column
+		table.NewSetPropertiesUpdate(map[string]string{"owner": "me"}),
+		table.NewAddSchemaUpdate(iceberg.NewSchemaWithIdentifiers(7, []int{1}, iceberg.NestedField{ID: 1, Name: "id", Type: iceberg.PrimitiveTypes.Int64, Required: true},
+			iceberg.NestedField{ID: 2, Name: "w", Type: iceberg.PrimitiveTypes.String}, iceberg.NestedField{ID: 3, Name: "x", Type: iceberg.PrimitiveTypes.Date})),
+	} {
+		updates := []table.Update{u}
+		if u.Action() == table.UpdateAddSchema {
+			updates = append(updates, table.NewSetCurrentSchemaUpdate(-1))
+		}
+		if _, err := w.IcebergCommit(t.Context(), engine.IcebergCommitRequest{Dataset: name(t, "d"), Updates: updates}); err != nil {
+			t.Fatal(err)
+		}
+		same()
+	}
+	f.want("select id, w, x from d order by id", `[5,"pending",null]`, `[10,"ten",null]`)
 	if _, err := f.IcebergCommit(t.Context(), engine.IcebergCommitRequest{Dataset: name(t, "d")}); lake.CodeOf(err) != lake.CodeReadOnly {
 		t.Errorf("a commit to a follower: %v", err)
 	}

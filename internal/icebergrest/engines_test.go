@@ -182,7 +182,19 @@ func TestDuckDB(t *testing.T) {
 		t.Errorf("a double key in a transaction: %v", err)
 	}
 	l.want("select * from made", `[1000,"more"]`)
+	// DuckDB knows no identifier fields: columns change, and the key stays.
+	for _, sql := range []string{"ALTER TABLE lake.main.d ADD COLUMN w INTEGER", "ALTER TABLE lake.main.d RENAME COLUMN v TO name", "ALTER TABLE lake.main.d DROP COLUMN w"} {
+		attach()
+		p.run("con.execute(%q)", sql)
+	}
 	attach()
+	p.run(`con.execute("MERGE INTO lake.main.d t USING (SELECT 30 AS id, 'm' AS v UNION ALL SELECT 31, 'n') s ON t.id = s.id WHEN MATCHED THEN UPDATE SET name = s.v WHEN NOT MATCHED THEN INSERT VALUES (s.id, s.v)")`)
+	l.want("select id, name from d order by id", `[3,"X"]`, `[10,"TEN!"]`, `[20,"twenty"]`, `[30,"m"]`, `[31,"n"]`)
+	if d := l.described("d", 5); fmt.Sprint(d.PrimaryKey, d.Columns) != "[id] [{id BIGINT false} {name VARCHAR true}]" {
+		t.Errorf("%v %v", d.PrimaryKey, d.Columns)
+	}
+	p.run(`con.execute("TRUNCATE lake.main.d")`)
+	l.described("d", 0)
 	p.run(`con.execute("DROP TABLE lake.main.made")`)
 	l.expect("GET", "/namespaces/main/tables/made", "", "", 404, "")
 	l.whole()

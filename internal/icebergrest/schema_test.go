@@ -85,7 +85,7 @@ func TestSchemaFromOutsideRefused(t *testing.T) {
 	}{
 		"another key":             {schema("1,2", id, field(2, "v", text, true), s), 406, "identifier fields"},
 		"no key":                  {schema("", id, v, s), 406, "identifier fields"},
-		"a key column that goes":  {schema("", v, s), 406, "identifier fields"},
+		"a key column that goes":  {schema("", v, s), 406, "identifier field"},
 		"a type that is no wider": {schema("1", id, field(2, "v", long, false), s), 0, ""},
 		"a type that is unknown":  {schema("1", id, v, s, field(5, "x", `"fixed[3]"`, false)), 406, "fixed"},
 		"a required column":       {schema("1", id, v, s, field(5, "x", text, true)), 400, `column "x" is null`},

@@ -46,6 +46,7 @@ def q(sql): return [list(r) for r in spark.sql(sql).collect()]`, l.uri)
 		{"ALTER TABLE lake.main.d DROP COLUMN id", "identifier field"},
 		{"ALTER TABLE lake.main.d SET TBLPROPERTIES ('write.data.path' = 'file:///tmp')", "write.data.path"},
 		{"ALTER TABLE lake.main.d CREATE TAG t", "the ref"},
+		{"ALTER TABLE lake.main.d DROP IDENTIFIER FIELDS id", "identifier fields"},
 		{"ALTER TABLE lake.main.d ADD PARTITION FIELD v", "partition"},
 		{"ALTER TABLE lake.main.d WRITE ORDERED BY v", "sort"},
 		{"CREATE TABLE lake.main.parted (a BIGINT, b STRING) PARTITIONED BY (b)", "partition"},

@@ -9,6 +9,7 @@ import (
 
 	"github.com/apache/iceberg-go/table"
 
+	"tarn/internal/access"
 	"tarn/internal/engine"
 )
 
@@ -124,4 +125,22 @@ func TestTransactionFromOutside(t *testing.T) {
 		}
 		look(l)
 	})
+}
+
+// TestTransactionWithTokens: who may not write one of the tables commits to none.
+func TestTransactionWithTokens(t *testing.T) {
+	token := access.NewToken()
+	l := newLab(t, fmt.Sprintf("tokens:\n- id: some\n  sha256: %x\n  grants: {main.a: write, main.b: read}\n", access.HashOf(token)))
+	sets := `{"requirements":[],"updates":[{"action":"set-properties","updates":{"owner":"me"}}]}`
+	for _, dataset := range []string{"a", "b", "c"} {
+		l.create(dataset, []string{"id"}, "id BIGINT")
+	}
+	all := map[string]string{"a": sets, "b": sets, "c": sets}
+	l.expect("POST", "/transactions/commit", token, together(all, "a", "b"), 403, "ForbiddenException")
+	l.expect("POST", "/transactions/commit", token, together(all, "a", "c"), 404, "NoSuchTableException")
+	a := l.expect("GET", "/namespaces/main/tables/a", token, "", 200, "")
+	if p := a.body["metadata"].(map[string]any)["properties"].(map[string]any); p["owner"] != nil {
+		t.Errorf("%v", p)
+	}
+	l.expect("POST", "/transactions/commit", token, together(all, "a"), 204, "")
 }
