@@ -713,3 +713,80 @@ func TestTransactionBesideOthers(t *testing.T) {
 	}
 	o.transact("begin; insert into log select main.t.a, u.k from shop.u join main.t on t.id = u.k; update t set a = 'x'; update shop.u set v = t.a from t where u.k = main.t.id; commit", 2, 3, 2)
 }
+
+// TestI4TransactionAtATakeOver: another server takes the bucket over while one delta of a
+// transaction is on its way, or all of them are there and nothing is told yet: the new one
+// has none of it, or all, and the old one cannot add to it.
+func TestI4TransactionAtATakeOver(t *testing.T) {
+	const sql = "begin; update t set n = n + 1; insert into log values ('once', 1); update shop.u set v = v || '!'; commit"
+	datasets := []string{"t", "shop.u", "log"}
+	for late := range len(datasets) + 1 {
+		t.Run(fmt.Sprint(late), func(t *testing.T) {
+			mem := memoryBucket(t)
+			seen := &stepping{Store: mem}
+			o := transactionLake(t, "", inMemory(seen, t.TempDir()))
+			before := o.rows(wholeTransactionLake)
+			reached, released := make(chan struct{}), make(chan struct{})
+			stops := sync.OnceFunc(func() { close(reached); <-released })
+			var next []string
+			for i, d := range datasets {
+				at := o.describe(d).ReadPoint
+				key := fmt.Sprintf("deltas/%s/%020d.parquet", at.TableUUID, at.Sequence+1)
+				if i != late {
+					next = append(next, key)
+					continue
+				}
+				seen.create = func(created string) {
+					if created == key {
+						stops()
+					}
+				}
+			}
+			if late == len(datasets) {
+				failpoint.Arm(func(point string) {
+					if point == "transaction.created" {
+						stops()
+					}
+				})
+				defer failpoint.Arm(func(string) {})
+			}
+			result := make(chan error, 1)
+			go func() {
+				_, err := o.tryTransact(sql, keyedTransaction("k"))
+				result <- err
+			}()
+			<-reached
+			for _, key := range next {
+				for _, err := mem.Stat(t.Context(), key); err != nil; _, err = mem.Stat(t.Context(), key) {
+					time.Sleep(time.Millisecond)
+				}
+			}
+			after := openLake(t, "", inMemory(mem, t.TempDir()))
+			if late < len(datasets) {
+				after.want(wholeTransactionLake, before...)
+			} else {
+				after.want("select n from t where id = 1", "[11]")
+			}
+			whole := after.rows(wholeTransactionLake)
+			close(released)
+			if err := <-result; late < len(datasets) && err == nil {
+				t.Error("the old server says that it is in")
+			}
+			failpoint.Arm(func(string) {})
+			after.want(wholeTransactionLake, whole...)
+			o.close()
+			for range 2 {
+				if _, err := after.tryTransact(sql, keyedTransaction("k")); err != nil {
+					t.Fatal(err)
+				}
+				after.want("select n from t where id = 1", "[11]")
+				after.want("select v from shop.u where k = 1", `["one!"]`)
+				after.want("select count(*) from log", "[1]")
+				after.verifyClean()
+				after.close()
+				after = openLake(t, "", inMemory(mem, t.TempDir()))
+			}
+			after.close()
+		})
+	}
+}
