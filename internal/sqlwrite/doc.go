@@ -7,6 +7,8 @@
 //   - a Statement is the outer form: target, columns, clauses; what stands in a
 //     clause is kept as a piece, the text as it came;
 //   - a Read is the SELECT made of a Statement and the target's schema;
+//   - a Transaction is BEGIN; Statements; COMMIT in one text, each with the parameters
+//     that it uses;
 //   - a flag is a number beside a row of a Read that says why the row may not be
 //     taken.
 //
