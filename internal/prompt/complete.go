@@ -17,10 +17,10 @@ type Vocabulary struct {
 
 // keywords are completed where a statement may have them.
 var keywords = strings.Fields(`
-all alter and anti as asc asof between by case cast columns copy create cross delete desc describe distinct do drop else
+all alter and anti as asc asof begin between by case cast columns commit copy create cross delete desc describe distinct do drop else
 end except exclude exists explain extract false filter first following from full group grouping having if ilike in inner
 insert intersect interval into is join key last lateral left like limit materialized natural not null nulls offset on
-or order outer over partition pivot positional preceding primary qualify range recursive replace right row rows sample
+or order outer over partition pivot positional preceding primary qualify range recursive replace right rollback row rows sample
 select semi set show similar struct summarize table tables then to true union unnest unpivot update using values when
 where window with`)
 

@@ -63,3 +63,30 @@ func TestAStatementWithoutAnEndIsRefusedBeforeItFillsTheMemory(t *testing.T) {
 	}
 	t.Error("it is never refused")
 }
+
+func TestATransactionIsOneStatement(t *testing.T) {
+	var c Cutter
+	var got []string
+	for line := range strings.SplitSeq(`select 1; -- begin;
+begin; insert into t values ('commit;');
+/* commit; */ delete from t;
+COMMIT; select 2; start transaction; delete from begin;; rollback; commit;
+Begin;
+end; begin;`, "\n") {
+		done, err := c.Add(line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, done...)
+	}
+	want := []string{
+		"select 1", "-- begin;\nbegin; insert into t values ('commit;');\n/* commit; */ delete from t;\nCOMMIT", "select 2",
+		"start transaction; delete from begin;; rollback", "commit", "Begin;\nend",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if c.Rest() != "begin;" || !c.Open() {
+		t.Errorf("rest %q, open %v", c.Rest(), c.Open())
+	}
+}
