@@ -236,14 +236,19 @@ func (x *transaction) prepare(ctx context.Context, q change.Request) (parts []ch
 
 // note notes the lake as it is now, which is what all statements read.
 func (x *transaction) note() error {
-	x.states = map[string]*dataset.State{}
+	var all []*dataset.State
 	x.e.stream.Do(func() []lake.Entry {
-		for _, m := range x.e.members() {
-			s := m.ds.State()
-			x.states[s.Name.Key()] = s
+		x.e.mu.RLock()
+		defer x.e.mu.RUnlock()
+		for _, m := range x.e.mu.byUUID {
+			all = append(all, m.ds.State())
 		}
 		return nil
 	})
+	x.states = make(map[string]*dataset.State, len(all))
+	for _, s := range all {
+		x.states[s.Name.Key()] = s
+	}
 	for _, t := range x.targeted {
 		if _, err := t.m.committer.Stands(t.name, t.uuid); err != nil {
 			return err

@@ -15,6 +15,7 @@ import (
 
 	"tarn/internal/engine"
 	"tarn/internal/failpoint"
+	"tarn/internal/format"
 	"tarn/internal/lake"
 	"tarn/internal/sqlwrite"
 	"tarn/internal/store/storetest"
@@ -788,5 +789,45 @@ func TestI4TransactionAtATakeOver(t *testing.T) {
 			}
 			after.close()
 		})
+	}
+}
+
+// TestI7TransactionDisagrees: deltas of a transaction that say different things of it are
+// found.
+func TestI7TransactionDisagrees(t *testing.T) {
+	dir := t.TempDir()
+	o := transactionLake(t, dir)
+	o.transact("begin; update t set n = 1; update shop.u set v = 'x'; commit", 3, 2)
+	path, s := newestDelta(t, o, dir, "shop.u"), schema(t, []string{"k"}, "k BIGINT", "v VARCHAR").WithFieldIDs()
+	o.verifyClean()
+	o.close()
+	body, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, change := range map[string]func(h *format.DeltaHeader){
+		"say different things of their transaction": func(h *format.DeltaHeader) { h.Transaction.Statements[0].Rows++ },
+		"is not among the deltas":                   func(h *format.DeltaHeader) { h.Transaction.Deltas = h.Transaction.Deltas[:1] },
+	} {
+		h, changes, err := format.DecodeDelta(path, body, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		slices.SortFunc(h.Transaction.Deltas, func(a, b lake.TransactionDelta) int { // the other one first
+			return map[bool]int{true: 1, false: -1}[a.TableUUID == h.TableUUID]
+		})
+		change(&h)
+		other, err := format.EncodeDelta(h, s, changes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, other, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		o := openLake(t, dir)
+		if err := o.wrong(); err == nil || !strings.Contains(err.Error(), what) {
+			t.Errorf("verify finds %v, want %s", err, what)
+		}
+		o.close()
 	}
 }
