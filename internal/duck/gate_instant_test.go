@@ -62,6 +62,27 @@ func TestGateInstants(t *testing.T) {
 	}
 }
 
+// TestGatePlaces: the present with places is there for the one dataset that the caller of the
+// gate says.
+func TestGatePlaces(t *testing.T) {
+	_, c := open(t)
+	g, env := NewGate(c), datasetsOf("t", "sales.Orders")
+	for _, placed := range []string{"t", "sales.orders", ""} {
+		for _, of := range []string{"t", "sales.orders"} {
+			if env.Placed = (lake.Name{}); placed != "" {
+				env.Placed = name(placed)
+			}
+			got, err := g.Check(t.Context(), "FROM "+of+" AS z AT (VERSION => '"+lake.PlacedVersion+"')", env)
+			switch {
+			case of == placed && (err != nil || len(got.Instants) != 1 || !got.Instants[0].Placed || got.SQL != `FROM temp.main."_tarn_at_0" AS z  `):
+				t.Errorf("%s: %+v, %v", of, got, err)
+			case of != placed && lake.CodeOf(err) != lake.CodeSQLInvalid:
+				t.Errorf("%s where %q is placed: %+v, %v", of, placed, got, err)
+			}
+		}
+	}
+}
+
 // TestGateBoundsInstants: each takes work of the server.
 func TestGateBoundsInstants(t *testing.T) {
 	_, c := open(t)

@@ -164,7 +164,7 @@ func (w *rewriting) commit(ctx context.Context, h *change.Held, commit workshop.
 	ack := change.Acknowledged{Rows: changed}
 	_, err := h.ContentCommit(ctx, func(ctx context.Context, n int64) (change.NewBase, error) {
 		ack.ReadPoint, ack.ETag = lake.ReadPoint{TableUUID: s.UUID, Sequence: n}, dataset.ETag(s.UUID, n, 0)
-		commit.FoldedThrough = n
+		commit.Before, commit.FoldedThrough = s.Files, n // as they are read by now
 		commit.Catalog = func(next *format.Version) { w.e.remember(next, w.req, http.StatusOK, w.done(ack)) }
 		table, files, err := w.e.shop.Commit(ctx, s.Table, commit)
 		return change.NewBase{Table: table, Files: files, FoldedThrough: n}, err
