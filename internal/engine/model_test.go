@@ -456,6 +456,50 @@ func (h *history) restart() {
 	h.o = h.open()
 }
 
+// byPlace changes or deletes the rows of a dataset without a key that have a value: equal
+// rows alike, all in their places.
+func (h *history) byPlace() {
+	n, m := h.pick()
+	if m.shape.key != nil || len(m.rows) == 0 {
+		h.t.Skip("a key, or no row")
+	}
+	column := func(label string) (at int, name, typ, value string) {
+		at = rapid.IntRange(0, len(m.shape.columns)-1).Draw(h.t, label)
+		name, typ, _ = strings.Cut(m.shape.columns[at], " ")
+		if typ != "VARCHAR" && typ != "BIGINT" && typ != "INTEGER" && typ != "DATE" && !strings.HasPrefix(typ, "DECIMAL") {
+			h.t.Skip("no value of " + typ)
+		}
+		return at, lake.QuoteIdent(name), typ, rapid.SampledFrom(m.rows).Draw(h.t, label+" of")[at]
+	}
+	at, by, typ, value := column("column")
+	sql, params, set, to := "DELETE FROM "+n, "", -1, ""
+	if rapid.Bool().Draw(h.t, "update") {
+		var what, as string
+		set, what, as, to = column("set")
+		sql, params = fmt.Sprintf("UPDATE %s SET %s = CAST(? AS %s)", n, what, as), to+","
+	}
+	sql += fmt.Sprintf(" WHERE %s IS NOT DISTINCT FROM CAST(? AS %s)", by, typ)
+	var next [][]string
+	changed := int64(0)
+	for _, row := range m.rows {
+		if row[at] != value {
+			next = append(next, row)
+			continue
+		}
+		if changed++; set >= 0 {
+			row = slices.Clone(row)
+			row[set] = to
+			next = append(next, row)
+		}
+	}
+	r, err := h.o.exec(sql, func(r *engine.StatementRequest) { r.Params = []byte("[" + params + value + "]") })
+	h.ok(err)
+	if r.Rows != changed {
+		h.fatal("%s with %s%s: %+v where %d rows are right", sql, params, value, r, changed)
+	}
+	m.rows = next
+}
+
 func (h *history) killWorker() { h.o.KillWorker() }
 
 func (h *history) tidy() { h.ok(h.o.Tidy(context.Background())) }
@@ -645,7 +689,7 @@ func TestModel(t *testing.T) {
 			return func(rt *rapid.T) { h.t = rt; f() }
 		}
 		rt.Repeat(map[string]func(*rapid.T){
-			"create": with(h.create), "upsert": with(h.upsert), "upsert2": with(h.upsert), "delete": with(h.delete), "mixed": with(h.mixed), "transact": with(h.transact),
+			"create": with(h.create), "upsert": with(h.upsert), "upsert2": with(h.upsert), "delete": with(h.delete), "mixed": with(h.mixed), "transact": with(h.transact), "by place": with(h.byPlace),
 			"bad row": with(h.badRow), "import": with(h.importInto), "import new": with(h.importNew), "compact": with(h.compact), "dedupe": with(h.dedupe),
 			"alter": with(h.alter), "alter more": with(h.alter), "pin": with(h.pin), "unpin": with(h.unpin), "evict": with(h.evict),
 			"rename": with(h.rename), "drop": with(h.drop), "restart": with(h.restart), "kill worker": with(h.killWorker), "tidy": with(h.tidy),
