@@ -4,12 +4,13 @@ import (
 	"fmt"
 	"testing"
 
+	"tarn/internal/access"
 	"tarn/internal/engine"
 	"tarn/internal/store/s3test"
 )
 
-// enginesAtABucket: engines with keys of their own read and write, by the catalog, a lake
-// that is in an S3 server.
+// enginesAtABucket: engines with a token for the catalog and keys of their own for the
+// files read and write a lake that is in an S3 server.
 func enginesAtABucket(t *testing.T, p *python, files string, spark bool) {
 	server := s3test.Start(t)
 	bucket := server.NewBucket(t)
@@ -17,12 +18,17 @@ func enginesAtABucket(t *testing.T, p *python, files string, spark bool) {
 		Data: "s3://" + bucket + "/team/lake", State: t.TempDir(), Bucket: engine.Bucket{Endpoint: server.URL, PathStyle: true},
 		Settings: engine.Settings{CompactDeadShare: 0.3, DiskCacheBytes: 1 << 30},
 	}
-	l := &flightsLab{openLabOf(t, o, ""), realQueries(t), files}
+	token := access.NewToken()
+	l := &flightsLab{
+		lab:     openLabOf(t, o, fmt.Sprintf("tokens:\n- id: engines\n  sha256: %x\n  role: write\n", access.HashOf(token))),
+		queries: realQueries(t), files: files,
+	}
+	l.how = fmt.Sprintf(`%q, token=%q, s3={"url": %q, "key": %q, "secret": %q, "region": %q, "bucket": %q}`,
+		l.uri, token, server.URL, s3test.AccessKey, s3test.SecretKey, s3test.Region, bucket)
 	l.fill()
 	l.begin(p)
-	s3 := fmt.Sprintf(`{"url": %q, "key": %q, "secret": %q, "region": %q, "bucket": %q}`, server.URL, s3test.AccessKey, s3test.SecretKey, s3test.Region, bucket)
 	if spark {
-		p.run(`spark_attach(spark, "bucket", %q, %s)`, l.uri, s3)
+		p.run(`spark_attach(spark, "bucket", %s)`, l.how)
 	}
 	clickHouse := chdbSession(t)
 	if clickHouse != nil {
@@ -31,24 +37,24 @@ func enginesAtABucket(t *testing.T, p *python, files string, spark bool) {
 	check := func(when string, short bool) {
 		t.Helper()
 		answers := l.answers()
-		for _, r := range readers(l.uri, s3, spark) {
+		for _, r := range l.readers(spark) {
 			if r.only == nil && (short || r.name == "Spark") {
 				r.only = contents
 			}
 			l.compare(p, when, answers, r)
 		}
 		if clickHouse != nil {
-			l.compare(clickHouse, when, answers, reader{"ClickHouse", fmt.Sprintf("by_chdb(%q, names, s3=%s)", l.uri, s3), clickHouseTakes})
+			l.compare(clickHouse, when, answers, l.clickHouse())
 		}
 	}
 	l.changeRows()
 	check("changed", false)
 	l.marked(p)
-	p.run(`con = duckdb_attached(%q, s3=%s)
+	p.run(`con = duckdb_attached(%s)
 con.execute("INSERT INTO lake.main.airlines VALUES ('D1', 'by DuckDB')")
 import pyarrow
-t = pyiceberg(%q, s3=%s).load_table("main.airlines")
-t.append(pyarrow.Table.from_pylist([{"carrier": "P1", "name": "by PyIceberg"}], schema=t.schema().as_arrow()))`, l.uri, s3, l.uri, s3)
+t = pyiceberg(%s).load_table("main.airlines")
+t.append(pyarrow.Table.from_pylist([{"carrier": "P1", "name": "by PyIceberg"}], schema=t.schema().as_arrow()))`, l.how, l.how)
 	l.want("SELECT * FROM airlines WHERE name LIKE 'by %' ORDER BY 1", `["D1","by DuckDB"]`, `["P1","by PyIceberg"]`)
 	if spark {
 		p.run(`spark.sql("REFRESH TABLE airlines"); spark.sql("UPDATE airlines SET name = concat(name, ' and Spark') WHERE name LIKE 'by %%'")`)

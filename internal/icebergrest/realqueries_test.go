@@ -111,12 +111,11 @@ var clickHouseTakes = []string{
 	"one key", "the log against the flights",
 }
 
-// readers are the engines of a session, with what each needs to reach the files (a Python
-// expression, or None).
-func readers(uri, s3 string, spark bool) []reader {
-	how := fmt.Sprintf("(%q, names, s3=%s)", uri, s3)
+// readers are the engines of a session.
+func (l *flightsLab) readers(spark bool) []reader {
+	how := fmt.Sprintf("(%s, names=names)", l.how)
 	all := []reader{
-		{"DuckDB", fmt.Sprintf("by_duckdb(%q, s3=%s)", uri, s3), nil},
+		{"DuckDB", fmt.Sprintf("by_duckdb(%s)", l.how), nil},
 		{"PyIceberg", "by_pyiceberg" + how, nil},
 		{"PyIceberg, pushed down", "by_scans" + how, names(scans)},
 		{"pandas", "by_pandas" + how, contents},
@@ -127,6 +126,11 @@ func readers(uri, s3 string, spark bool) []reader {
 		all = append(all, reader{"Spark", "by_spark(spark, names)", nil})
 	}
 	return all
+}
+
+// clickHouse is the engine of a session of its own.
+func (l *flightsLab) clickHouse() reader {
+	return reader{"ClickHouse", fmt.Sprintf("by_chdb(%s, names=names)", l.how), clickHouseTakes}
 }
 
 func names(all []realQuery) []string {
@@ -142,6 +146,7 @@ type flightsLab struct {
 	*lab
 	queries []realQuery
 	files   string // where the reduced files are
+	how     string // the arguments that engines attach with, in Python
 }
 
 // fill imports the real files.
@@ -231,7 +236,7 @@ func (l *lab) alter(sql string) {
 // deleteFiles counts the files of position deletes that the table of a dataset has.
 func (l *flightsLab) deleteFiles(p *python, dataset string) string {
 	l.t.Helper()
-	return string(p.run(`out = int(pyiceberg(%q).load_table("main.%s").current_snapshot().summary["total-delete-files"])`, l.uri, dataset))
+	return string(p.run(`out = int(pyiceberg(%s).load_table("main.%s").current_snapshot().summary["total-delete-files"])`, l.how, dataset))
 }
 
 // marked holds that rows of two datasets are marked by position deletes.
@@ -313,9 +318,9 @@ func (l *flightsLab) writtenBy(p *python, engine string) {
 		}
 		switch engine {
 		case "DuckDB":
-			p.run("duckdb_attached(%q).execute(%q)", l.uri, c.statement)
+			p.run("duckdb_attached(%s).execute(%q)", l.how, c.statement)
 		case "PyIceberg":
-			p.run("t = pyiceberg(%q).load_table('main.%s'); %s", l.uri, c.dataset, c.statement)
+			p.run("t = pyiceberg(%s).load_table('main.%s'); %s", l.how, c.dataset, c.statement)
 		case "Spark":
 			p.run("spark.sql('REFRESH TABLE %s'); spark.sql(%q)", c.dataset, c.statement)
 		}
@@ -327,11 +332,12 @@ func (l *flightsLab) writtenBy(p *python, engine string) {
 // the answers are tarn's own, fresh, after changes, after compaction, after schema changes
 // and after they wrote themselves.
 func realQueriesByAll(t *testing.T, p *python, files string, spark bool) {
-	l := &flightsLab{newLab(t, "", func(s *engine.Settings) { s.CompactDeadShare = 0.3 }), realQueries(t), files}
+	l := &flightsLab{lab: newLab(t, "", func(s *engine.Settings) { s.CompactDeadShare = 0.3 }), queries: realQueries(t), files: files}
+	l.how = fmt.Sprintf("%q", l.uri)
 	l.fill()
 	l.begin(p)
 	if spark {
-		p.run(`spark_attach(spark, "flights", %q)`, l.uri)
+		p.run(`spark_attach(spark, "flights", %s)`, l.how)
 	}
 	clickHouse := chdbSession(t)
 	if clickHouse != nil {
@@ -340,11 +346,11 @@ func realQueriesByAll(t *testing.T, p *python, files string, spark bool) {
 	check := func(when string) {
 		t.Helper()
 		answers := l.answers()
-		for _, r := range readers(l.uri, "None", spark) {
+		for _, r := range l.readers(spark) {
 			l.compare(p, when, answers, r)
 		}
 		if clickHouse != nil {
-			l.compare(clickHouse, when, answers, reader{"ClickHouse", fmt.Sprintf("by_chdb(%q, names)", l.uri), clickHouseTakes})
+			l.compare(clickHouse, when, answers, l.clickHouse())
 		}
 	}
 	check("fresh")

@@ -99,10 +99,10 @@ def by_pandas(uri, names, **more):
     return by_rows({n: read(cat.load_table("main." + n)) for n in names})
 
 
-def polars_scans(uri, names, s3=None):
+def polars_scans(uri, names, s3=None, **more):
     import polars
 
-    cat = pyiceberg(uri, s3=s3)
+    cat = pyiceberg(uri, s3=s3, **more)
     return {n: polars.scan_iceberg(cat.load_table("main." + n), storage_options=polars_storage(s3)) for n in names}
 
 

@@ -1,13 +1,16 @@
-"""How each engine attaches to a tarn server's Iceberg catalog. For a lake in a bucket, s3
-is the endpoint and keys that the engine itself goes there with."""
+"""How each engine attaches to a tarn server's Iceberg catalog: with a token, where the
+server asks for one, and for a lake in a bucket with s3, the endpoint and keys that the
+engine itself goes there with."""
 
 import glob
 import os
 
 
-def pyiceberg(uri, s3=None, **more):
+def pyiceberg(uri, token="", s3=None, **more):
     from pyiceberg.catalog import load_catalog
 
+    if token:
+        more["token"] = token
     if s3:
         more |= {"s3.endpoint": s3["url"], "s3.access-key-id": s3["key"], "s3.secret-access-key": s3["secret"], "s3.region": s3["region"]}
     return load_catalog("tarn", type="rest", uri=uri, **more)
@@ -56,7 +59,7 @@ def spark_started(jars):
     )
 
 
-def spark_attach(spark, name, uri, s3=None):
+def spark_attach(spark, name, uri, token="", s3=None):
     """Attaches a catalog by a name that Spark has not used yet, and uses it."""
     options = {"type": "rest", "uri": uri, "io-impl": "org.apache.iceberg.hadoop.HadoopFileIO"}
     if s3:
@@ -68,6 +71,8 @@ def spark_attach(spark, name, uri, s3=None):
             "s3.secret-access-key": s3["secret"],
             "client.region": s3["region"],
         }
+    if token:
+        options["token"] = token
     spark.conf.set("spark.sql.catalog." + name, "org.apache.iceberg.spark.SparkCatalog")
     for key, value in options.items():
         spark.conf.set("spark.sql.catalog.%s.%s" % (name, key), value)
@@ -81,14 +86,13 @@ def polars_storage(s3):
     return {
         "aws_endpoint_url": s3["url"],
         "aws_allow_http": "true",
-        "aws_virtual_hosted_style_request": "false",
         "aws_access_key_id": s3["key"],
         "aws_secret_access_key": s3["secret"],
         "aws_region": s3["region"],
     }
 
 
-def chdb_attached(uri, s3=None):
+def chdb_attached(uri, token="", s3=None):
     """ClickHouse with the catalog attached as lake. It reads local files below its working
     folder alone, so that the session moves to /."""
     from chdb import session
@@ -101,6 +105,8 @@ def chdb_attached(uri, s3=None):
     if s3:
         keys = ", '%s', '%s'" % (s3["key"], s3["secret"])
         more = ", storage_endpoint = '%s/%s'" % (s3["url"], s3["bucket"])
+    if token:
+        more += ", catalog_credential = 'any:%s'" % token
     s.query(
         "CREATE DATABASE lake ENGINE = DataLakeCatalog('%s/v1'%s) SETTINGS catalog_type = 'rest', warehouse = 'tarn', vended_credentials = false%s"
         % (uri, keys, more)
