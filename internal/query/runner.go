@@ -39,6 +39,7 @@ type Runner struct {
 	limits Limits
 
 	admission *admission
+	away      *admission // of queries that run elsewhere
 	mu        struct {
 		sync.Mutex
 		running map[string]*entry
@@ -52,7 +53,7 @@ type entry struct {
 
 // NewRunner makes a Runner over a worker and the stream it hears.
 func NewRunner(w *worker.Supervisor, s *worker.Stream, limits Limits) *Runner {
-	r := &Runner{Worker: w, Stream: s, limits: limits, admission: newAdmission(limits.Concurrency, limits.Queue)}
+	r := &Runner{Worker: w, Stream: s, limits: limits, admission: newAdmission(limits.Concurrency, limits.Queue), away: newAdmission(limits.Concurrency, limits.Queue)}
 	r.mu.running = map[string]*entry{}
 	return r
 }
@@ -123,7 +124,9 @@ type Statement struct {
 
 	r       *Runner
 	id      string
+	owner   string
 	timeout time.Duration
+	left    func() // the place among queries that run elsewhere; nil: it has none
 	end     func()
 }
 
@@ -136,12 +139,15 @@ func (r *Runner) Begin(ctx context.Context, id, owner, sql string, timeout time.
 	if err != nil {
 		return nil, err
 	}
-	s := &Statement{r: r, id: cmp.Or(id, uuid.NewString()), timeout: timeout, Deadline: time.Now().Add(timeout)}
+	s := &Statement{r: r, id: cmp.Or(id, uuid.NewString()), owner: owner, timeout: timeout, Deadline: time.Now().Add(timeout)}
 	ctx, cancelCause := context.WithCancelCause(ctx)
 	ctx, cancelTime := context.WithDeadline(ctx, s.Deadline)
 	s.Context = ctx
 	r.add(&entry{Running: Running{ID: s.id, Owner: owner, SQL: sql, Queued: true, Started: time.Now()}, cancel: cancelCause})
 	s.end = sync.OnceFunc(func() {
+		if s.left != nil {
+			s.left()
+		}
 		r.remove(s.id)
 		cancelTime()
 		cancelCause(nil)
@@ -151,6 +157,16 @@ func (r *Runner) Begin(ctx context.Context, id, owner, sql string, timeout time.
 
 // Turn says that the statement waits no more.
 func (s *Statement) Turn() { s.r.setRunning(s.id) }
+
+// ID is the statement's, as List has it.
+func (s *Statement) ID() string { return s.id }
+
+// Away waits for a place among the queries that run elsewhere, of which there are as many
+// as of those that run here; the statement's end leaves it.
+func (s *Statement) Away() (err error) {
+	s.left, err = s.r.away.enter(s.Context, s.owner)
+	return err
+}
 
 // Another is when something that begins now must have ended that gets as much time as
 // the statement got.

@@ -29,6 +29,9 @@ type Request struct {
 	Snapshot bool
 	// Placed is the dataset that the SQL may name by lake.PlacedVersion.
 	Placed lake.Name
+	// Check asks what the gate says of the SQL, which is not run: the answer is one text,
+	// the JSON of a lake.Checked.
+	Check bool
 }
 
 // Query runs a read and gives its answer as a stream, which the caller closes.
@@ -60,6 +63,9 @@ func (s *Serving) Query(ctx context.Context, req Request) (*Answer, error) {
 func (s *Serving) answer(ctx context.Context, sess *session, req Request) (*Answer, error) {
 	if req.Trusted {
 		return s.run(ctx, sess, plan{sql: req.SQL, params: req.Params, datasets: req.Datasets, whole: len(req.Datasets) == 0})
+	}
+	if req.Check {
+		return s.sayChecked(ctx, sess, req)
 	}
 	if p, ok := s.pointRead(req); ok && !req.Snapshot {
 		if a, err := s.run(ctx, sess, p); !errors.Is(err, errMoved) && !errors.Is(err, errReshaped) {

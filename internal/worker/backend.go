@@ -66,7 +66,7 @@ func (b servingBackend) ask(ctx context.Context, req QueryRequest) (*serving.Ans
 	return b.s.Query(ctx, serving.Request{
 		ID: req.ID, SQL: req.SQL, Params: params, See: req.See, MaxSQLBytes: req.MaxSQLBytes,
 		Trusted: req.Trusted, Datasets: req.Datasets, Visible: req.Visible, Instants: req.Instants,
-		Snapshot: req.Snapshot, Placed: req.Placed,
+		Snapshot: req.Snapshot, Placed: req.Placed, Check: req.Check,
 	})
 }
 

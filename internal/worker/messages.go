@@ -56,6 +56,9 @@ type QueryRequest struct {
 	Caller uint64 `json:"caller,omitempty"`
 	// Within says that it is asked for a statement that is listed itself.
 	Within bool `json:"-"`
+	// Check asks what the gate says of the SQL, which is not run: the answer is one text,
+	// the JSON of a lake.Checked.
+	Check bool `json:"check,omitempty"`
 	// AddedBytes are those of SQL that are tarn's own, beyond the bound of a text.
 	AddedBytes int `json:"-"`
 }
