@@ -29,6 +29,8 @@ type serveCommand struct {
 	TLSClientCA string `name:"tls-client-ca" setting:"" placeholder:"FILE" help:"Take only clients with a certificate of these authorities, in PEM, besides their token."`
 	AuditLog    string `setting:"" placeholder:"FILE" help:"Write changes and refusals here, a JSON line each; - is stderr."`
 
+	clusterFlags `embed:""`
+
 	Grace time.Duration `setting:"" default:"30s" placeholder:"TIME" help:"How long requests may go on after SIGTERM."`
 
 	lakeFlags `embed:"" set:"logLevel=info"`
@@ -74,8 +76,13 @@ func (c *serveCommand) Run(ctx context.Context, p *Program) error {
 	defer listener.Close()
 	url := protect.scheme() + reachable(listener.Addr())
 
+	clusters, err := c.clusters(p)
+	if err != nil {
+		return err
+	}
+	defer clusters.close(log)
 	o := c.options(p, log)
-	o.URL, o.Registry, o.ReadOnly = url, registry, c.ReadOnly
+	o.URL, o.Registry, o.ReadOnly, o.Clusters = url, registry, c.ReadOnly, clusters
 	opened, err := engine.Open(ctx, o)
 	if err != nil {
 		return err

@@ -59,6 +59,8 @@ type settings struct {
 	IcebergFoldWait  *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"With bounded: how long the load waits; the fold goes on."`
 	IcebergFileGrace *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"How long files stay that an Iceberg program wrote and did not commit."`
 
+	HandoverBytes *size `group:"settings" setting:"" placeholder:"SIZE" help:"With engine=auto: a query goes to the cluster where its datasets have more than this."`
+
 	FollowInterval     *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"With --read-only: how often it is looked for what is new."`
 	MaxStaleness       *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"With --read-only: how old an answer may be; beyond it 503."`
 	DiskCacheBytes     *size          `group:"settings" setting:"" placeholder:"SIZE" help:"Of a lake in a bucket: files of it on this machine's disk; 0 is most of what the disk of --state has free, at most 100GB."`

@@ -20,6 +20,7 @@ type sqlCommand struct {
 	Param   []string      `sep:"none" placeholder:"VALUE" help:"Value of the next ? (or $$1, $$2, ...), or name=value for $$name; JSON where it parses, else text. May be repeated."`
 	To      string        `placeholder:"FILE" help:"Write the answer into a file, which is there once it is whole; its format is that of its name, or of -o."`
 	Timeout time.Duration `placeholder:"TIME" help:"Give up after this time; by default the lake's setting."`
+	Engine  string        `enum:",tarn,auto,spark,trino" default:"" placeholder:"ENGINE" help:"Who answers a SELECT: tarn, a cluster that the server is configured with (spark, trino), or auto: the cluster if the datasets are large."`
 	MaxRows int           `default:"1000" placeholder:"N" help:"Rows that a table shows; 0 shows all."`
 	History string        `placeholder:"FILE" help:"Where the prompt keeps what was typed; by default ~/.local/state/tarn/sql_history, none keeps nothing."`
 
@@ -65,14 +66,14 @@ func (c *sqlCommand) Run(ctx context.Context, p *Program) error {
 	if err != nil {
 		return err
 	}
-	s := &sqlSession{p: p, timeout: c.Timeout, maxRows: c.MaxRows}
+	s := &sqlSession{p: p, timeout: c.Timeout, engine: c.Engine, maxRows: c.MaxRows}
 	if c.To != "" {
 		if c.several() || c.Output == "table" {
 			return usagef("--to takes the answer of one query, in another format than table").withHint("COPY (SELECT …) TO 'FILE' does the same among other statements")
 		}
 		return c.withLake(ctx, p, lakeExists, func(d lakeDoor) error {
 			s.d = d
-			return s.writeFile(ctx, client.Query{SQL: *c.Query, Params: params, Timeout: c.Timeout}, c.To, c.Output)
+			return s.writeFile(ctx, client.Query{SQL: *c.Query, Params: params, Timeout: c.Timeout, Engine: c.Engine}, c.To, c.Output)
 		})
 	}
 	if err := s.setOutput(c.Output); err != nil {

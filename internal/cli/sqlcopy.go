@@ -38,7 +38,7 @@ func (s *sqlSession) copy(ctx context.Context, q question, c *sqlcopy.Statement)
 		if q.options.IdempotencyKey != "" {
 			return usagef("--idempotency-key is for what changes something")
 		}
-		done.Rows, err = s.copyTo(ctx, client.Query{SQL: c.Query, Params: q.params, Timeout: s.timeout}, c.File, c.Format)
+		done.Rows, err = s.copyTo(ctx, client.Query{SQL: c.Query, Params: q.params, Timeout: s.timeout, Engine: s.engine}, c.File, c.Format)
 	} else {
 		done.Rows, err = s.copyFrom(ctx, q, c)
 	}

@@ -21,6 +21,7 @@ type sqlSession struct {
 	p       *Program
 	output  string // a key of outputs
 	timeout time.Duration
+	engine  string
 	maxRows int
 	timing  bool
 	running statementInHand // at the prompt
@@ -88,7 +89,7 @@ func (s *sqlSession) ask(ctx context.Context, q question) error {
 }
 
 func (s *sqlSession) query(q question) client.Query {
-	return client.Query{SQL: q.sql, Params: q.params, Timeout: s.timeout, Format: outputs[s.output]}
+	return client.Query{SQL: q.sql, Params: q.params, Timeout: s.timeout, Engine: s.engine, Format: outputs[s.output]}
 }
 
 // rows shows an answer, unless there is an error instead.
@@ -123,7 +124,7 @@ func (s *sqlSession) show(a io.Reader) error {
 // execute runs a statement that changes rows, and says what it did.
 func (s *sqlSession) execute(ctx context.Context, q question, statement *sqlwrite.Statement) error {
 	began := time.Now()
-	r, err := s.d.Execute(ctx, client.Query{SQL: q.sql, Params: q.params, Timeout: s.timeout}, q.options)
+	r, err := s.d.Execute(ctx, client.Query{SQL: q.sql, Params: q.params, Timeout: s.timeout, Engine: s.engine}, q.options)
 	if err != nil {
 		return err
 	}
@@ -167,7 +168,7 @@ func (s *sqlSession) define(ctx context.Context, q question, statement *sqlddl.S
 		return usagef("--if-match is for statements that change rows")
 	}
 	began := time.Now()
-	r, err := s.d.Define(ctx, client.Query{SQL: q.sql, Params: q.params, Timeout: s.timeout}, q.options.IdempotencyKey)
+	r, err := s.d.Define(ctx, client.Query{SQL: q.sql, Params: q.params, Timeout: s.timeout, Engine: s.engine}, q.options.IdempotencyKey)
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,8 @@ type Query struct {
 	Params  any
 	Timeout time.Duration // 0: the server's
 	Format  rows.OutFormat
-	Fresh   bool // not an answer that the server has kept
+	Engine  string // who answers: see engine.Engines; "": the server
+	Fresh   bool   // not an answer that the server has kept
 }
 
 // Answer is the stream of a query. Close it always; closing before the end
@@ -34,6 +35,7 @@ type Answer struct {
 	Head rows.Head
 	// Changed is what a statement did whose rows of RETURNING these are; nil of a query.
 	Changed *engine.StatementResult
+	Engine  string // the cluster that answers; "": the server
 
 	res  *http.Response
 	ctx  context.Context
@@ -68,8 +70,8 @@ func (c *Client) answer(ctx context.Context, q *request, format rows.OutFormat) 
 	}
 	a := &Answer{
 		QueryID: res.Header.Get("Tarn-Query-Id"), ContentType: res.Header.Get("Content-Type"), ETag: res.Header.Get("ETag"),
-		TableUUID: res.Header.Get("Tarn-Table-Uuid"),
-		res:       res, ctx: ctx,
+		TableUUID: res.Header.Get("Tarn-Table-Uuid"), Engine: res.Header.Get("Tarn-Engine"),
+		res: res, ctx: ctx,
 	}
 	for name, into := range map[string]any{"Tarn-Read-Points": &a.Head.ReadPoints, "Tarn-Served-From": &a.Head.ServedFrom, "Tarn-Changed": &a.Changed} {
 		if s := res.Header.Get(name); s != "" {

@@ -62,7 +62,8 @@ func (query Query) request() (*request, error) {
 		SQL     string `json:"sql"`
 		Params  any    `json:"params,omitempty"`
 		Timeout string `json:"timeout,omitempty"`
-	}{SQL: query.SQL, Params: query.Params}
+		Engine  string `json:"engine,omitempty"`
+	}{SQL: query.SQL, Params: query.Params, Engine: query.Engine}
 	if query.Timeout > 0 {
 		body.Timeout = query.Timeout.String()
 	}

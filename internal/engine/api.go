@@ -228,6 +228,7 @@ type QueryRequest struct {
 	Timeout time.Duration   // 0: the setting's
 	Format  rows.OutFormat
 	Fresh   bool   // not the answer of before, though it were right
+	Engine  string // who answers: EngineHere ("" too), handover.Spark, handover.Trino, EngineAuto
 	ID      string // of /queries/{id}, unique; "": one is made
 	Owner   string // of the query, "" where nobody is asked who he is
 	// Visible are the datasets that there are for the query; nil: all. Others are as if
@@ -254,6 +255,7 @@ type Answer struct {
 	ETag        string        // of a read of one dataset, else ""
 	Deadline    time.Time     // covers sending: a client that takes longer is cut
 	Outage      bool          // the bucket does not answer: whether another server took the lake over is not known
+	Engine      string        // the cluster that answers; "": this server
 	Again       bool          // it was given before at the same read points, and no worker was asked
 	Body        io.ReadCloser // a read error of type *lake.Error after the first byte ends the answer
 	Tail        func() rows.Tail

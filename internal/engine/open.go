@@ -23,6 +23,7 @@ import (
 	"tarn/internal/delta"
 	"tarn/internal/failpoint"
 	"tarn/internal/format"
+	"tarn/internal/handover"
 	"tarn/internal/imports"
 	"tarn/internal/job"
 	"tarn/internal/lake"
@@ -54,6 +55,8 @@ type Options struct {
 	// ReadOnly opens a lake beside the process that writes it and follows it: nothing
 	// is changed, and State must be elsewhere.
 	ReadOnly bool
+	// Clusters answer queries that ask for them by their name; nil: none.
+	Clusters map[string]handover.Cluster
 	Log      *slog.Logger
 	Registry *prometheus.Registry // nil: metrics of its own, unseen
 

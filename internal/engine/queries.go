@@ -21,7 +21,7 @@ func (e *Engine) Query(ctx context.Context, r QueryRequest) (*Answer, error) {
 	if err := e.mayRead(); err != nil {
 		return nil, err
 	}
-	a, err := e.query(ctx, r)
+	a, err := e.queryBy(ctx, r)
 	if err == nil {
 		a.Outage = e.Outage()
 	}

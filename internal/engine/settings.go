@@ -64,6 +64,10 @@ type Settings struct {
 	IcebergFoldWait  time.Duration // how long the load waits for it
 	IcebergFileGrace time.Duration // how long files of other programs stay that no commit has
 
+	// HandoverBytes is how much the datasets of a query have that engine=auto hands over:
+	// base files and pending changes.
+	HandoverBytes int64
+
 	FollowInterval time.Duration // how often a follower looks for what is new
 	MaxStaleness   time.Duration // beyond it a follower answers nothing: CodeBehind
 	// For a lake in a bucket.
@@ -110,6 +114,7 @@ func Defaults(memoryBytes int64) Settings {
 		SnapshotRetention: time.Hour, DeltaRetention: 24 * time.Hour, IdempotencyRetention: 24 * time.Hour,
 		UpkeepInterval: time.Minute,
 		IcebergFold:    FoldBounded, IcebergFoldBytes: 256 * mib, IcebergFoldWait: 10 * time.Second, IcebergFileGrace: 24 * time.Hour,
+		HandoverBytes:  64 * gib,
 		FollowInterval: time.Second, MaxStaleness: time.Minute,
 		StoreTimeout: bucket.DefaultTimeout, FenceCheckInterval: 5 * time.Second, OutageReadLimit: 24 * time.Hour,
 	}

@@ -26,6 +26,7 @@ func headerDocs() map[string]string {
 		headerTableUUID:  "the table that the sequences are of, for table_uuid",
 		headerAsOf:       "of a server that follows the lake (--read-only): all that was acknowledged before this time is in the answer; absent where the lake is written",
 		headerStaleness:  "how long before the request that was, in ms",
+		headerEngine:     "spark or trino: the cluster that answered; absent where this server did",
 		headerResults:    "hit: the same was asked before and nothing has changed since, so the answer of then was given; absent otherwise",
 		headerStore:      "unreachable: the lake's bucket does not answer, so this may be older than fence_check_interval, or at a follower than its looks; absent otherwise",
 	}

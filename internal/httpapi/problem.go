@@ -80,9 +80,11 @@ func codeTable() []codeInfo {
 		{lake.CodeInternal, http.StatusInternalServerError, "A defect of tarn", "please report it, with the server's log"},
 		{lake.CodeDamaged, http.StatusInternalServerError, "A durable file is damaged", "it is not what was written, and is not served"},
 		{lake.CodeWorkerDied, http.StatusInternalServerError, "The query killed its worker", "also on the retry; it is refused from now on"},
+		{lake.CodeEngineFailed, http.StatusBadGateway, "The cluster failed", "the one that the query was handed over to"},
 		{lake.CodeNotReady, http.StatusServiceUnavailable, "Not ready", "recovering, draining or catching up; try again"},
 		{lake.CodeBehind, http.StatusServiceUnavailable, "Too far behind", "this server could not follow the lake for longer than max_staleness"},
 		{lake.CodeUnavailable, http.StatusServiceUnavailable, "The lake is unavailable", "its store does not answer; nothing was changed"},
+		{lake.CodeEngineUnavailable, http.StatusServiceUnavailable, "The cluster does not answer", "the one that the query was to be handed over to; without engine it is answered here"},
 		{lake.CodeUnknownOutcome, http.StatusServiceUnavailable, "The outcome is unknown", "a retry with the same Idempotency-Key settles it"},
 		{lake.CodeLocked, http.StatusServiceUnavailable, "The lake is locked", "another process holds it"},
 		{lake.CodeFenced, http.StatusServiceUnavailable, "Another server took over", "this one no longer writes the lake"},
@@ -148,7 +150,7 @@ func (a *api) writeProblem(w http.ResponseWriter, x *exchange, err error) {
 	p.RequestID, p.QueryID, p.JobID = x.requestID, x.queryID, x.jobID
 	x.err = err
 	h := w.Header()
-	for _, name := range []string{"Etag", "Trailer", "Content-Length", "Tarn-Read-Points", "Tarn-Served-From", "Tarn-Result-Cache", "Tarn-Store"} {
+	for _, name := range []string{"Etag", "Trailer", "Content-Length", "Tarn-Read-Points", "Tarn-Served-From", "Tarn-Engine", "Tarn-Result-Cache", "Tarn-Store"} {
 		h.Del(name)
 	}
 	if p.Status == http.StatusTooManyRequests || p.Status == http.StatusServiceUnavailable {

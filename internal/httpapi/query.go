@@ -15,13 +15,17 @@ import (
 	"tarn/internal/sqlwrite"
 )
 
-const mediaText = "text/plain"
+const (
+	mediaText   = "text/plain"
+	paramEngine = "engine"
+)
 
 // sqlBody is a query as JSON.
 type sqlBody struct {
 	SQL     string          `json:"sql" doc:"one SELECT, SHOW TABLES, DESCRIBE, EXPLAIN, INSERT, UPDATE, DELETE, MERGE, CREATE TABLE, DROP TABLE or ALTER TABLE, or BEGIN; statements that change rows; COMMIT, in DuckDB's SQL"`
 	Params  json.RawMessage `json:"params,omitempty" doc:"an array for ? and $1, an object for $name"`
 	Timeout string          `json:"timeout,omitempty" doc:"such as 5s; sending the answer included"`
+	Engine  string          `json:"engine,omitempty" enum:"tarn,auto,spark,trino" doc:"of a SELECT: who answers it; as the parameter engine of the URL"`
 }
 
 // querySQL runs a query and streams its answer, or executes a statement that changes
@@ -43,38 +47,47 @@ func (a *api) querySQL(c *call) error {
 	if err != nil {
 		return err
 	}
-	if t, err := sqlwrite.ParseTransaction(body.SQL); err != nil {
-		return err
-	} else if t != nil {
-		return a.transact(c, body, t, timeout)
-	}
-	if alter, err := sqlddl.ParseAlter(body.SQL); err != nil {
-		return err
-	} else if alter != nil {
-		return a.alterBySQL(c, body, alter)
-	}
-	statement, err := sqlwrite.Parse(body.SQL)
-	if err != nil {
+	if body.Engine, err = c.engine(body.Engine); err != nil {
 		return err
 	}
-	if statement != nil {
-		return a.execute(c, body, statement, timeout, out, media)
-	}
-	definition, err := sqlddl.Parse(body.SQL)
-	if err != nil {
+	change, err := a.changeOf(c, body, timeout, out, media)
+	switch {
+	case err != nil:
 		return err
-	}
-	if definition != nil {
-		return a.define(c, body, definition, timeout)
+	case change != nil && body.Engine != "":
+		return lake.Errorf(lake.CodeSQLRefused, "engine=%s is for a SELECT: what changes something is done here", body.Engine).WithHint("send it without engine; nothing was changed")
+	case change != nil:
+		return change()
 	}
 	if c.ifMatch() != "" {
 		return lake.Errorf(lake.CodeInvalidRequest, "a query takes no If-Match").WithHint("statements that change rows do")
 	}
-	ans, err := c.door.Query(c.r.Context(), engine.QueryRequest{SQL: body.SQL, Params: body.Params, Timeout: timeout, Format: out, Fresh: c.wantsFresh(), ID: c.queryID})
+	ans, err := c.door.Query(c.r.Context(), engine.QueryRequest{SQL: body.SQL, Params: body.Params, Timeout: timeout, Format: out, Fresh: c.wantsFresh(), Engine: body.Engine, ID: c.queryID})
 	if err != nil {
 		return err
 	}
 	return a.stream(c, ans, out, media)
+}
+
+// changeOf is what a text does that changes something, still to be done; nil: it is a query.
+func (a *api) changeOf(c *call, body sqlBody, timeout time.Duration, out rows.OutFormat, media string) (do func() error, err error) {
+	transaction, err := sqlwrite.ParseTransaction(body.SQL)
+	if err != nil || transaction != nil {
+		return func() error { return a.transact(c, body, transaction, timeout) }, err
+	}
+	alter, err := sqlddl.ParseAlter(body.SQL)
+	if err != nil || alter != nil {
+		return func() error { return a.alterBySQL(c, body, alter) }, err
+	}
+	statement, err := sqlwrite.Parse(body.SQL)
+	if err != nil || statement != nil {
+		return func() error { return a.execute(c, body, statement, timeout, out, media) }, err
+	}
+	definition, err := sqlddl.Parse(body.SQL)
+	if err != nil || definition != nil {
+		return func() error { return a.define(c, body, definition, timeout) }, err
+	}
+	return nil, nil
 }
 
 // execute runs a statement that changes rows. With RETURNING it answers as a query does,
@@ -155,6 +168,23 @@ func (a *api) transact(c *call, body sqlBody, t *sqlwrite.Transaction, timeout t
 		c.rows = res.Rows
 	}
 	return c.reply(http.StatusOK, res)
+}
+
+// engine is who is asked for to answer, in the body or in the URL; "" is nobody else.
+func (c *call) engine(inBody string) (string, error) {
+	inURL := c.params[paramEngine]
+	switch {
+	case inBody == "":
+		inBody = inURL
+	case inURL != "" && inURL != inBody:
+		return "", lake.Errorf(lake.CodeInvalidRequest, "the body says engine %q, and the URL %q", clip(inBody), inURL)
+	case !slices.Contains(engine.Engines(), inBody):
+		return "", lake.Errorf(lake.CodeInvalidRequest, "there is no engine %q", clip(inBody)).WithHint("engine is one of %s", strings.Join(engine.Engines(), ", "))
+	}
+	if inBody == engine.EngineHere {
+		return "", nil
+	}
+	return inBody, nil
 }
 
 // readSQL reads a query in either of its two forms.

@@ -62,7 +62,7 @@ func streamed() []answer {
 			{media: rows.MediaArrow, doc: "an Arrow IPC stream"},
 			{media: rows.MediaParquet, doc: "a Parquet file, which ends with its footer"},
 		},
-		headers: []string{headerQueryID, headerReadPoints, headerServedFrom, headerResults, headerStore, headerAsOf, headerStaleness},
+		headers: []string{headerQueryID, headerReadPoints, headerServedFrom, headerEngine, headerResults, headerStore, headerAsOf, headerStaleness},
 	}}
 }
 
@@ -89,15 +89,20 @@ func (a *api) queryRoutes() []*route {
 	return []*route{{
 		method: http.MethodPost, path: "/query/sql", id: "query-sql", tag: tagQueries, needs: reads(ofSQL),
 		summary: "Run a query, or a statement that changes something", handle: a.querySQL, asQuery: true, fresh: true, idempotent: true, ifMatch: true,
+		query: []queryParam{{
+			name: paramEngine, values: engine.Engines(), fallback: engine.EngineHere,
+			doc: "who answers a SELECT: this server, or a cluster that is configured; auto hands over what is larger than handover_bytes",
+		}},
 		doc: "One SELECT, SHOW TABLES, DESCRIBE or EXPLAIN over all datasets, at one instant of the whole lake. The answer streams in the format that Accept asks for. A client that goes away cancels it. " +
 			"Or one INSERT, UPDATE, DELETE or MERGE, which reads at the newest state and changes all its rows or none; it answers JSON, or with RETURNING rows as a query does, and takes If-Match and Idempotency-Key, which queries do not. " +
 			"Or BEGIN; several of these; COMMIT, of one or more datasets: all of them or none, seen by every query together; it answers JSON and takes Idempotency-Key. With ROLLBACK at its end it is a dry run. " +
-			"Or one CREATE TABLE (with columns, or AS a query) or DROP TABLE, which makes or drops a dataset in one step; it answers JSON and takes Idempotency-Key. Or one ALTER TABLE, as POST /datasets/{name}/schema and /rename.",
+			"Or one CREATE TABLE (with columns, or AS a query) or DROP TABLE, which makes or drops a dataset in one step; it answers JSON and takes Idempotency-Key. Or one ALTER TABLE, as POST /datasets/{name}/schema and /rename. " +
+			"With engine a SELECT is handed over to a cluster, after a fold of what is pending; its rows have the cluster's types.",
 		body:    []content{{media: rows.MediaJSON, typ: sqlBody{}}, {media: mediaText, doc: "the SQL itself"}},
 		answers: answers,
 		errors: queryErrors(lake.CodeSQLInvalid, lake.CodeSQLRefused, lake.CodeReadOnly, lake.CodeIdempotencyReused, lake.CodeUnknownOutcome, lake.CodeFenced,
 			lake.CodeNoPrimaryKey, lake.CodeKeyConflict, lake.CodeRowsNotKept, lake.CodeSchemaChanged, lake.CodePreconditionFailed, lake.CodeRowsInvalid, lake.CodeUnsupported, lake.CodePendingFull,
-			lake.CodeDatasetExists),
+			lake.CodeDatasetExists, lake.CodeEngineUnavailable, lake.CodeEngineFailed),
 	}}
 }
 

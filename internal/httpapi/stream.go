@@ -25,6 +25,7 @@ const (
 	headerQueryID    = "Tarn-Query-Id"
 	headerReadPoints = "Tarn-Read-Points"
 	headerServedFrom = "Tarn-Served-From"
+	headerEngine     = "Tarn-Engine"
 	headerResults    = "Tarn-Result-Cache"
 	headerAsOf       = "Tarn-As-Of"
 	headerStaleness  = "Tarn-Staleness-Ms"
@@ -110,6 +111,9 @@ func (c *call) setAnswerHeaders(ans *engine.Answer, out rows.OutFormat, media st
 		}
 		h.Set(headerReadPoints, string(points))
 		h.Set(headerServedFrom, string(served))
+	}
+	if ans.Engine != "" {
+		h.Set(headerEngine, ans.Engine)
 	}
 	if ans.Again {
 		h.Set(headerResults, "hit")

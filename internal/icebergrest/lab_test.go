@@ -25,6 +25,7 @@ import (
 
 	"tarn/internal/access"
 	"tarn/internal/engine"
+	"tarn/internal/handover"
 	"tarn/internal/httpapi"
 	"tarn/internal/icebergrest"
 	"tarn/internal/lake"
@@ -60,7 +61,13 @@ func newLab(t testing.TB, tokens string, change ...func(*engine.Settings)) *lab 
 
 func openLab(t testing.TB, dir, tokens string, change ...func(*engine.Settings)) *lab {
 	t.Helper()
-	o := engine.Options{Data: dir}
+	return openLabWith(t, dir, tokens, nil, change...)
+}
+
+// openLabWith opens a lake whose queries can be handed over to clusters.
+func openLabWith(t testing.TB, dir, tokens string, clusters map[string]handover.Cluster, change ...func(*engine.Settings)) *lab {
+	t.Helper()
+	o := engine.Options{Data: dir, Clusters: clusters}
 	for _, c := range change {
 		c(&o.Settings)
 	}

@@ -48,6 +48,8 @@ const (
 	CodeNotRetained        Code = "not_retained"           // of the past, and not kept any more
 	CodeBehind             Code = "behind"                 // a follower could not follow within its bound
 	CodeUnavailable        Code = "unavailable"            // the lake's store does not answer
+	CodeEngineUnavailable  Code = "engine_unavailable"     // a cluster that queries are handed over to does not answer
+	CodeEngineFailed       Code = "engine_failed"          // such a cluster failed under the query
 	CodeUnknownOutcome     Code = "unknown_outcome"        // a retry with the same Idempotency-Key settles it
 	CodeDeadline           Code = "deadline_exceeded"      // a query's time was up
 	CodeOutOfDisk          Code = "out_of_disk"            //
