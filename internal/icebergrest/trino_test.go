@@ -1,0 +1,207 @@
+package icebergrest_test
+
+import (
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	_ "github.com/trinodb/trino-go-client/trino" // the driver
+
+	"tarn/internal/engine"
+	"tarn/internal/handover"
+)
+
+// TestTrino: queries handed over to a Trino that reads the lake by its catalog have tarn's
+// own answers; and Trino itself reads and writes by the catalog.
+func TestTrino(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: a minute")
+	}
+	dir := os.Getenv("TARN_ENGINES")
+	if dir == "" {
+		t.Skip("TARN_ENGINES is not set: scripts/get-engines DIR trino, then TARN_ENGINES=DIR")
+	}
+	homes, _ := filepath.Glob(filepath.Join(dir, "trino-*"))
+	if len(homes) != 1 {
+		t.Skip("there is no Trino: scripts/get-engines DIR trino, which needs a JDK 25")
+	}
+	home, err := filepath.Abs(homes[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := freePort(t)
+	a := newAway(t, handover.Trino, func() (handover.Cluster, error) {
+		return handover.NewTrino(handover.Options{TrinoURL: fmt.Sprintf("http://tarn@127.0.0.1:%d", port)})
+	})
+	if got := a.ask(a.token, a.cluster, "", "SELECT 1", ""); got.status != 503 || got.code != "engine_unavailable" {
+		t.Errorf("before it runs: %d %s", got.status, got.code)
+	}
+	started(t, trinoServer(t, home, port, a), "SERVER STARTED")
+	a.until("Trino has its node", func() bool { return a.ask(a.token, a.cluster, "", "SELECT count(*) FROM d", "").status == 200 })
+
+	a.fresh()
+	for _, q := range [][2]string{
+		{"SELECT * FROM kinds ORDER BY id", ""},
+		{`SELECT count(*), min(v), max(id) FROM main.d WHERE v <> '\ ''$x' /* a comment */`, ""},
+		{`SELECT i.id AS "The Id", i.price FROM shop.items i JOIN d ON i.id + 1 = d.id WHERE d.v LIKE 'B%' ORDER BY 1`, ""},
+		{"SELECT id FROM d WHERE v = ? AND id < ?", `["B", 9]`},
+		{"SELECT id, $label AS l FROM d WHERE v = $v", `{"v": "B", "label": "x'y\\z"}`},
+		{"SELECT $2 AS n FROM d WHERE id = $1", `[2, null]`},
+		{"WITH w AS (SELECT id % 7 AS k, count(*) AS n FROM big GROUP BY 1) SELECT k, n FROM w ORDER BY k", ""},
+		{"SELECT id FROM d WHERE false", ""},
+	} {
+		a.same(q[0], q[1])
+	}
+	a.formats()
+	a.refusals()
+	a.auto()
+	a.cancels("SELECT count(*) FROM big a, big b, big c, big d WHERE a.id + b.id + d.id > c.id", func() int { return trinoRuns(t, port) })
+	db, err := sql.Open("trino", fmt.Sprintf("http://writer@127.0.0.1:%d?catalog=lake&schema=main", port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	a.written(trinoSession{t, db})
+	a.whole()
+}
+
+// trinoServer is a Trino of one node with the lake's catalog.
+func trinoServer(t *testing.T, home string, port int, a *away) *exec.Cmd {
+	t.Helper()
+	conf := t.TempDir()
+	for name, lines := range map[string][]string{
+		"config.properties": {
+			"coordinator=true", "node-scheduler.include-coordinator=true", fmt.Sprintf("http-server.http.port=%d", port), fmt.Sprintf("discovery.uri=http://127.0.0.1:%d", port),
+			"node.internal-address=127.0.0.1", "query.max-memory=512MB", "query.max-memory-per-node=512MB",
+		},
+		"catalog/lake.properties": {
+			"connector.name=iceberg", "iceberg.catalog.type=rest", "iceberg.rest-catalog.uri=" + a.uri, "iceberg.rest-catalog.security=OAUTH2",
+			"iceberg.rest-catalog.oauth2.token=" + a.token, "iceberg.extended-statistics.collect-on-write=false", "fs.native-local.enabled=true", "local.location=/",
+		},
+	} {
+		path := filepath.Join(conf, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command(filepath.Join(home, "jdk", "bin", "java"), "-Xmx2G", "--add-modules", "jdk.incubator.vector", "--enable-native-access=ALL-UNNAMED",
+		"--sun-misc-unsafe-memory-access=allow", "-Djdk.attach.allowAttachSelf=true", "-Dconfig="+filepath.Join(conf, "config.properties"), "-Dnode.environment=test",
+		"-Dnode.id=n1", "-Dnode.data-dir="+filepath.Join(conf, "data"), "-Dcatalog.config-dir="+filepath.Join(conf, "catalog"), "-cp", "main:lib/*", "io.trino.server.TrinoServer")
+	cmd.Dir = home
+	return cmd
+}
+
+// trinoRuns counts the queries that run in Trino.
+func trinoRuns(t *testing.T, port int) (n int) {
+	t.Helper()
+	r, err := http.NewRequest(http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/v1/query", port), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("X-Trino-User", "test")
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var queries []struct{ State string }
+	if err := json.NewDecoder(res.Body).Decode(&queries); err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range queries {
+		if q.State == "RUNNING" {
+			n++
+		}
+	}
+	return n
+}
+
+// trinoSession is somebody who uses Trino.
+type trinoSession struct {
+	t  *testing.T
+	db *sql.DB
+}
+
+func (s trinoSession) try(text string) (out []string, err error) {
+	s.t.Helper()
+	rows, err := s.db.QueryContext(s.t.Context(), text)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	columns, err := rows.Columns()
+	if err != nil {
+		return nil, err
+	}
+	values, into := make([]any, len(columns)), make([]any, len(columns))
+	for i := range values {
+		into[i] = &values[i]
+	}
+	for rows.Next() {
+		if err := rows.Scan(into...); err != nil {
+			return nil, err
+		}
+		out = append(out, strings.TrimSpace(fmt.Sprintln(values...)))
+	}
+	return out, rows.Err()
+}
+
+func (s trinoSession) run(text string, want ...string) {
+	s.t.Helper()
+	if got, err := s.try(text); err != nil || len(want) > 0 && strings.Join(got, "\n") != strings.Join(want, "\n") {
+		s.t.Fatalf("%s: %v, %v\nwant %v", text, got, err, want)
+	}
+}
+
+// written: what Trino writes is what tarn answers, or it is refused and nothing changed.
+func (a *away) written(s trinoSession) {
+	a.t.Helper()
+	a.change("d", engine.OpUpsert, `{"id":20,"v":"mine"}`)
+	s.run("SHOW SCHEMAS FROM lake", "information_schema", "main", "shop", "system")
+	s.run("SELECT id, v FROM d WHERE id >= 9 ORDER BY id", "9 new", "20 mine")
+	s.run(`SELECT count(*) > 1 FROM "d$snapshots"`, "true")
+	s.run(`SELECT count(*) > 0 FROM "d$files"`, "true")
+	s.run("INSERT INTO d VALUES (30, 'theirs'), (31, NULL)")
+	a.want("SELECT id, v FROM d WHERE id >= 20 ORDER BY id", `[20,"mine"]`, `[30,"theirs"]`, `[31,null]`)
+	refused := func(text, reason string) {
+		a.t.Helper()
+		if _, err := s.try(text); err == nil || !strings.Contains(err.Error(), reason) {
+			a.t.Errorf("%s: %v, want %s", text, err, reason)
+		}
+	}
+	refused("INSERT INTO d VALUES (20, 'double')", "in the table already")
+	for _, c := range []struct{ text, reason, sql, before, after string }{
+		// Trino writes position deletes.
+		{"UPDATE d SET v = 'ours' WHERE id = 30", "delete files", "SELECT v FROM d WHERE id = 30", `[["theirs"]]`, `[["ours"]]`},
+		{"DELETE FROM d WHERE id = 31", "delete files", "SELECT count(*) FROM d WHERE id = 31", `[[1]]`, `[[0]]`},
+		{"MERGE INTO d USING (VALUES (20, 'merged')) s(id, v) ON d.id = s.id WHEN MATCHED THEN UPDATE SET v = s.v", "delete files", "SELECT v FROM d WHERE id = 20", `[["mine"]]`, `[["merged"]]`},
+		// It makes the table, and then commits rows and properties to it.
+		{"CREATE TABLE lake.main.made AS SELECT id AS a, v AS b FROM d WHERE id < 10", "remove-properties", "SELECT count(*) FROM made", `[[0]]`, `[[3]]`},
+		{"CREATE TABLE lake.main.empty (a bigint, b varchar)", "remove-properties", "SELECT count(*) FROM empty", `[[0]]`, `[[0]]`},
+		{"ALTER TABLE d ADD COLUMN w varchar", "add-schema", "SELECT count(w) FROM d", "", `[[0]]`},
+	} {
+		// What a lake takes of others is more in some versions than in others: it is taken
+		// whole, or refused for that reason and nothing has changed.
+		_, err := s.try(c.text)
+		got := string(a.ask(a.token, "", "", c.sql, "").body.Rows)
+		a.t.Logf("%s: %v", c.text, err)
+		if err == nil && got != c.after || err != nil && (got != c.before || !strings.Contains(err.Error(), c.reason)) {
+			a.t.Errorf("%s: %v; %s", c.text, err, got)
+		}
+	}
+	s.run("INSERT INTO empty VALUES (1, 'x')")
+	a.want("SELECT * FROM empty", `[1,"x"]`)
+	s.run("DROP TABLE lake.main.empty")
+	if got := a.ask(a.token, "", "", "SELECT * FROM empty", ""); got.status != 404 {
+		a.t.Errorf("dropped: %d", got.status)
+	}
+}
