@@ -110,6 +110,9 @@ func (s *sqlSession) alter(ctx context.Context, q question) error {
 	if q.options.IfMatch != "" || q.params != nil {
 		return usagef("ALTER TABLE takes no --if-match and no --param")
 	}
+	if err := s.here(); err != nil {
+		return err
+	}
 	r, err := s.d.AlterBySQL(ctx, q.sql, q.options.IdempotencyKey)
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 
 	"tarn/internal/handover"
+	"tarn/internal/lake"
 )
 
 // clusterFlags say which clusters queries can be handed over to.
@@ -29,7 +30,7 @@ func (f *clusterFlags) clusters(p *Program) (clusters, error) {
 		}
 		c, err := one.make(o)
 		if err != nil {
-			return nil, usagef("%w", err)
+			return nil, usagef("%w", err).withHint("%s", lake.HintOf(err))
 		}
 		out[c.Name()] = c
 	}

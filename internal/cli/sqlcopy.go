@@ -39,7 +39,7 @@ func (s *sqlSession) copy(ctx context.Context, q question, c *sqlcopy.Statement)
 			return usagef("--idempotency-key is for what changes something")
 		}
 		done.Rows, err = s.copyTo(ctx, client.Query{SQL: c.Query, Params: q.params, Timeout: s.timeout, Engine: s.engine}, c.File, c.Format)
-	} else {
+	} else if err = s.here(); err == nil {
 		done.Rows, err = s.copyFrom(ctx, q, c)
 	}
 	if err != nil {

@@ -92,6 +92,14 @@ func (s *sqlSession) query(q question) client.Query {
 	return client.Query{SQL: q.sql, Params: q.params, Timeout: s.timeout, Engine: s.engine, Format: outputs[s.output]}
 }
 
+// here refuses what is no query where another engine is asked for.
+func (s *sqlSession) here() error {
+	if s.engine == "" || s.engine == engine.EngineHere {
+		return nil
+	}
+	return usagef("--engine is for a SELECT: what changes something is done by the lake")
+}
+
 // rows shows an answer, unless there is an error instead.
 func (s *sqlSession) rows(a *client.Answer, err error) error {
 	if err != nil {

@@ -315,7 +315,11 @@ func (d *door) CancelJob(id string) (engine.JobInfo, error) {
 }
 
 func (d *door) Query(ctx context.Context, r engine.QueryRequest) (*engine.Answer, error) {
-	d.logf("query %q params=%s timeout=%s format=%d", clip([]byte(r.SQL)), r.Params, r.Timeout, r.Format)
+	by := ""
+	if r.Engine != "" {
+		by = " engine=" + r.Engine
+	}
+	d.logf("query %q params=%s timeout=%s format=%d%s", clip([]byte(r.SQL)), r.Params, r.Timeout, r.Format, by)
 	if err := told(r.SQL, "fail"); err != nil {
 		return nil, err
 	}
