@@ -108,6 +108,11 @@ func TestMergeReads(t *testing.T) {
 	for sql, code := range map[string]lake.Code{
 		"update t set (a, k) = (1, 'k')":                                                  "",
 		"merge into t using u on true when matched then update set a = 1":                 "",
+		"merge into t using u on true when matched then delete returning t.*, t.a":        "",
+		"merge into t using u on true when matched then delete returning t":               lake.CodeUnsupported,
+		"merge into t as x using u on true when matched then delete returning hash(x)":    lake.CodeUnsupported,
+		"update t set k = 'z' returning t":                                                lake.CodeUnsupported,
+		"update t set a = 1 returning t":                                                  "",
 		"merge into t using u on true when matched then update set z = 1":                 lake.CodeSQLInvalid,
 		"merge into t using u on true when matched then update set a = 1, A = 2":          lake.CodeSQLInvalid,
 		"merge into t using u using (z) when matched then delete":                         lake.CodeSQLInvalid,

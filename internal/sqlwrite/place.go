@@ -19,6 +19,16 @@ func (c *composer) place() error {
 	return nil
 }
 
+// checkReturned is the same of RETURNING where rows come with what becomes of them.
+func (c *composer) checkReturned() error {
+	for _, o := range c.s.Returning {
+		if err := c.checkWhole(o.Expr); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // width is how many columns the dataset has.
 func (c *composer) width() int {
 	if c.placed {
@@ -77,7 +87,7 @@ func (c *composer) checkWhole(piece string) error {
 			whole = i > nested && mark(i-1, "(") && !is(i-2, "count")
 		}
 		if whole {
-			return unsupported("%s as a whole row is not served in what changes rows of a dataset without a primary key", c.s.name()).
+			return unsupported("%s as a whole row is not served here, as columns of tarn's own would be in it", c.s.name()).
 				WithHint("name its columns; a query in parentheses reads %s as any does", c.name)
 		}
 	}

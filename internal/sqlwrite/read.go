@@ -67,6 +67,9 @@ func NewRead(s *Statement, name lake.Name, schema lake.Schema) (Read, error) {
 	default:
 		f, err = c.delete()
 	}
+	if err == nil && (f.mixed || f.flagged) {
+		err = c.checkReturned()
+	}
 	if err != nil {
 		return Read{}, err
 	}
