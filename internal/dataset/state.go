@@ -30,8 +30,10 @@ type State struct {
 	Dropped bool
 }
 
-// sum counts the deltas that hold changes, their rows, and the bytes of all, from
-// the first delta ever kept up to one.
+// sum counts the deltas that hold changes, their rows and their bytes, from the first
+// delta ever kept up to one. Others leave a fold nothing to do, so that nobody may wait
+// for room that they take: an empty delta, and one of an aborted transaction, whose file
+// can be of any size.
 type sum struct {
 	deltas      int
 	rows, bytes int64
@@ -46,9 +48,9 @@ func (s *State) add(d lake.Delta) {
 	}
 	if d.Rows > 0 {
 		last.deltas++
+		last.rows += d.Rows
+		last.bytes += d.Bytes
 	}
-	last.rows += d.Rows
-	last.bytes += d.Bytes
 	s.Deltas, s.sums = append(s.Deltas, d), append(s.sums, last)
 	s.Sequence = d.Sequence
 }
@@ -94,9 +96,9 @@ func (s *State) PendingSize() (deltas int, rows, bytes int64) {
 	}
 	d := s.Deltas[0] // what was trimmed before it counts in its sum, and not here
 	at := s.sums[0]
-	deltas, rows, bytes = all.deltas-at.deltas, all.rows-at.rows+d.Rows, all.bytes-at.bytes+d.Bytes
+	deltas, rows, bytes = all.deltas-at.deltas, all.rows-at.rows, all.bytes-at.bytes
 	if d.Rows > 0 {
-		deltas++
+		deltas, rows, bytes = deltas+1, rows+d.Rows, bytes+d.Bytes
 	}
 	return deltas, rows, bytes
 }

@@ -97,8 +97,8 @@ func TestAvoid(t *testing.T) {
 	})
 	d.Avoid(map[int64]bool{2: true})
 	now := d.State()
-	if deltas, rows, _ := now.PendingSize(); deltas != 2 || rows != 6 || now.Sequence != 3 || len(now.Deltas) != 3 {
-		t.Errorf("%d deltas with %d rows are pending, to %d of %d", deltas, rows, now.Sequence, len(now.Deltas))
+	if deltas, rows, bytes := now.PendingSize(); deltas != 2 || rows != 6 || bytes != 40 || now.Sequence != 3 || len(now.Deltas) != 3 {
+		t.Errorf("%d deltas with %d rows and %d bytes are pending, to %d of %d", deltas, rows, bytes, now.Sequence, len(now.Deltas))
 	}
 	for key, want := range map[string]bool{"one": true, "two": false, "three": true} {
 		if _, ok := d.Find(key); ok != want {
