@@ -90,6 +90,10 @@ func CommitAtOnce(ctx context.Context, all []AtOnce, commit func(ctx context.Con
 // too: they have to be shown.
 func takeSequences(ctx context.Context, all []AtOnce) (taken []*lake.Delta, sequences []int64, err error) {
 	taken, sequences = make([]*lake.Delta, len(all)), make([]int64, len(all))
+	committers := make([]*Committer, len(all))
+	for i, one := range all {
+		committers[i] = one.c
+	}
 	for i, one := range all {
 		s := one.State()
 		sequences[i] = s.Sequence
@@ -97,8 +101,11 @@ func takeSequences(ctx context.Context, all []AtOnce) (taken []*lake.Delta, sequ
 			continue
 		}
 		header := one.c.header(s, nil)
+		refused := refuseLate(committers, one.c.ds.Log.Key(header.Sequence))
 		d, err := one.c.createChanges(ctx, header, s, []format.Changes{})
-		if d, err = one.c.known(ctx, d, nil, err); err != nil {
+		d, err = one.c.known(ctx, d, nil, err)
+		refused()
+		if err != nil {
 			return taken, nil, lake.Step("take a sequence of "+s.Name.String(), err)
 		}
 		taken[i], sequences[i] = &d, d.Sequence

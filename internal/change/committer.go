@@ -354,6 +354,39 @@ func (c *Committer) refuseRest() {
 	}
 }
 
+// refuseBehind answers, until stop, what queues at committers that are held together while
+// it is not known whether the delta of one of them went in: none of them goes on before.
+func refuseBehind(held []*Committer, key string, stop <-chan struct{}) {
+	for {
+		for _, c := range held {
+			c.refuseWaiting(lake.Delta{Key: key})
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-stop:
+			return
+		}
+	}
+}
+
+// refuseLate is refuseBehind from when clients have waited for as long as they do, for
+// a delta that is small; call what it gives when its outcome is known.
+func refuseLate(held []*Committer, key string) (known func()) {
+	stop := make(chan struct{})
+	var going sync.WaitGroup
+	going.Go(func() {
+		select {
+		case <-time.After(held[0].shared.Limits.Wait):
+			refuseBehind(held, key, stop)
+		case <-stop:
+		}
+	})
+	return func() {
+		close(stop)
+		going.Wait()
+	}
+}
+
 // refuse answers an item of the queue whose turn will not come.
 func refuse(item any, err error) {
 	switch it := item.(type) {

@@ -70,6 +70,14 @@ type togetherPart struct {
 	err    error // nil: the delta is there
 }
 
+func (c *commitTogether) committers() []*Committer {
+	out := make([]*Committer, len(c.parts))
+	for i, p := range c.parts {
+		out[i] = p.c
+	}
+	return out
+}
+
 // create creates all deltas at once, and settles what is unknown of them.
 func (c *commitTogether) create(ctx context.Context, unknown func(error)) {
 	var tell sync.Once
@@ -82,6 +90,7 @@ func (c *commitTogether) create(ctx context.Context, unknown func(error)) {
 				select {
 				case a := <-p.w.done:
 					tell.Do(func() { unknown(a.err) })
+					refuseBehind(c.committers(), p.c.ds.Log.Key(p.header.Sequence), stop)
 				case <-stop:
 				}
 			})
@@ -175,6 +184,7 @@ func (c *commitTogether) abort(ctx context.Context, cause error) error {
 // takes.
 func (c *commitTogether) fill(ctx context.Context, p *togetherPart) (lake.Delta, error) {
 	header := p.c.header(p.s, nil)
+	defer refuseLate(c.committers(), p.c.ds.Log.Key(header.Sequence))()
 	for pause := 10 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		d, err := p.c.createChanges(ctx, header, p.s, []format.Changes{})
 		d, err = p.c.known(ctx, d, nil, err)
@@ -182,7 +192,9 @@ func (c *commitTogether) fill(ctx context.Context, p *togetherPart) (lake.Delta,
 			return d, err
 		}
 		c.shared.Log.Warn("a transaction was undone, and the place of a delta of it cannot be filled yet; the datasets take no change until it is", "key", d.Key, "err", err)
-		p.c.refuseWaiting(d)
+		for _, held := range c.committers() {
+			held.refuseWaiting(d)
+		}
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
