@@ -47,7 +47,7 @@ func SubmitTogether(ctx, bounded context.Context, committers []*Committer, r Req
 		}
 	}
 	t := &together{
-		r: r, first: first, bounded: bounded, prepare: prepare,
+		r: r, first: first, all: committers, bounded: bounded, prepare: prepare,
 		done: make(chan outcome, 2), committing: make(chan struct{}),
 	}
 	sorted := slices.SortedFunc(slices.Values(committers), func(a, b *Committer) int {
@@ -78,6 +78,7 @@ func hold(ctx, held context.Context, rest []*Committer, step func(held context.C
 type together struct {
 	r          Request
 	first      *Committer
+	all        []*Committer
 	bounded    context.Context
 	prepare    PrepareTogether
 	done       chan outcome // buffered: no committer waits for a client
@@ -137,6 +138,12 @@ func (t *together) commit(held context.Context) (Together, error) {
 	if o, ok := t.first.ds.Find(t.r.Key); ok {
 		ack, err := t.r.again(o)
 		return Together{Again: &ack}, err
+	}
+	for _, c := range t.all {
+		if o, ok := c.ds.Find(t.r.Key); ok && o.Hash != t.r.Hash {
+			_, err := t.r.again(o)
+			return Together{}, err
+		}
 	}
 	making, stop := context.WithCancel(t.bounded)
 	defer stop()

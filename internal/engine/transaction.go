@@ -144,6 +144,9 @@ func (x *transaction) run(ctx context.Context) (TransactionResult, error) {
 	q := change.Request{Name: x.targeted[0].name, Key: x.r.Idempotency.stored()}
 	if q.Key != "" {
 		q.Hash = requestHash(x.r.Idempotency, x.r.SQL+"\x00"+string(x.r.Params))
+		if x.e.rewroteBy(q.Key) {
+			return TransactionResult{}, reusedKey(x.r.Idempotency)
+		}
 	}
 	committers := make([]*change.Committer, len(x.targeted))
 	for i, t := range x.targeted {

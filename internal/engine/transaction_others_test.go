@@ -102,3 +102,35 @@ func (o *opened) waits(dataset string) error {
 	_, err := o.Change(ctx, engine.ChangeRequest{Dataset: parsed(dataset), Op: engine.OpUpsert, Format: rows.NDJSON, Body: strings.NewReader(`{"id":5,"n":5}`)})
 	return err
 }
+
+// TestTransactionKeyOfAnother: a key that came with a statement, to whichever of the
+// datasets and in whichever way it was done, is not taken for a transaction, nor the
+// reverse; so it is after the lake was opened again.
+func TestTransactionKeyOfAnother(t *testing.T) {
+	dir := t.TempDir()
+	o := transactionLake(t, dir)
+	o.did(2, "insert into log values ('a', 1), ('b', 2)")
+	keyed := func(key string) func(*engine.StatementRequest) {
+		return func(r *engine.StatementRequest) { r.Idempotency = idempotency(key) }
+	}
+	o.did(1, "update log set n = 9 where what = 'a'", keyed("rewrites"))
+	o.did(1, "insert into shop.u values (50, 'x')", keyed("inserts"))
+	if _, err := o.tryTransact("begin; update t set n = 0; insert into log values ('c', 3); commit", keyedTransaction("both")); err != nil {
+		t.Fatal(err)
+	}
+	before := o.rows(wholeTransactionLake)
+	for range 2 {
+		const reused = lake.CodeIdempotencyReused
+		o.aborts(reused, "rewrites", "begin; insert into log values ('z', 1); commit", keyedTransaction("rewrites"))
+		o.aborts(reused, "inserts", "begin; update t set n = 1; insert into shop.u values (51, 'z'); commit", keyedTransaction("inserts"))
+		for _, sql := range []string{"update log set n = 1", "insert into log values ('z', 1)", "update t set n = 1"} {
+			if _, err := o.exec(sql, keyed("both")); lake.CodeOf(err) != reused {
+				t.Errorf("%s: %v", sql, err)
+			}
+		}
+		o.want(wholeTransactionLake, before...)
+		o.close()
+		o = openLake(t, dir)
+	}
+	o.close()
+}
