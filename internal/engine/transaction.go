@@ -320,6 +320,9 @@ func (x *transaction) ask(ctx context.Context, q worker.QueryRequest) (*Answer, 
 		q.Snapshot, q.Instants = true, x.known()
 		a, err := x.e.run(ctx, q, left)
 		if err != nil {
+			if lake.CodeOf(err) == lake.CodeSQLInvalid && x.bringEvolved(ctx) {
+				continue // it may have been bound to columns that are not those of the noted state
+			}
 			return nil, err
 		}
 		moved, err := x.moved(a.Head)
@@ -353,6 +356,23 @@ func (x *transaction) moved(head rows.Head) (moved []lake.Instant, err error) {
 		}
 	}
 	return moved, nil
+}
+
+// bringEvolved finds the files of the noted states of datasets whose columns changed since;
+// it says whether there are any that it had not found.
+func (x *transaction) bringEvolved(ctx context.Context) bool {
+	var evolved []lake.Instant
+	for _, m := range x.e.members() {
+		now := m.ds.State()
+		s := x.states[now.Name.Key()]
+		if s == nil || s.UUID != now.UUID || s.Schema.ID == now.Schema.ID {
+			continue
+		}
+		if _, ok := x.files[now.Name.Key()]; !ok {
+			evolved = append(evolved, lake.Instant{Dataset: s.Name, Sequence: s.Sequence})
+		}
+	}
+	return len(evolved) > 0 && x.bring(ctx, evolved) == nil
 }
 
 // bring finds the files of noted states, which are kept until the transaction ends.

@@ -4,11 +4,13 @@ import (
 	"context"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"tarn/internal/engine"
+	"tarn/internal/failpoint"
 	"tarn/internal/lake"
 	"tarn/internal/rows"
 	"tarn/internal/store/storetest"
@@ -133,4 +135,30 @@ func TestTransactionKeyOfAnother(t *testing.T) {
 		o = openLake(t, dir)
 	}
 	o.close()
+}
+
+// TestTransactionBesideAlter: a dataset that a transaction reads keeps its columns for all
+// of it, whatever becomes of them meanwhile.
+func TestTransactionBesideAlter(t *testing.T) {
+	o := transactionLake(t, t.TempDir())
+	defer o.close()
+	o.create("other", schema(t, []string{"id"}, "id BIGINT", "n BIGINT"))
+	o.did(1, "insert into other values (1, 7)")
+	var once sync.Once
+	altered := make(chan error, 1)
+	failpoint.Arm(func(point string) {
+		if point == "transaction.statement" {
+			once.Do(func() {
+				_, err := o.tryAlter("other drop column n")
+				altered <- err
+			})
+		}
+	})
+	defer failpoint.Arm(func(string) {})
+	o.transact("begin; insert into log values ('first', 1); insert into log select 'second', n from other; commit", 1, 1)
+	if err := <-altered; err != nil {
+		t.Fatal(err)
+	}
+	o.want("select what, n from log order by what", `["first",1]`, `["second",7]`)
+	o.aborts(lake.CodeSQLInvalid, `"n" not found`, "begin; insert into log select 'third', n from other; commit")
 }
