@@ -162,3 +162,27 @@ func TestTransactionBesideAlter(t *testing.T) {
 	o.want("select what, n from log order by what", `["first",1]`, `["second",7]`)
 	o.aborts(lake.CodeSQLInvalid, `"n" not found`, "begin; insert into log select 'third', n from other; commit")
 }
+
+// TestTransactionDecodedBound: the changes of many datasets, each small and much larger
+// decoded, are not all in memory at once: those that go beyond the bound go by jobs.
+func TestTransactionDecodedBound(t *testing.T) {
+	o := openLake(t, t.TempDir(), func(o *engine.Options) { o.Settings.SpoolBytes = 10_000 })
+	defer o.close()
+	sql := "begin;"
+	for _, d := range []string{"a", "b", "c"} {
+		o.create(d, schema(t, []string{"id"}, "id BIGINT", "v VARCHAR"))
+		sql += "insert into " + d + " select i, repeat('x', 1000) from range(50) r(i);"
+	}
+	var byFile atomic.Int64
+	failpoint.Arm(func(point string) {
+		if point == "change.file-finished" {
+			byFile.Add(1)
+		}
+	})
+	defer failpoint.Arm(func(string) {})
+	o.transact(sql+"commit", 50, 50, 50)
+	if n := byFile.Load(); n != 2 {
+		t.Errorf("%d of 3 changes went by jobs", n)
+	}
+	o.want("select sum(length(v)) from (from a union all from b union all from c)", `["150000"]`)
+}

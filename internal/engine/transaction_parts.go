@@ -27,7 +27,7 @@ func (x *transaction) parts(ctx context.Context, q change.Request) (parts []chan
 	}()
 	// One share of the memory of bodies is for all that stays in memory: who has it
 	// waits for no more of it.
-	room, spool := int64(0), x.e.set.SpoolBytes
+	room, decoded, spool := int64(0), int64(0), x.e.set.SpoolBytes
 	if err := x.e.made.Acquire(ctx, spool); err != nil {
 		return nil, lake.Step("wait for the memory of other requests", err)
 	}
@@ -50,7 +50,10 @@ func (x *transaction) parts(ctx context.Context, q change.Request) (parts []chan
 		}
 		err := errGrows
 		if room += p.Request.Bytes; room <= spool {
-			p.Request.Changes, err = x.changesOf(ctx, s, t.own, spool)
+			var size int64
+			if p.Request.Changes, size, err = x.changesOf(ctx, s, t.own, growth*spool-decoded); err == nil {
+				decoded += size
+			}
 		}
 		if errors.Is(err, errGrows) {
 			room -= p.Request.Bytes
@@ -75,14 +78,12 @@ func (x *transaction) parts(ctx context.Context, q change.Request) (parts []chan
 	return parts, nil
 }
 
-// changesOf reads own changes into memory. It fails with errGrows where they are too
-// large for that.
-func (x *transaction) changesOf(ctx context.Context, s *dataset.State, own []lake.Delta, spool int64) ([]format.Changes, error) {
-	var out []format.Changes
-	size := int64(0)
+// changesOf reads own changes into memory, and says how many bytes they take there. It
+// fails with errGrows where that is more than most.
+func (x *transaction) changesOf(ctx context.Context, s *dataset.State, own []lake.Delta, most int64) (out []format.Changes, size int64, err error) {
 	for _, d := range own {
 		_, err := format.OpenDelta(ctx, d.Path, s.Schema, func(c format.Changes) error {
-			if size += sizeOf(c.Rows); size > growth*spool {
+			if size += sizeOf(c.Rows); size > most {
 				return errGrows
 			}
 			c.Rows.Retain()
@@ -90,10 +91,10 @@ func (x *transaction) changesOf(ctx context.Context, s *dataset.State, own []lak
 			return nil
 		})
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 	}
-	return out, nil
+	return out, size, nil
 }
 
 // changesByJob lets a job make one file of large own changes.
