@@ -120,9 +120,15 @@ func inWords(message string) string {
 	return raw.Type + " Error: " + raw.Message
 }
 
-// ended is the error of a statement whose context is over. Without that, only
-// a closing connection can have interrupted it.
+// ended is the error of a statement whose context is over. Without that, a closing
+// connection has interrupted it, or it has failed: of a stream DuckDB 1.5 now and then
+// says that it was interrupted where one thread met an error and ended the others, and
+// nothing tells the error any more.
 func ended(ctx context.Context) error {
+	if ctx.Err() == nil {
+		return lake.Errorf(lake.CodeCancelled, "the query was ended within DuckDB: it failed, and DuckDB does not say of what, or its worker was closed").
+			WithHint("ask again: mostly it says so then")
+	}
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return lake.Errorf(lake.CodeDeadline, "the query's time was up: %w", context.DeadlineExceeded).
 			WithHint("narrow the query or ask for a longer timeout")

@@ -60,22 +60,32 @@ func residentBytes(t *testing.T) int64 {
 	return pages * int64(os.Getpagesize())
 }
 
-// An error after rows went out is an error, not the end.
+// An error after rows went out is an error, not the end. DuckDB may lose what it says
+// (see ended), one time in a hundred.
 func TestStreamErrorAfterRows(t *testing.T) {
 	_, c := open(t, locked)
-	s, err := c.Query(t.Context(), "SELECT CASE WHEN i = 900000 THEN error('late') ELSE i END FROM range(1000000) t(i)", Params{})
-	if err != nil {
-		t.Fatal(err)
+	said := false
+	for range 10 {
+		s, err := c.Query(t.Context(), "SELECT CASE WHEN i = 900000 THEN error('late') ELSE i END FROM range(1000000) t(i)", Params{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows, err := readAll(t.Context(), s, nil)
+		lost := lake.CodeOf(err) == lake.CodeCancelled && strings.Contains(err.Error(), "ended within DuckDB")
+		late := lake.CodeOf(err) == lake.CodeSQLInvalid && strings.Contains(err.Error(), "late")
+		if rows == 0 || !lost && !late {
+			t.Errorf("%d rows, then %v", rows, err)
+		}
+		said = said || late
+		if _, again := s.Next(t.Context()); again != err {
+			t.Errorf("and then %v", again)
+		}
+		if got := cell(t, c, "SELECT 1"); got != int64(1) {
+			t.Error(got)
+		}
 	}
-	rows, err := readAll(t.Context(), s, nil)
-	if rows == 0 || lake.CodeOf(err) != lake.CodeSQLInvalid || !strings.Contains(err.Error(), "late") {
-		t.Errorf("%d rows, then %v", rows, err)
-	}
-	if _, again := s.Next(t.Context()); again != err {
-		t.Errorf("and then %v", again)
-	}
-	if got := cell(t, c, "SELECT 1"); got != int64(1) {
-		t.Error(got)
+	if !said {
+		t.Error("it never says why")
 	}
 }
 
