@@ -289,6 +289,9 @@ func newPython(t testing.TB, modules string) *python {
 		t.Skipf("%s has not all of %s (scripts/get-engines): %v: %s", bin, modules, err, out)
 	}
 	cmd := exec.Command(bin, "-uB", "testdata/session.py")
+	// versitygw takes what follows the checksums that AWS's SDK puts behind a body for a
+	// request of its own: 400, where the connection is used again.
+	cmd.Env = append(os.Environ(), "AWS_REQUEST_CHECKSUM_CALCULATION=when_required")
 	cmd.Stderr = io.Discard
 	if os.Getenv("TARN_TEST_LOG") != "" {
 		cmd.Stderr = os.Stderr
