@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -149,7 +150,7 @@ func TestListsShowWhatIsVisible(t *testing.T) {
 // A token sees and ends its own queries; an administrator all.
 func TestQueriesAreOnesOwn(t *testing.T) {
 	g := openGuarded(t)
-	ended := make(chan struct{})
+	ended, told := make(chan struct{}), []byte(nil)
 	go func() {
 		defer close(ended)
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://tarn/query/sql",
@@ -167,10 +168,19 @@ func TestQueriesAreOnesOwn(t *testing.T) {
 			return
 		}
 		defer res.Body.Close()
+		if res.StatusCode != http.StatusOK { // before the first row, as is one that is cancelled then
+			told, _ = io.ReadAll(res.Body)
+			return
+		}
 		_, _ = io.Copy(io.Discard, res.Body) // cut when it is cancelled
 	}()
 	var running struct{ Queries []engine.QueryInfo }
 	for len(running.Queries) == 0 {
+		select {
+		case <-ended:
+			t.Fatalf("the query ended: %s", told)
+		default:
+		}
 		if err := json.Unmarshal([]byte(g.call("boss", "GET /queries", "").body), &running); err != nil {
 			t.Fatal(err)
 		}
@@ -311,6 +321,10 @@ func TestLimitsOfAToken(t *testing.T) {
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Authorization", "Bearer "+g.tokens["narrow"])
+	req.Header.Set("Expect", "100-continue") // which the server says when it takes the body
+	taken := make(chan struct{})
+	trace := &httptrace.ClientTrace{Got100Continue: func() { close(taken) }}
+	req = req.WithContext(httptrace.WithClientTrace(t.Context(), trace))
 	go func() {
 		res, err := g.hc.Transport.RoundTrip(req)
 		if err != nil {
@@ -321,15 +335,15 @@ func TestLimitsOfAToken(t *testing.T) {
 		res.Body.Close()
 		done <- res.StatusCode
 	}()
-	if _, err := io.WriteString(write, `[`); err != nil {
-		t.Fatal(err)
-	}
-	for g.call("narrow", "GET /datasets/orders", "").status == http.StatusOK { // until the first has arrived
+	select {
+	case <-taken:
+	case status := <-done:
+		t.Fatalf("the first request: %d", status)
 	}
 	if r := g.call("narrow", "GET /datasets/orders", ""); r.code(t) != lake.CodeRateLimited || r.header.Get("Retry-After") != "1" {
 		t.Errorf("a second request: %s", r)
 	}
-	_, _ = io.WriteString(write, `{"id":1,"note":"x","n":1}]`)
+	_, _ = io.WriteString(write, `[{"id":1,"note":"x","n":1}]`)
 	write.Close()
 	if status := <-done; status != http.StatusOK {
 		t.Errorf("the first request: %d", status)
