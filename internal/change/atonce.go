@@ -2,8 +2,6 @@ package change
 
 import (
 	"context"
-	"slices"
-	"strings"
 
 	"tarn/internal/dataset"
 	"tarn/internal/failpoint"
@@ -11,29 +9,16 @@ import (
 	"tarn/internal/lake"
 )
 
-// HoldAll holds several committers and runs a step while all of them stand still. It takes
-// them in the order of their tables' uuids, as everybody who takes several does, so that
-// none waits for another in a circle. held is in the order of the committers given.
+// HoldAll holds several committers and runs a step while all of them stand still. held is
+// in the order of the committers given.
 func HoldAll(ctx context.Context, committers []*Committer, run func(ctx context.Context, held []*Held) error) error {
-	order := make([]int, len(committers))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortFunc(order, func(a, b int) int {
-		return strings.Compare(committers[a].ds.State().UUID, committers[b].ds.State().UUID)
-	})
-	held := make([]*Held, len(committers))
-	var take func(n int, held context.Context) error
-	take = func(n int, last context.Context) error {
-		if n == len(order) {
-			return run(last, held)
+	return hold(ctx, ctx, inOrder(committers), func(last context.Context) error {
+		held := make([]*Held, len(committers))
+		for i, c := range committers {
+			held[i] = &Held{c: c}
 		}
-		return committers[order[n]].Exclusive(ctx, func(inner context.Context, h *Held) error {
-			held[order[n]] = h
-			return take(n+1, inner)
-		})
-	}
-	return take(0, ctx)
+		return run(last, held)
+	})
 }
 
 // Shown says how a base of several that become current at once is shown.

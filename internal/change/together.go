@@ -50,9 +50,7 @@ func SubmitTogether(ctx, bounded context.Context, committers []*Committer, r Req
 		r: r, first: first, all: committers, bounded: bounded, prepare: prepare,
 		done: make(chan outcome, 2), committing: make(chan struct{}),
 	}
-	sorted := slices.SortedFunc(slices.Values(committers), func(a, b *Committer) int {
-		return strings.Compare(a.ds.State().UUID, b.ds.State().UUID)
-	})
+	sorted := inOrder(committers)
 	begin := &exclusive{done: make(chan error, 1), run: func(held context.Context, _ *Held) error {
 		return hold(bounded, held, sorted[1:], t.run)
 	}}
@@ -62,9 +60,16 @@ func SubmitTogether(ctx, bounded context.Context, committers []*Committer, r Req
 	return t.await(ctx, begin, sorted[0])
 }
 
-// hold holds the rest of the committers, one after the other in the order that keeps those
-// who do the same from waiting for each other, and runs a step. It waits for each as long
-// as ctx lives; held is the context of who is held last.
+// inOrder gives committers in the order of their tables' uuids, in which everybody takes
+// them who takes several, so that none waits for another in a circle.
+func inOrder(committers []*Committer) []*Committer {
+	return slices.SortedFunc(slices.Values(committers), func(a, b *Committer) int {
+		return strings.Compare(a.ds.State().UUID, b.ds.State().UUID)
+	})
+}
+
+// hold holds the rest of the committers that are inOrder, one after the other, and runs a
+// step. It waits for each as long as ctx lives; held is the context of who is held last.
 func hold(ctx, held context.Context, rest []*Committer, step func(held context.Context) error) error {
 	if len(rest) == 0 {
 		return step(held)
