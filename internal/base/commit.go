@@ -3,6 +3,7 @@ package base
 import (
 	"context"
 	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -25,13 +26,17 @@ const (
 const summaryKind = "tarn.kind"
 
 // Change is what a commit does to a table: all of it in one snapshot, or without
-// one where no file comes or goes.
+// one where no file comes or goes. Where files are removed and rows of files are deleted
+// too it is two, of one metadata file, as iceberg-go has no operation for both: the first
+// adds the files and deletes the rows, of files as well that the second removes and puts
+// the rewritten ones in place of.
 type Change struct {
 	Kind          Kind
 	Remove        []lake.BaseFile // live files, by key
 	Add           []NewFile
-	Deletes       []NewDeletes // only where nothing is removed
-	FoldedThrough int64        // from now on; it never goes back
+	Deletes       []NewDeletes
+	Rewritten     []NewFile // what is left of Remove
+	FoldedThrough int64     // from now on; it never goes back
 	Summary       map[string]string
 
 	// Snapshots older than KeepFor (0: an hour) leave the metadata, except the
@@ -106,6 +111,7 @@ type plan struct {
 	removeDeletes []iceberg.DataFile // position deletes that have nothing left to apply to
 	add           []iceberg.DataFile
 	addDeletes    []iceberg.DataFile
+	rewritten     []iceberg.DataFile
 	files         int   // after the commit
 	rows          int64 // after the commit
 	manifests     int   // before the commit
@@ -150,11 +156,15 @@ func (t *Table) plan(before *content, c Change) (*plan, error) {
 	}
 	for _, d := range c.Deletes {
 		p.addDeletes = append(p.addDeletes, d.ice)
+		if leaving[d.of] {
+			p.removeDeletes = append(p.removeDeletes, d.ice)
+		}
 	}
-	if len(p.addDeletes) > 0 && len(p.remove) > 0 {
-		return nil, lake.Errorf(lake.CodeInternal, "commit: one snapshot cannot remove data files and add position deletes")
+	for _, f := range c.Rewritten {
+		p.rewritten = append(p.rewritten, f.ice)
+		p.rows += f.ice.Count()
 	}
-	p.files += len(p.add) - len(p.remove)
+	p.files += len(p.add) + len(p.rewritten) - len(p.remove)
 	return p, nil
 }
 
@@ -163,16 +173,7 @@ func (p *plan) stage(ctx context.Context, tx *table.Transaction) error {
 	folded := strconv.FormatInt(p.folded, 10)
 	summary := iceberg.Properties{summaryKind: string(p.change.Kind), propertyFolded: folded}
 	maps.Copy(summary, p.change.Summary)
-	var err error
-	switch {
-	case len(p.remove) > 0:
-		err = tx.ReplaceFiles(ctx, p.remove, p.add, p.removeDeletes, summary, table.WithoutAutoNameMapping())
-	case len(p.addDeletes) > 0:
-		err = tx.NewRowDelta(summary).AddRows(p.add...).AddDeletes(p.addDeletes...).Commit(ctx)
-	case len(p.add) > 0:
-		err = tx.AddDataFiles(ctx, p.add, summary, table.WithoutAutoNameMapping(), table.WithoutDuplicateCheck())
-	}
-	if err != nil {
+	if err := p.stageFiles(ctx, tx, summary); err != nil {
 		return err
 	}
 	// The property goes with every commit, so that there always is an update.
@@ -192,4 +193,21 @@ func (p *plan) stage(ctx context.Context, tx *table.Transaction) error {
 		keepLast = defaultKeepLast
 	}
 	return tx.ExpireSnapshots(table.WithOlderThan(keepFor), table.WithRetainLast(keepLast), table.WithPostCommit(false))
+}
+
+func (p *plan) stageFiles(ctx context.Context, tx *table.Transaction, summary iceberg.Properties) error {
+	add := slices.Concat(p.add, p.rewritten)
+	if len(p.addDeletes) > 0 {
+		if err := tx.NewRowDelta(summary).AddRows(p.add...).AddDeletes(p.addDeletes...).Commit(ctx); err != nil {
+			return err
+		}
+		add = p.rewritten
+	}
+	switch {
+	case len(p.remove) > 0:
+		return tx.ReplaceFiles(ctx, p.remove, add, p.removeDeletes, summary, table.WithoutAutoNameMapping())
+	case len(add) > 0:
+		return tx.AddDataFiles(ctx, add, summary, table.WithoutAutoNameMapping(), table.WithoutDuplicateCheck())
+	}
+	return nil
 }

@@ -50,6 +50,7 @@ func (t *Table) TakeIn(ctx context.Context, path string, ordinal int64) (NewFile
 // add. It is of one data file.
 type NewDeletes struct {
 	Key string
+	of  string // that data file's key
 	ice iceberg.DataFile
 }
 
@@ -60,7 +61,9 @@ func (t *Table) TakeInDeletes(ctx context.Context, path string, of lake.BaseFile
 	if err != nil {
 		return NewDeletes{}, err
 	}
-	return t.takeInDeletes(ctx, path, location, rows)
+	d, err := t.takeInDeletes(ctx, path, location, rows)
+	d.of = of.Key
+	return d, err
 }
 
 func (t *Table) takeInDeletes(ctx context.Context, path, location string, rows int64) (NewDeletes, error) {
@@ -75,7 +78,7 @@ func (t *Table) takeInDeletes(ctx context.Context, path, location string, rows i
 	}
 	bound := map[int][]byte{filePathID: []byte(location)}
 	b.ReferencedDataFile(location).LowerBoundValues(bound).UpperBoundValues(bound)
-	return NewDeletes{key, b.Build()}, t.written(ctx, key)
+	return NewDeletes{Key: key, ice: b.Build()}, t.written(ctx, key)
 }
 
 // move moves a file into the store's folder of data files, under a name made of

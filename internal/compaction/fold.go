@@ -136,34 +136,20 @@ func (c *Compactor) Fold(ctx context.Context, progress func(job.Progress)) (Outc
 	failpoint.Hit("compaction.executed")
 	out.Inserted, out.Updated, out.Deleted = res.Inserted, res.Updated, res.Deleted
 	out.Added, out.Deletes = len(res.Outputs)+len(res.Rewrites), len(res.Deletes)
-	commits := []workshop.Commit{c.folded(s, plan, spec.Fold, res)}
 	if spec.Fold.Marking != nil {
 		out.Plan = plan.marked(s.Files, spec.Fold.Base, res.Rewritten)
-		if len(res.Rewritten) > 0 { // in a snapshot of its own: Iceberg's library has none that does both
-			commits = append(commits, workshop.Commit{Remove: out.Plan.Rewrite, Outputs: res.Rewrites, FoldedThrough: plan.Through,
-				Rows: commits[0].Rows, Kind: base.KindFold})
-		}
 	}
-	for i, one := range commits {
-		made, err := c.commit(c.Shop.Context, out.State, one)
-		if err != nil && i > 0 { // what was asked for is done
-			c.Shop.Log.Warn("the changes are folded; files that are worn could not be rewritten", "dataset", s.Name.String(), "err", err)
-			out.Plan = plan.marked(s.Files, spec.Fold.Base, nil)
-			out.Plan.Reason += "; rewriting worn files failed: " + err.Error()
-			out.Added = len(res.Outputs)
-			break
-		}
-		if err != nil {
-			return out, lake.Step(step+": commit", err)
-		}
-		failpoint.Hit("compaction.committed")
-		next := c.Committer.PublishFold(made)
-		if next == nil {
-			return out, lake.Errorf(lake.CodeDatasetNotFound, "%s: the dataset was dropped meanwhile", step)
-		}
-		failpoint.Hit("compaction.published")
-		out.State = next
+	table, files, err := c.Shop.Commit(c.Shop.Context, s.Table, c.folded(s, out.Plan, spec.Fold, res))
+	if err != nil {
+		return out, lake.Step(step+": commit", err)
 	}
+	failpoint.Hit("compaction.committed")
+	next := c.Committer.PublishFold(change.NewBase{Table: table, Files: files, FoldedThrough: plan.Through})
+	if next == nil {
+		return out, lake.Errorf(lake.CodeDatasetNotFound, "%s: the dataset was dropped meanwhile", step)
+	}
+	failpoint.Hit("compaction.published")
+	out.State = next
 	out.FinalRows, _ = out.State.BaseSize()
 	out.Elapsed = time.Since(began)
 	return out, nil
@@ -188,32 +174,18 @@ func (c *Compactor) spec(ctx context.Context, s *dataset.State, plan Plan) (job.
 	return job.Spec{Kind: job.KindFold, TargetFileBytes: c.target(s), Fold: f}, nil
 }
 
-// folded is the commit that makes the changes part of the base.
+// folded is the commit that makes the changes part of the base, of a plan as it was
+// carried out.
 func (c *Compactor) folded(s *dataset.State, plan Plan, f *job.Fold, res job.Result) workshop.Commit {
 	before, _ := s.BaseSize()
-	out := workshop.Commit{Outputs: res.Outputs, FoldedThrough: plan.Through, Rows: before + res.Inserted - res.Deleted, Kind: base.KindFold}
-	if f.Marking == nil {
-		out.Remove = plan.Rewrite
+	out := workshop.Commit{
+		Before: s.Files, Remove: plan.Rewrite, Outputs: res.Outputs, Rewritten: res.Rewrites,
+		FoldedThrough: plan.Through, Rows: before + res.Inserted - res.Deleted, Kind: base.KindFold,
 	}
 	for _, d := range res.Deletes {
 		out.Deletes = append(out.Deletes, workshop.Deletes{Of: f.Base[d.Base], Output: d.Output})
 	}
 	return out
-}
-
-// commit takes files in and makes them part of the base that s has. The files to
-// remove are taken as s has them, with their delete files.
-func (c *Compactor) commit(ctx context.Context, s *dataset.State, one workshop.Commit) (change.NewBase, error) {
-	one.Before, one.Remove = s.Files, slices.Clone(one.Remove)
-	for i, f := range one.Remove {
-		at := slices.IndexFunc(s.Files, func(g lake.BaseFile) bool { return g.Key == f.Key })
-		if at < 0 {
-			return change.NewBase{}, lake.Errorf(lake.CodeInternal, "%s is no file of the base any more", f.Key)
-		}
-		one.Remove[i] = s.Files[at]
-	}
-	table, files, err := c.Shop.Commit(ctx, s.Table, one)
-	return change.NewBase{Table: table, Files: files, FoldedThrough: one.FoldedThrough}, err
 }
 
 // Expire commits nothing but the end of snapshots that are older than the

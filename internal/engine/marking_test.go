@@ -30,13 +30,15 @@ func TestMarking(t *testing.T) {
 		}
 		o.change("t", engine.OpUpsert, lines...)
 	}
-	files := func() int {
-		got, err := filepath.Glob(filepath.Join(dir, "base/*/*/data/deletes-*.parquet"))
+	count := func(pattern string) int {
+		got, err := filepath.Glob(filepath.Join(dir, "base/*/*", pattern))
 		if err != nil {
 			t.Fatal(err)
 		}
 		return len(got)
 	}
+	files := func() int { return count("data/deletes-*.parquet") }
+	commits := func() int { return count("metadata/*.metadata.json") }
 	check := func(rows, sum int) {
 		t.Helper()
 		want := fmt.Sprintf("[%d,%d]", rows, sum)
@@ -71,7 +73,11 @@ func TestMarking(t *testing.T) {
 	check(103, 88+20+15)
 
 	put(0, 100, 10, 4) // in the second file; of the first they are dead already
+	before := commits()
 	r = o.compact("t")
+	if n := commits() - before; n != 1 { // who loads the table in between would be in its way
+		t.Fatalf("marking and rewriting are %d commits", n)
+	}
 	if r.Updated != 10 || r.Inserted != 0 || r.FilesRewritten != 1 || r.FilesKept != 1 || r.FinalRows != 103 {
 		t.Fatalf("10 of 15 rows of the second file are dead: %+v", r)
 	}

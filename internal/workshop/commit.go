@@ -17,7 +17,8 @@ type Commit struct {
 	Before        []lake.BaseFile // the files it starts from
 	Remove        []lake.BaseFile
 	Outputs       []job.Output // of a job, to be added
-	Deletes       []Deletes    // where nothing is removed
+	Deletes       []Deletes
+	Rewritten     []job.Output // what is left of Remove; Outputs are new then
 	Ordinals      []int64      // of Outputs, where they keep the place of files that they replace; nil: see ordinal
 	FoldedThrough int64
 	Rows          int64 // that the base must have afterwards, by the job's own counts
@@ -79,8 +80,13 @@ func (w *Workshop) Commit(ctx context.Context, t *base.Table, c Commit) (*base.T
 		failpoint.Hit("workshop.deletes-taken-in")
 		deletes = append(deletes, one)
 	}
+	from := c.ordinal()
+	rewritten, err := w.takeIn(ctx, t, c.Rewritten, inTurn(from+int64(len(c.Outputs)), len(c.Rewritten)))
+	if err != nil {
+		return nil, nil, err
+	}
 	next, err := t.Commit(ctx, base.Change{
-		Kind: c.Kind, Remove: c.Remove, Add: added, Deletes: deletes, FoldedThrough: c.FoldedThrough, KeepFor: w.KeepSnapshots, KeepLast: 1,
+		Kind: c.Kind, Remove: c.Remove, Add: added, Deletes: deletes, Rewritten: rewritten, FoldedThrough: c.FoldedThrough, KeepFor: w.KeepSnapshots, KeepLast: 1,
 	}, w.MakeCurrent(t, c.Catalog))
 	if err != nil {
 		return nil, nil, err
@@ -161,13 +167,17 @@ func (c Commit) countRows() error {
 	for _, f := range c.Before {
 		rows += f.Live()
 	}
+	removed := map[string]bool{}
 	for _, f := range c.Remove {
+		removed[f.Key] = true
 		rows -= f.Live()
 	}
 	for _, d := range c.Deletes {
-		rows -= d.Rows
+		if !removed[d.Of.Key] {
+			rows -= d.Rows
+		}
 	}
-	for _, o := range c.Outputs {
+	for _, o := range slices.Concat(c.Outputs, c.Rewritten) {
 		rows += o.Rows
 	}
 	if rows != c.Rows {
