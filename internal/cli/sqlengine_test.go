@@ -17,6 +17,7 @@ func TestSQLEngine(t *testing.T) {
 	refused(t, "unsupported", "sql", "select * from t", "--engine", "trino", "--to", filepath.Join(t.TempDir(), "a.csv"), "--data", lake)
 	refused(t, "unsupported", "sql", "copy t to '"+filepath.Join(t.TempDir(), "b.csv")+"'", "--engine", "spark", "--data", lake)
 	refused(t, "sql_refused", "sql", "delete from t", "--engine", "spark", "--data", lake)
+	refused(t, "sql_refused", "sql", "begin; insert into t values (1); commit", "--engine", "spark", "--data", lake)
 	refused(t, "sql_refused", "sql", "create table u (a BIGINT)", "--engine", "spark", "--data", lake)
 	for _, sql := range []string{"alter table t rename to u", "copy t from 'x.csv'"} {
 		if out := run(t, nil, "sql", sql, "--engine", "spark", "--data", lake); out.code != 2 || !strings.Contains(out.stderr, "--engine") {

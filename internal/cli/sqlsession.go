@@ -146,7 +146,7 @@ func (s *sqlSession) execute(ctx context.Context, q question, statement *sqlwrit
 // transact runs a transaction, and says what each of its statements did.
 func (s *sqlSession) transact(ctx context.Context, q question) error {
 	began := time.Now()
-	r, err := s.d.ExecuteTransaction(ctx, client.Query{SQL: q.sql, Params: q.params, Timeout: s.timeout}, q.options)
+	r, err := s.d.ExecuteTransaction(ctx, client.Query{SQL: q.sql, Params: q.params, Timeout: s.timeout, Engine: s.engine}, q.options)
 	if err != nil {
 		return err
 	}
