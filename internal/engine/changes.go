@@ -77,7 +77,7 @@ func (e *Engine) decodeBody(ctx context.Context, s *dataset.State, r ChangeReque
 		}
 	}
 	if err == nil && b.path != "" {
-		err = e.changesByJob(ctx, s, r, b, q)
+		err = e.bodyByJob(ctx, s, r, b, q)
 	}
 	return err
 }
@@ -194,12 +194,20 @@ func onlyKeys(schema lake.Schema, keys arrow.RecordBatch) arrow.RecordBatch {
 	return array.NewRecordBatch(want, cols, keys.NumRows())
 }
 
-// changesByJob lets a job make the delta's Parquet of a large body. The file stays
-// until the committer lets go of it.
-func (e *Engine) changesByJob(ctx context.Context, s *dataset.State, r ChangeRequest, b *body, q *change.Request) (err error) {
+// bodyByJob lets a job make the delta's Parquet of a large body.
+func (e *Engine) bodyByJob(ctx context.Context, s *dataset.State, r ChangeRequest, b *body, q *change.Request) (err error) {
+	q.Rows, err = e.changesByJob(ctx, job.Changes{
+		Schema: s.Schema, Op: string(r.Op), Missing: r.Missing, Input: job.InputFile{Path: b.path, Name: "the body", Format: r.Format},
+	}, q)
+	return err
+}
+
+// changesByJob lets a job make one file of large changes, and says how many it read. The
+// file stays until the committer lets go of it.
+func (e *Engine) changesByJob(ctx context.Context, c job.Changes, q *change.Request) (n int64, err error) {
 	pad, err := e.shop.NewScratchpad("changes")
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer func() {
 		if err != nil {
@@ -208,21 +216,18 @@ func (e *Engine) changesByJob(ctx context.Context, s *dataset.State, r ChangeReq
 	}()
 	leave, err := e.shop.EnterChanges(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer leave()
-	res, err := e.shop.Run(ctx, pad, job.Spec{Kind: job.KindChanges, Changes: &job.Changes{
-		Schema: s.Schema, Op: string(r.Op), Missing: r.Missing, MaxRowBytes: int(e.set.MaxRowBytes),
-		Input: job.InputFile{Path: b.path, Name: "the body", Format: r.Format},
-	}}, nil)
+	c.MaxRowBytes = int(e.set.MaxRowBytes)
+	res, err := e.shop.Run(ctx, pad, job.Spec{Kind: job.KindChanges, Changes: &c}, nil)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if len(res.Outputs) != 1 {
-		return lake.Errorf(lake.CodeInternal, "a large change came back as %d files", len(res.Outputs))
+		return 0, lake.Errorf(lake.CodeInternal, "large changes came back as %d files", len(res.Outputs))
 	}
 	out := res.Outputs[0]
-	q.Rows, q.File, q.FileRows, q.Bytes = res.Rows, out.Path, out.Rows, out.Bytes
-	q.LetGo = pad.Remove
-	return nil
+	q.File, q.FileRows, q.Bytes, q.LetGo = out.Path, out.Rows, out.Bytes, pad.Remove
+	return res.Rows, nil
 }

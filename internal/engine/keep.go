@@ -59,7 +59,7 @@ func (k *keeping) read(ctx context.Context, s *dataset.State, r ChangeRequest, b
 	if err == nil && b.path != "" {
 		r.Op = ChangeOp(job.OpKeep)
 		var q change.Request
-		if err = k.e.changesByJob(ctx, s, r, b, &q); err == nil {
+		if err = k.e.bodyByJob(ctx, s, r, b, &q); err == nil {
 			k.all, k.file, k.count, k.done = nil, q.File, q.Rows, q.LetGo
 		}
 	}

@@ -57,7 +57,7 @@ func (x *transaction) parts(ctx context.Context, q change.Request) (parts []chan
 		}
 		if errors.Is(err, errGrows) {
 			room -= p.Request.Bytes
-			err = x.changesByJob(ctx, s, t.own, &p.Request)
+			err = x.ownByJob(ctx, s, t.own, &p.Request)
 		}
 		if err != nil {
 			return parts, lake.Step("put together the changes of "+t.name.String(), err)
@@ -97,37 +97,12 @@ func (x *transaction) changesOf(ctx context.Context, s *dataset.State, own []lak
 	return out, size, nil
 }
 
-// changesByJob lets a job make one file of large own changes.
-func (x *transaction) changesByJob(ctx context.Context, s *dataset.State, own []lake.Delta, q *change.Request) (err error) {
-	e := x.e
-	pad, err := e.shop.NewScratchpad("changes")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			pad.Remove()
-		}
-	}()
-	leave, err := e.shop.EnterChanges(ctx)
-	if err != nil {
-		return err
-	}
-	defer leave()
+// ownByJob lets a job make one file of large own changes.
+func (x *transaction) ownByJob(ctx context.Context, s *dataset.State, own []lake.Delta, q *change.Request) error {
 	op := OpUpsert
 	if s.Schema.Keyed() {
 		op = OpChanges
 	}
-	res, err := e.shop.Run(ctx, pad, job.Spec{Kind: job.KindChanges, Changes: &job.Changes{
-		Schema: s.Schema, Op: string(op), Missing: rows.MissingError, MaxRowBytes: int(e.set.MaxRowBytes), Deltas: own,
-	}}, nil)
-	if err != nil {
-		return err
-	}
-	if len(res.Outputs) != 1 {
-		return lake.Errorf(lake.CodeInternal, "large changes came back as %d files", len(res.Outputs))
-	}
-	out := res.Outputs[0]
-	q.File, q.FileRows, q.Bytes, q.LetGo = out.Path, out.Rows, out.Bytes, pad.Remove
-	return nil
+	_, err := x.e.changesByJob(ctx, job.Changes{Schema: s.Schema, Op: string(op), Missing: rows.MissingError, Deltas: own}, q)
+	return err
 }
