@@ -37,7 +37,7 @@ func (e *Engine) Define(ctx context.Context, r DefinitionRequest) (DefinitionRes
 		return DefinitionResult{}, err
 	}
 	// The path of such a request names no dataset: its text is part of what is asked.
-	r.Idempotency.Scope += "\x00" + r.SQL + "\x00" + string(r.Params)
+	r.Idempotency.Scope += "\x00" + sqlAsked(r.SQL, r.Params)
 	var out DefinitionResult
 	var err error
 	switch s := r.Statement; {

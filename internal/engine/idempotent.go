@@ -86,3 +86,6 @@ func (i Idempotency) stored() string {
 func requestHash(idem Idempotency, body string) string {
 	return store.HashBytes([]byte(idem.Scope + "\x00" + body))
 }
+
+// sqlAsked is what an Idempotency-Key of SQL stands for.
+func sqlAsked(sql string, params json.RawMessage) string { return sql + "\x00" + string(params) }

@@ -39,7 +39,7 @@ type rewriting struct {
 func (x *execution) rewrite(client context.Context, q change.Request) (StatementResult, error) {
 	ctx := x.turn.Context
 	var before StatementResult
-	req, done, err := x.e.begin(ctx, x.r.Idempotency, x.idempotent(), &before)
+	req, done, err := x.e.begin(ctx, x.r.Idempotency, sqlAsked(x.r.SQL, x.r.Params), &before)
 	if err != nil {
 		return StatementResult{}, err
 	}

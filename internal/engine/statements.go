@@ -107,7 +107,7 @@ func (x *execution) run(ctx context.Context) (StatementResult, error) {
 	s := x.m.ds.State()
 	q := change.Request{Name: x.r.Statement.Target, UUID: s.UUID, IfMatch: x.r.IfMatch, Key: x.r.Idempotency.stored()}
 	if q.Key != "" {
-		q.Hash = requestHash(x.r.Idempotency, x.idempotent())
+		q.Hash = requestHash(x.r.Idempotency, sqlAsked(x.r.SQL, x.r.Params))
 	}
 	if x.byPlace(s) {
 		return x.rewrite(ctx, q)
@@ -124,9 +124,6 @@ func (x *execution) run(ctx context.Context) (StatementResult, error) {
 	x.e.metrics.changed(s.Name, ack.Rows)
 	return x.done(ack), nil
 }
-
-// idempotent is what an Idempotency-Key of a statement stands for.
-func (x *execution) idempotent() string { return x.r.SQL + "\x00" + string(x.r.Params) }
 
 // done is the answer to a statement that was committed.
 func (x *execution) done(ack change.Acknowledged) StatementResult {

@@ -143,7 +143,7 @@ func statementName(i int, s *sqlwrite.Statement) string {
 func (x *transaction) run(ctx context.Context) (TransactionResult, error) {
 	q := change.Request{Name: x.targeted[0].name, Key: x.r.Idempotency.stored()}
 	if q.Key != "" {
-		q.Hash = requestHash(x.r.Idempotency, x.r.SQL+"\x00"+string(x.r.Params))
+		q.Hash = requestHash(x.r.Idempotency, sqlAsked(x.r.SQL, x.r.Params))
 		if x.e.rewroteBy(q.Key) {
 			return TransactionResult{}, reusedKey(x.r.Idempotency)
 		}
