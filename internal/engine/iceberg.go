@@ -119,6 +119,15 @@ func wholeThrough(s *dataset.State) int64 {
 	return s.Sequence
 }
 
+// foldedAt is folded-through of a commit that has the sequence n. Where changes are pending
+// they stay: the base is older than they are, and the sequence says that it is another.
+func foldedAt(s *dataset.State, n int64) int64 {
+	if pending, _, _ := s.PendingSize(); pending == 0 {
+		return n
+	}
+	return s.FoldedThrough
+}
+
 // makeFolders makes the folders of a table on a local disk: some programs make none.
 func (e *Engine) makeFolders(folder string) error {
 	if e.remote != nil || e.opts.Store != nil || e.follower != nil {

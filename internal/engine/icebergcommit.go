@@ -43,19 +43,15 @@ func (e *Engine) commitOutside(ctx context.Context, r IcebergCommitRequest) (*da
 	if err != nil {
 		return nil, err
 	}
-	leave, err := e.enterTable(ctx, m)
+	leave, err := e.enterTables(ctx, m)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
-	s := m.ds.State()
-	if s.Dropped || s.Name.Key() != r.Dataset.Key() {
-		return nil, NoDataset(r.Dataset)
+	s, err := m.called(r.Dataset)
+	if err != nil {
+		return nil, err
 	}
-	release := e.shop.InUse(s.UUID)
-	defer release()
-	e.named.RLock()
-	defer e.named.RUnlock()
 	p, err := s.Table.Propose(ctx, r.Requirements, r.Updates)
 	if err != nil || p.Nothing {
 		return s, err
@@ -68,10 +64,7 @@ func (e *Engine) commitOutside(ctx context.Context, r IcebergCommitRequest) (*da
 	}
 	o := outside{e: e, proposal: p}
 	defer o.close()
-	if err := o.open(ctx); err != nil {
-		return nil, err
-	}
-	if err := o.mark(ctx); err != nil {
+	if err := o.ready(ctx); err != nil {
 		return nil, err
 	}
 	var next *dataset.State
@@ -79,11 +72,7 @@ func (e *Engine) commitOutside(ctx context.Context, r IcebergCommitRequest) (*da
 		next, err = o.commit(ctx, h)
 		return err
 	})
-	if lake.CodeOf(err) == lake.CodePreconditionFailed { // it loads again, and is to see what was in its way
-		if _, err := e.foldOnce(m); err != nil {
-			e.log.Debug("no fold was begun", "err", err)
-		}
-	}
+	e.foldRefused(m, err)
 	return next, err
 }
 
@@ -124,12 +113,6 @@ type outside struct {
 	leaves   []func()
 }
 
-// open makes the place where the commit's rows are read.
-func (o *outside) open(context.Context) (err error) {
-	o.pad, err = o.e.shop.NewScratchpad("check")
-	return err
-}
-
 // bring makes files ready to be read, until the commit ends.
 func (o *outside) bring(ctx context.Context, files []lake.BaseFile) ([]lake.BaseFile, error) {
 	files, err := o.e.shop.Verifier.Files(ctx, files)
@@ -153,9 +136,12 @@ func (o *outside) close() {
 	}
 }
 
-// mark makes delete files of the table's own of those that the commit brings, and then the
+// ready makes delete files of the table's own of those that the commit brings, and then the
 // new files, and those that lose rows, ready to be read.
-func (o *outside) mark(ctx context.Context) error {
+func (o *outside) ready(ctx context.Context) (err error) {
+	if o.pad, err = o.e.shop.NewScratchpad("check"); err != nil {
+		return err
+	}
 	if m := o.proposal.Marks(); m != nil {
 		made, err := o.marks(ctx, *m)
 		if err != nil {
@@ -166,7 +152,6 @@ func (o *outside) mark(ctx context.Context) error {
 		}
 		failpoint.Hit("outside.marked")
 	}
-	var err error
 	if o.added, err = o.bring(ctx, o.proposal.Added); err != nil {
 		return err
 	}
@@ -300,15 +285,11 @@ func meeting(files, others []lake.BaseFile) []lake.BaseFile {
 	return out
 }
 
-// commit runs with the committer held. Where changes are pending they stay: the base is
-// older than they are, and the sequence says that it is another.
+// commit runs with the committer held.
 func (o *outside) commit(ctx context.Context, h *change.Held) (*dataset.State, error) {
 	s := h.State()
 	return h.ContentCommit(ctx, func(ctx context.Context, n int64) (change.NewBase, error) {
-		folded := s.FoldedThrough
-		if pending, _, _ := s.PendingSize(); pending == 0 {
-			folded = n
-		}
+		folded := foldedAt(s, n)
 		t, err := o.proposal.Commit(ctx, folded, n, o.e.shop.MakeCurrent(s.Table, nil))
 		if err != nil {
 			return change.NewBase{}, err

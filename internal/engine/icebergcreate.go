@@ -159,10 +159,7 @@ func (e *Engine) createOutside(ctx context.Context, r IcebergCommitRequest) (*da
 func (e *Engine) checkNew(ctx context.Context, p *base.Proposal, schema lake.Schema) error {
 	o := outside{e: e, proposal: p}
 	defer o.close()
-	if err := o.open(ctx); err != nil {
-		return err
-	}
-	if err := o.mark(ctx); err != nil {
+	if err := o.ready(ctx); err != nil {
 		return err
 	}
 	if len(o.added) == 0 {

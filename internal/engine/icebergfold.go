@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -88,6 +90,17 @@ func (e *Engine) foldOnce(m *member) (*Job, error) {
 	return j, nil
 }
 
+// foldRefused begins a fold of a table whose commit was refused with
+// CodePreconditionFailed: its client loads again, and is to see what was in its way.
+func (e *Engine) foldRefused(m *member, err error) {
+	if lake.CodeOf(err) != lake.CodePreconditionFailed {
+		return
+	}
+	if _, err := e.foldOnce(m); err != nil {
+		e.log.Debug("no fold was begun", "err", err)
+	}
+}
+
 func (e *Engine) folded(tableUUID string) {
 	e.folds.mu.Lock()
 	defer e.folds.mu.Unlock()
@@ -98,24 +111,43 @@ func (e *Engine) folded(tableUUID string) {
 // waits as long for an answer, and can try again.
 const slotWait = 60 * time.Second
 
-// enterTable waits for the lake's slot of imports and compactions and for the dataset's.
-func (e *Engine) enterTable(ctx context.Context, m *member) (leave func(), err error) {
+// enterTables waits for the lake's slot of imports and compactions and then for those of
+// the datasets, in the order of their uuids. Until leave, no job changes their tables, and
+// none that tidies up takes files away.
+func (e *Engine) enterTables(ctx context.Context, members ...*member) (leave func(), err error) {
 	waiting, cancel := context.WithTimeout(ctx, slotWait)
 	defer cancel()
-	busy := func(err error) error {
+	var leaves []func()
+	leave = func() {
+		for _, l := range slices.Backward(leaves) {
+			l()
+		}
+	}
+	enter := func(slot func(context.Context) (func(), error)) error {
+		left, err := slot(waiting)
+		if err == nil {
+			leaves = append(leaves, left)
+			return nil
+		}
+		leave()
 		if ctx.Err() != nil {
 			return err
 		}
 		return lake.Errorf(lake.CodeNotReady, "an import or compaction has run for longer than %s; nothing was changed", slotWait).WithHint("try again")
 	}
-	left, err := e.shop.EnterBulk(waiting)
-	if err != nil {
-		return nil, busy(err)
+	if err := enter(e.shop.EnterBulk); err != nil {
+		return nil, err
 	}
-	unlock, err := m.ds.LockJobs(waiting)
-	if err != nil {
-		left()
-		return nil, busy(err)
+	sorted := slices.SortedFunc(slices.Values(members), func(a, b *member) int {
+		return strings.Compare(a.ds.State().UUID, b.ds.State().UUID)
+	})
+	for _, m := range sorted {
+		if err := enter(m.ds.LockJobs); err != nil {
+			return nil, err
+		}
+		leaves = append(leaves, e.shop.InUse(m.ds.State().UUID))
 	}
-	return func() { unlock(); left() }, nil
+	e.named.RLock()
+	leaves = append(leaves, e.named.RUnlock)
+	return leave, nil
 }

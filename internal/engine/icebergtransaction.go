@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"slices"
-	"strings"
 
 	"tarn/internal/change"
 	"tarn/internal/dataset"
@@ -25,7 +24,6 @@ func (e *Engine) IcebergTransaction(ctx context.Context, all []IcebergCommitRequ
 		return err
 	}
 	t := &outsideTransaction{e: e}
-	defer t.close()
 	states, err := t.run(ctx, all)
 	if err != nil {
 		e.notice(err)
@@ -39,9 +37,8 @@ func (e *Engine) IcebergTransaction(ctx context.Context, all []IcebergCommitRequ
 
 // outsideTransaction is a commit to several tables under way.
 type outsideTransaction struct {
-	e      *Engine
-	parts  []*outsidePart // that change something
-	leaves []func()
+	e     *Engine
+	parts []*outsidePart // that change something
 }
 
 // outsidePart is what it does to one of them.
@@ -56,9 +53,6 @@ func (t *outsideTransaction) close() {
 	for _, p := range t.parts {
 		p.outside.close()
 	}
-	for _, leave := range slices.Backward(t.leaves) {
-		leave()
-	}
 }
 
 // run holds the tables against folds and each other's commits, proposes, checks and commits.
@@ -67,9 +61,12 @@ func (t *outsideTransaction) run(ctx context.Context, all []IcebergCommitRequest
 	if err != nil {
 		return nil, err
 	}
-	if err := t.enter(ctx, members); err != nil {
+	leave, err := t.e.enterTables(ctx, members...)
+	if err != nil {
 		return nil, err
 	}
+	defer leave()
+	defer t.close()
 	for i, r := range all {
 		if err := t.propose(ctx, members[i], r); err != nil {
 			return nil, lake.Step("commit to "+r.Dataset.String(), err)
@@ -109,41 +106,11 @@ func (t *outsideTransaction) members(all []IcebergCommitRequest) ([]*member, err
 	return out, nil
 }
 
-// enter keeps jobs from all the tables, in the order of their uuids.
-func (t *outsideTransaction) enter(ctx context.Context, members []*member) error {
-	waiting, cancel := context.WithTimeout(ctx, slotWait)
-	defer cancel()
-	busy := func(err error) error {
-		if ctx.Err() != nil {
-			return err
-		}
-		return lake.Errorf(lake.CodeNotReady, "an import or compaction has run for longer than %s; nothing was changed", slotWait).WithHint("try again")
-	}
-	left, err := t.e.shop.EnterBulk(waiting)
-	if err != nil {
-		return busy(err)
-	}
-	t.leaves = append(t.leaves, left)
-	sorted := slices.SortedFunc(slices.Values(members), func(a, b *member) int {
-		return strings.Compare(a.ds.State().UUID, b.ds.State().UUID)
-	})
-	for _, m := range sorted {
-		unlock, err := m.ds.LockJobs(waiting)
-		if err != nil {
-			return busy(err)
-		}
-		t.leaves = append(t.leaves, unlock, t.e.shop.InUse(m.ds.State().UUID))
-	}
-	t.e.named.RLock()
-	t.leaves = append(t.leaves, t.e.named.RUnlock)
-	return nil
-}
-
 // propose holds one table's commit against it, and reads its delete files.
 func (t *outsideTransaction) propose(ctx context.Context, m *member, r IcebergCommitRequest) error {
-	s := m.ds.State()
-	if s.Dropped || s.Name.Key() != r.Dataset.Key() {
-		return NoDataset(r.Dataset)
+	s, err := m.called(r.Dataset)
+	if err != nil {
+		return err
 	}
 	p, err := s.Table.Propose(ctx, r.Requirements, r.Updates)
 	if err != nil || p.Nothing {
@@ -167,10 +134,7 @@ func (t *outsideTransaction) propose(ctx context.Context, m *member, r IcebergCo
 		part.shown = change.ShownAlone
 		return nil
 	}
-	if err := part.open(ctx); err != nil {
-		return err
-	}
-	return part.mark(ctx)
+	return part.ready(ctx)
 }
 
 // check reads the rows of the commits whose datasets changed since that was done last;
@@ -204,12 +168,8 @@ func (t *outsideTransaction) commit(ctx context.Context, failed error) (states [
 			return err
 		})
 	}
-	if lake.CodeOf(err) == lake.CodePreconditionFailed { // it loads again, and is to see what was in its way
-		for _, p := range t.parts {
-			if _, err := t.e.foldOnce(p.m); err != nil {
-				t.e.log.Debug("no fold was begun", "err", err)
-			}
-		}
+	for _, p := range t.parts {
+		t.e.foldRefused(p.m, err)
 	}
 	return states, err
 }
@@ -253,9 +213,7 @@ func (t *outsideTransaction) makeCurrent(ctx context.Context, n []int64) ([]chan
 		case change.ShownAlone:
 			made[i].Table, err = p.proposal.Describe(ctx, written)
 		default:
-			if pending, _, _ := s.PendingSize(); pending == 0 {
-				made[i].FoldedThrough = n[i]
-			}
+			made[i].FoldedThrough = foldedAt(s, n[i])
 			made[i].Table, err = p.proposal.Commit(ctx, made[i].FoldedThrough, n[i], written)
 		}
 		return err

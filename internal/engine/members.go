@@ -70,6 +70,16 @@ func (e *Engine) member(name lake.Name) (*member, error) {
 	return m, nil
 }
 
+// called is the state of a dataset that a request found by a name: it may have been dropped
+// or renamed since.
+func (m *member) called(name lake.Name) (*dataset.State, error) {
+	s := m.ds.State()
+	if s.Dropped || s.Name.Key() != name.Key() {
+		return nil, NoDataset(name)
+	}
+	return s, nil
+}
+
 // NoDataset is the error for a name that no dataset has.
 func NoDataset(name lake.Name) error {
 	return lake.Errorf(lake.CodeDatasetNotFound, "there is no dataset %s", name).
