@@ -192,14 +192,9 @@ func scanBytes(members []*member) (n int64) {
 func (e *Engine) foldForCluster(ctx context.Context, members []*member, cluster string) (rows.Head, error) {
 	head := rows.Head{ReadPoints: map[string]lake.Place{}, ServedFrom: map[string]string{}}
 	for _, m := range members {
-		asked := m.ds.State()
-		e.foldFor(ctx, m, asked.Sequence)
-		if ctx.Err() != nil {
-			return head, lake.Step("fold "+asked.Name.String(), ctx.Err())
-		}
-		s := m.ds.State()
-		if s.Dropped || s.Name.Key() != asked.Name.Key() {
-			return head, NoDataset(asked.Name)
+		s, _, err := e.foldAsked(ctx, m, m.ds.State().Name)
+		if err != nil {
+			return head, err
 		}
 		head.ReadPoints[s.Name.String()], head.ServedFrom[s.Name.String()] = basePlace(s), cluster
 	}

@@ -84,14 +84,9 @@ func (e *Engine) IcebergLoad(ctx context.Context, r IcebergLoadRequest) (Iceberg
 	if err != nil {
 		return IcebergTable{}, err
 	}
-	asked := m.ds.State().Sequence
-	e.foldFor(ctx, m, asked)
-	if ctx.Err() != nil {
-		return IcebergTable{}, lake.Step("load "+r.Dataset.String(), ctx.Err())
-	}
-	s := m.ds.State()
-	if s.Dropped || s.Name.Key() != r.Dataset.Key() {
-		return IcebergTable{}, NoDataset(r.Dataset)
+	s, asked, err := e.foldAsked(ctx, m, r.Dataset)
+	if err != nil {
+		return IcebergTable{}, err
 	}
 	out, err := icebergTable(ctx, s, r.RefsOnly)
 	out.Sequence = asked

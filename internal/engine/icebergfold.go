@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"tarn/internal/dataset"
 	"tarn/internal/job"
 	"tarn/internal/lake"
 )
@@ -30,6 +31,18 @@ type folds struct {
 // foldTries is how many folds a load waits for: the first may have begun before what the
 // load is to have.
 const foldTries = 2
+
+// foldAsked folds what is pending of a dataset that is asked for by a name, as far as
+// foldFor does. It gives the state then, and the newest sequence before.
+func (e *Engine) foldAsked(ctx context.Context, m *member, name lake.Name) (s *dataset.State, asked int64, err error) {
+	asked = m.ds.State().Sequence
+	e.foldFor(ctx, m, asked)
+	if ctx.Err() != nil {
+		return nil, asked, lake.Step("fold "+name.String(), ctx.Err())
+	}
+	s, err = m.called(name)
+	return s, asked, err
+}
 
 // foldFor folds what a dataset's base lacks up to a sequence, within the bounds of the
 // settings. What it cannot do is no failure of who asks: he is told how far the base goes.
