@@ -49,26 +49,7 @@ func CommitAtOnce(ctx context.Context, all []AtOnce, commit func(ctx context.Con
 		made, err = commit(ctx, sequences)
 		failpoint.Hit("outside.all-committed")
 	}
-	if isUnknown(err) && ctx.Err() != nil {
-		return nil, err // the server ends, and who opens the lake next finds out
-	}
-	if isUnknown(err) {
-		err = lake.Errorf(lake.CodeUnavailable, "nothing was changed: %v", err).WithHint("try again")
-	}
-	var next []*dataset.State
-	all[0].c.shared.Stream.Do(func() []lake.Entry {
-		entries, states := showAll(all, taken, made, err)
-		next = states
-		for i := range entries {
-			entries[i].More = i < len(entries)-1
-		}
-		return entries
-	})
-	failpoint.Hit("outside.all-published")
-	for _, one := range all {
-		one.c.Room()
-	}
-	return next, err
+	return conclude(ctx, all, taken, made, err, func() { failpoint.Hit("outside.all-published") })
 }
 
 // takeSequences creates the empty deltas; those that are there after an error are given,
@@ -98,6 +79,32 @@ func takeSequences(ctx context.Context, all []AtOnce) (taken []*lake.Delta, sequ
 	return taken, sequences, nil
 }
 
+// conclude shows what was taken and made of datasets that are held, in one step of the
+// stream; published is called after it. failed is what the commit came to: then what was
+// taken is shown alone.
+func conclude(ctx context.Context, all []AtOnce, taken []*lake.Delta, made []NewBase, failed error, published func()) ([]*dataset.State, error) {
+	if isUnknown(failed) && ctx.Err() != nil {
+		return nil, failed // the server ends, and who opens the lake next finds out
+	}
+	if isUnknown(failed) { // of a file that a base would have had
+		failed = lake.Errorf(lake.CodeUnavailable, "nothing was changed: %v", failed).WithHint("try again")
+	}
+	var next []*dataset.State
+	all[0].c.shared.Stream.Do(func() []lake.Entry {
+		entries, states := showAll(all, taken, made, failed)
+		next = states
+		for i := range entries {
+			entries[i].More = i < len(entries)-1
+		}
+		return entries
+	})
+	published()
+	for _, one := range all {
+		one.c.Room()
+	}
+	return next, failed
+}
+
 // showAll puts what was taken and made into the datasets, and gives the entries that say so.
 func showAll(all []AtOnce, taken []*lake.Delta, made []NewBase, failed error) (entries []lake.Entry, states []*dataset.State) {
 	for i, one := range all {
@@ -115,7 +122,7 @@ func showAll(all []AtOnce, taken []*lake.Delta, made []NewBase, failed error) (e
 			continue
 		}
 		next := one.c.ds.Update(made[i].apply)
-		if one.Shown != ShownContent || next.FoldedThrough < next.Sequence { // else the publish says it
+		if one.Shown != ShownContent || next.FoldedThrough < next.Sequence { // else the publish says it: nothing is pending before it
 			apply()
 		}
 		entries = append(entries, next.Publish(one.Shown == ShownContent))

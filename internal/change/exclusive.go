@@ -73,25 +73,17 @@ func (n NewBase) apply(s *dataset.State) {
 // the commit has failed for certain. commit settles an unknown outcome of what makes
 // the base current itself, for as long as ctx lives.
 func (h *Held) ContentCommit(ctx context.Context, commit func(ctx context.Context, n int64) (NewBase, error)) (*dataset.State, error) {
-	return h.commitAt(ctx, commit, func(next *dataset.State, d lake.Delta) []lake.Entry {
-		if next.FoldedThrough < d.Sequence { // changes stay pending, and it stands behind them
-			return []lake.Entry{{Apply: &lake.Apply{TableUUID: next.UUID, Deltas: []lake.Delta{d}}, More: true}, next.Publish(true)}
-		}
-		return []lake.Entry{next.Publish(true)}
-	})
+	return h.commitAt(ctx, ShownContent, commit)
 }
 
 // SchemaCommit is ContentCommit for a base under another schema, with folded-through
 // as it was: what is pending stays, and is read by field ids.
 func (h *Held) SchemaCommit(ctx context.Context, commit func(ctx context.Context, n int64) (NewBase, error)) (*dataset.State, error) {
-	return h.commitAt(ctx, commit, func(next *dataset.State, d lake.Delta) []lake.Entry {
-		return []lake.Entry{{Apply: &lake.Apply{TableUUID: next.UUID, Deltas: []lake.Delta{d}}, More: true}, next.Publish(false)}
-	})
+	return h.commitAt(ctx, ShownSchema, commit)
 }
 
-// commitAt takes a sequence and commits; shown makes the entries of the state that is
-// shown then, with the empty delta that took the sequence.
-func (h *Held) commitAt(ctx context.Context, commit func(ctx context.Context, n int64) (NewBase, error), shown func(next *dataset.State, d lake.Delta) []lake.Entry) (*dataset.State, error) {
+// commitAt takes a sequence by an empty delta and commits.
+func (h *Held) commitAt(ctx context.Context, shown Shown, commit func(ctx context.Context, n int64) (NewBase, error)) (*dataset.State, error) {
 	c := h.c
 	s := c.ds.State()
 	header := c.header(s, nil)
@@ -103,24 +95,11 @@ func (h *Held) commitAt(ctx context.Context, commit func(ctx context.Context, n 
 	failpoint.Hit("content.sequence-taken")
 	made, err := commit(ctx, d.Sequence)
 	failpoint.Hit("content.committed")
-	if isUnknown(err) && ctx.Err() != nil {
-		return nil, err // the server ends, and who opens the lake next finds out
+	states, err := conclude(ctx, []AtOnce{{h, shown}}, []*lake.Delta{&d}, []NewBase{made}, err, func() { failpoint.Hit("content.published") })
+	if err != nil {
+		return nil, err
 	}
-	if isUnknown(err) { // of a file that the base would have had
-		err = lake.Errorf(lake.CodeUnavailable, "nothing was changed: %v", err).WithHint("try again")
-	}
-	var next *dataset.State
-	c.shared.Stream.Do(func() []lake.Entry {
-		c.ds.Append(d)
-		if err != nil {
-			return []lake.Entry{{Apply: &lake.Apply{TableUUID: s.UUID, Deltas: []lake.Delta{d}}}}
-		}
-		next = c.ds.Update(made.apply)
-		return shown(next, d)
-	})
-	failpoint.Hit("content.published")
-	c.Room()
-	return next, err
+	return states[0], nil
 }
 
 // PublishFold makes a folded base current for readers. It needs no turn in the
