@@ -93,10 +93,7 @@ func conclude(ctx context.Context, all []AtOnce, taken []*lake.Delta, made []New
 	all[0].c.shared.Stream.Do(func() []lake.Entry {
 		entries, states := showAll(all, taken, made, failed)
 		next = states
-		for i := range entries {
-			entries[i].More = i < len(entries)-1
-		}
-		return entries
+		return oneGroup(entries)
 	})
 	published()
 	for _, one := range all {
@@ -108,13 +105,13 @@ func conclude(ctx context.Context, all []AtOnce, taken []*lake.Delta, made []New
 // showAll puts what was taken and made into the datasets, and gives the entries that say so.
 func showAll(all []AtOnce, taken []*lake.Delta, made []NewBase, failed error) (entries []lake.Entry, states []*dataset.State) {
 	for i, one := range all {
-		d, uuid := taken[i], one.State().UUID
+		d := taken[i]
 		if d != nil {
 			one.c.ds.Append(*d)
 		}
 		apply := func() {
 			if d != nil {
-				entries = append(entries, lake.Entry{Apply: &lake.Apply{TableUUID: uuid, Deltas: []lake.Delta{*d}}})
+				entries = append(entries, applied(one.State(), *d))
 			}
 		}
 		if failed != nil {

@@ -40,12 +40,8 @@ func (c *Committer) commit(ctx context.Context, batch []*waiting) {
 			continue
 		}
 		taken = append(taken, w)
-		q := lake.Request{Place: len(taken), Rows: w.Rows, Key: w.Key}
-		if w.Key != "" {
-			q.Hash = w.Hash
-		}
-		requests = append(requests, q)
-		etag = dataset.ETag(s.UUID, sequence, q.Place)
+		requests = append(requests, w.at(len(taken)))
+		etag = dataset.ETag(s.UUID, sequence, len(taken))
 	}
 	if len(taken) == 0 {
 		return
@@ -64,29 +60,49 @@ func (c *Committer) commit(ctx context.Context, batch []*waiting) {
 		}
 		return
 	}
-	if file := taken[0].File; file != "" {
-		// The store may have linked it. Its second name goes before anybody notes
-		// the delta's identity, as that changes the ctime.
-		if err := os.Remove(file); err != nil {
-			c.shared.Log.Warn("a job's file stays until its scratch folder goes", "err", err)
-		}
-	}
+	c.removeFile(taken[0])
 	failpoint.Hit("change.known")
 	keys := c.changed(s, taken)
-	c.shared.Stream.Do(func() []lake.Entry {
-		c.ds.Append(d)
-		if c.shared.Rows != nil {
-			c.shared.Rows.Changed(s.UUID, sequence, keys)
-		}
-		return []lake.Entry{{Apply: &lake.Apply{TableUUID: s.UUID, Deltas: []lake.Delta{d}}}}
-	})
+	c.shared.Stream.Do(func() []lake.Entry { return []lake.Entry{c.show(s, d, keys)} })
 	failpoint.Hit("change.streamed")
 	for i, w := range taken {
-		w.answer(Acknowledged{
-			Rows: w.Rows, ReadPoint: lake.ReadPoint{TableUUID: s.UUID, Sequence: sequence},
-			ETag: dataset.ETag(s.UUID, sequence, requests[i].Place),
-		}, nil)
+		w.answer(w.acknowledged(s, sequence, requests[i].Place), nil)
 	}
+}
+
+// removeFile removes the file of a request whose delta is there: the store may have linked
+// it. Its second name goes before anybody notes the delta's identity, as that changes the
+// ctime.
+func (c *Committer) removeFile(w *waiting) {
+	if w.File == "" {
+		return
+	}
+	if err := os.Remove(w.File); err != nil {
+		c.shared.Log.Warn("a job's file stays until its scratch folder goes", "err", err)
+	}
+}
+
+// show puts a delta with changes into the dataset, within Stream.Do, and gives the entry
+// that says so. s is the state before, keys what changed gives.
+func (c *Committer) show(s *dataset.State, d lake.Delta, keys []string) lake.Entry {
+	c.ds.Append(d)
+	if c.shared.Rows != nil {
+		c.shared.Rows.Changed(s.UUID, d.Sequence, keys)
+	}
+	return applied(s, d)
+}
+
+// applied is the entry of a delta; s is a state of its dataset.
+func applied(s *dataset.State, d lake.Delta) lake.Entry {
+	return lake.Entry{Apply: &lake.Apply{TableUUID: s.UUID, Deltas: []lake.Delta{d}}}
+}
+
+// oneGroup makes entries a group of the stream, which is seen whole or not at all.
+func oneGroup(entries []lake.Entry) []lake.Entry {
+	for i := range entries {
+		entries[i].More = i < len(entries)-1
+	}
+	return entries
 }
 
 // mostKeys is how many changed keys are told one by one; beyond it the rows that are
@@ -114,6 +130,11 @@ func (c *Committer) changed(s *dataset.State, taken []*waiting) []string {
 
 func (c *Committer) header(s *dataset.State, requests []lake.Request) format.DeltaHeader {
 	position, at := c.shared.Clock.Next()
+	return c.headerAt(position, at, s, requests)
+}
+
+// headerAt is the header of the next delta at a place and time that were taken of the clock.
+func (c *Committer) headerAt(position int64, at time.Time, s *dataset.State, requests []lake.Request) format.DeltaHeader {
 	return format.DeltaHeader{
 		TableUUID: s.UUID, First: s.Sequence + 1, Sequence: s.Sequence + 1, SchemaID: s.Schema.ID,
 		UUID: uuid.NewString(), Epoch: c.shared.Epoch, LakePosition: position, Time: at, Requests: requests,

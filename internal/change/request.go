@@ -64,6 +64,23 @@ func (r Request) again(o dataset.Outcome) (Acknowledged, error) {
 	return Acknowledged{Rows: o.Rows, ReadPoint: o.ReadPoint, ETag: o.ETag}, nil
 }
 
+// at is the request as its delta names it, by its place in that.
+func (r Request) at(place int) lake.Request {
+	q := lake.Request{Place: place, Rows: r.Rows, Key: r.Key}
+	if r.Key != "" {
+		q.Hash = r.Hash
+	}
+	return q
+}
+
+// acknowledged is the answer to a request that the delta of a sequence has at a place; s is
+// a state of its dataset.
+func (r Request) acknowledged(s *dataset.State, sequence int64, place int) Acknowledged {
+	return Acknowledged{
+		Rows: r.Rows, ReadPoint: lake.ReadPoint{TableUUID: s.UUID, Sequence: sequence}, ETag: dataset.ETag(s.UUID, sequence, place),
+	}
+}
+
 // waiting is a Request in the committer's queue. Who takes its turn lets go of it.
 type waiting struct {
 	Request

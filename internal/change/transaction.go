@@ -3,7 +3,6 @@ package change
 import (
 	"context"
 	"errors"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -34,15 +33,9 @@ func CommitTogether(ctx context.Context, parts []Part, statements []lake.Transac
 		s := p.Committer.ds.State()
 		txn.Deltas = append(txn.Deltas, lake.TransactionDelta{TableUUID: s.UUID, Sequence: s.Sequence + 1})
 		w := &waiting{Request: p.Request, ctx: ctx, done: make(chan answer, 1)}
-		q := lake.Request{Place: 1, Rows: w.Rows, Key: w.Key}
-		if w.Key != "" {
-			q.Hash = w.Hash
-		}
-		c.parts = append(c.parts, &togetherPart{c: p.Committer, w: w, s: s, header: format.DeltaHeader{
-			TableUUID: s.UUID, First: s.Sequence + 1, Sequence: s.Sequence + 1, SchemaID: s.Schema.ID,
-			UUID: uuid.NewString(), Epoch: c.shared.Epoch, LakePosition: position, Time: at,
-			Requests: []lake.Request{q}, Transaction: txn,
-		}})
+		header := p.Committer.headerAt(position, at, s, []lake.Request{w.at(1)})
+		header.Transaction = txn
+		c.parts = append(c.parts, &togetherPart{c: p.Committer, w: w, s: s, header: header})
 	}
 	failpoint.Hit("transaction.begun")
 	c.create(ctx, unknown)
@@ -104,10 +97,8 @@ func (c *commitTogether) create(ctx context.Context, unknown func(error)) {
 	}
 	going.Wait()
 	for _, p := range c.parts {
-		if file := p.w.File; file != "" && p.err == nil { // as in commit
-			if err := os.Remove(file); err != nil {
-				c.shared.Log.Warn("a job's file stays until its scratch folder goes", "err", err)
-			}
+		if p.err == nil {
+			p.c.removeFile(p.w)
 		}
 	}
 }
@@ -119,36 +110,23 @@ func (c *commitTogether) publish() []Acknowledged {
 		p.c.lastRows = p.w.Rows
 		keys[i] = p.c.changed(p.s, []*waiting{p.w})
 	}
-	c.show(func(i int, p *togetherPart) lake.Delta {
-		if c.shared.Rows != nil {
-			c.shared.Rows.Changed(p.s.UUID, p.header.Sequence, keys[i])
-		}
-		return p.delta
-	})
+	c.show(func(i int, p *togetherPart) lake.Entry { return p.c.show(p.s, p.delta, keys[i]) })
 	failpoint.Hit("transaction.published")
 	acks := make([]Acknowledged, len(c.parts))
 	for i, p := range c.parts {
-		acks[i] = Acknowledged{
-			Rows: p.w.Rows, ReadPoint: lake.ReadPoint{TableUUID: p.s.UUID, Sequence: p.header.Sequence},
-			ETag: dataset.ETag(p.s.UUID, p.header.Sequence, 1),
-		}
+		acks[i] = p.w.acknowledged(p.s, p.header.Sequence, 1)
 	}
 	return acks
 }
 
 // show puts what took the sequences into the stream, as one group.
-func (c *commitTogether) show(took func(i int, p *togetherPart) lake.Delta) {
+func (c *commitTogether) show(took func(i int, p *togetherPart) lake.Entry) {
 	c.shared.Stream.Do(func() []lake.Entry {
-		var out []lake.Entry
+		out := make([]lake.Entry, len(c.parts))
 		for i, p := range c.parts {
-			d := took(i, p)
-			p.c.ds.Append(d)
-			out = append(out, lake.Entry{
-				Apply: &lake.Apply{TableUUID: p.s.UUID, Deltas: []lake.Delta{d}},
-				More:  i < len(c.parts)-1,
-			})
+			out[i] = took(i, p)
 		}
-		return out
+		return oneGroup(out)
 	})
 }
 
@@ -170,11 +148,13 @@ func (c *commitTogether) abort(ctx context.Context, cause error) error {
 		}
 		p.delta = d
 	}
-	c.show(func(_ int, p *togetherPart) lake.Delta {
+	c.show(func(_ int, p *togetherPart) lake.Entry {
+		d := p.delta
 		if p.err == nil {
-			return p.delta.Avoid()
+			d = d.Avoid()
 		}
-		return p.delta
+		p.c.ds.Append(d)
+		return applied(p.s, d)
 	})
 	failpoint.Hit("transaction.aborted")
 	return cause
