@@ -195,6 +195,7 @@ func (e *Engine) findInstant(ctx context.Context, m *member, in lake.Instant, wi
 	if f.Files, err = e.shop.Verifier.Files(ctx, at.Files); err != nil {
 		return f, release, err
 	}
+	var deltas []lake.Delta
 	for _, d := range s.Deltas {
 		if d.Sequence <= at.FoldedThrough || d.First > f.Sequence {
 			continue
@@ -202,18 +203,29 @@ func (e *Engine) findInstant(ctx context.Context, m *member, in lake.Instant, wi
 		if d.Sequence > f.Sequence { // it stands for a range that goes beyond
 			return f, release, notKept(s)
 		}
+		deltas = append(deltas, d)
+	}
+	var lets []func()
+	f.Deltas, lets, err = e.bringDeltas(ctx, deltas)
+	return f, append(release, lets...), err
+}
+
+// bringDeltas brings deltas to this machine, and gives what lets them go, also after an
+// error.
+func (e *Engine) bringDeltas(ctx context.Context, deltas []lake.Delta) (out []lake.Delta, release []func(), err error) {
+	for _, d := range deltas {
 		var let func()
 		if d.Path, let, err = e.store.Local(ctx, d.Key); err != nil {
 			if lake.CodeOf(err) == lake.CodeNotFound { // as for base files: a follower looks again then
 				err = lake.Errorf(lake.CodeDamaged, "the delta %s is not there", d.Key)
 			}
-			return f, release, err
+			return out, release, err
 		}
 		release = append(release, let)
 		d.Requests = nil
-		f.Deltas = append(f.Deltas, d)
+		out = append(out, d)
 	}
-	return f, release, nil
+	return out, release, nil
 }
 
 // passed waits until no delta of a dataset can get a time at or before this one any more,

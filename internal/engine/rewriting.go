@@ -211,14 +211,7 @@ func (e *Engine) findPlaced(ctx context.Context, m *member, in lake.Instant) (f 
 		Instant: in, TableUUID: s.UUID, Sequence: s.Sequence, Snapshot: s.Table.SnapshotID(), Evolved: s.Table.Evolved(),
 		Schema: s.Schema, Files: append([]lake.BaseFile(nil), s.Files...),
 	}
-	for _, d := range s.Pending() {
-		var let func()
-		if d.Path, let, err = e.store.Local(ctx, d.Key); err != nil {
-			return f, release, err
-		}
-		release = append(release, let)
-		d.Requests = nil
-		f.Deltas = append(f.Deltas, d)
-	}
-	return f, release, nil
+	var lets []func()
+	f.Deltas, lets, err = e.bringDeltas(ctx, s.Pending())
+	return f, append(release, lets...), err
 }
