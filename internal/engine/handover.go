@@ -27,13 +27,18 @@ const (
 // Engines are the names that a query can ask for.
 func Engines() []string { return []string{EngineHere, EngineAuto, handover.Spark, handover.Trino} }
 
+// NoEngine is the error for a name that is not among Engines.
+func NoEngine(name string) error {
+	return lake.Errorf(lake.CodeInvalidRequest, "there is no engine %q", name).WithHint("engine is one of %s", strings.Join(Engines(), ", "))
+}
+
 // queryBy runs a read by the engine that it asks for.
 func (e *Engine) queryBy(ctx context.Context, r QueryRequest) (*Answer, error) {
 	switch {
 	case r.Engine == "" || r.Engine == EngineHere:
 		return e.query(ctx, r)
 	case !slices.Contains(Engines(), r.Engine):
-		return nil, lake.Errorf(lake.CodeInvalidRequest, "there is no engine %q", r.Engine).WithHint("engine is one of %s", strings.Join(Engines(), ", "))
+		return nil, NoEngine(r.Engine)
 	}
 	cluster, err := e.clusterFor(r.Engine)
 	if err != nil {

@@ -179,7 +179,7 @@ func (c *call) engine(inBody string) (string, error) {
 	case inURL != "" && inURL != inBody:
 		return "", lake.Errorf(lake.CodeInvalidRequest, "the body says engine %q, and the URL %q", clip(inBody), inURL)
 	case !slices.Contains(engine.Engines(), inBody):
-		return "", lake.Errorf(lake.CodeInvalidRequest, "there is no engine %q", clip(inBody)).WithHint("engine is one of %s", strings.Join(engine.Engines(), ", "))
+		return "", engine.NoEngine(clip(inBody))
 	}
 	if inBody == engine.EngineHere {
 		return "", nil
