@@ -42,11 +42,7 @@ type MountCall struct {
 
 // Named notes the datasets that the call is about, for the audit log.
 func (c *MountCall) Named(names ...lake.Name) {
-	all := make([]string, len(names))
-	for i, n := range names {
-		all[i] = n.String()
-	}
-	c.call.dataset = strings.Join(all, ", ")
+	c.call.about(names)
 }
 
 // Body reads the request's body whole, up to a limit and the token's own.

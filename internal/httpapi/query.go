@@ -138,13 +138,11 @@ func (a *api) execute(c *call, body sqlBody, s *sqlwrite.Statement, timeout time
 
 // transact runs a transaction.
 func (a *api) transact(c *call, body sqlBody, t *sqlwrite.Transaction, timeout time.Duration) error {
-	var names []string
-	for _, p := range t.Parts {
-		if name := p.Statement.Target.String(); !slices.Contains(names, name) {
-			names = append(names, name)
-		}
+	names := make([]lake.Name, len(t.Parts))
+	for i, p := range t.Parts {
+		names[i] = p.Statement.Target
 	}
-	c.dataset = strings.Join(names, ", ")
+	c.about(names)
 	if err := a.raise(c, writes(ofSQL)); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -99,6 +100,17 @@ func (c *call) named(name lake.Name, err error) (lake.Name, error) {
 		c.dataset = name.String()
 	}
 	return name, err
+}
+
+// about notes the datasets that a request is about, each once, for the audit log.
+func (c *call) about(names []lake.Name) {
+	var all []string
+	for _, n := range names {
+		if text := n.String(); !slices.Contains(all, text) {
+			all = append(all, text)
+		}
+	}
+	c.dataset = strings.Join(all, ", ")
 }
 
 // serve is the handler of a route: strictness first, then its handle. An error
