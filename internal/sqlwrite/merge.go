@@ -315,18 +315,18 @@ func numbered(sql string, toks []sqltext.Token) (string, error) {
 	return b.String() + sql[from:], nil
 }
 
-// parameters are the parameters among the tokens from a place on, as they are written.
-func parameters(sql string, toks []sqltext.Token, from int) []string {
+// parameters are the parameters among tokens, as they are written: ?, $1 and $name.
+func parameters(sql string, toks []sqltext.Token) []string {
 	var out []string
-	for i := from; i < len(toks); i++ {
-		switch end := toks[i].End; {
-		case toks[i].Is("?"):
+	for _, t := range toks {
+		switch end := t.End; {
+		case t.Is("?"):
 			out = append(out, "?")
-		case toks[i].Is("$"):
+		case t.Is("$"):
 			for end < len(sql) && (sql[end] == '_' || sql[end] >= '0' && sql[end] <= '9' || sql[end]|0x20 >= 'a' && sql[end]|0x20 <= 'z' || sql[end] >= 0x80) {
 				end++
 			}
-			out = append(out, sql[toks[i].Start:end])
+			out = append(out, sql[t.Start:end])
 		}
 	}
 	return out

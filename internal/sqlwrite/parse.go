@@ -71,7 +71,7 @@ func (p *parser) statement(s *Statement) (_ *Statement, err error) {
 		return nil, err
 	}
 	if p.sourceEnd > 0 {
-		s.after = parameters(p.SQL, all, p.sourceEnd)
+		s.after = parameters(p.SQL, all[p.sourceEnd:])
 	}
 	return s, p.checkTarget(s)
 }

@@ -148,24 +148,14 @@ func short(text string) string {
 	return text
 }
 
-// paramsOf finds the parameters of a part: ?, $1 and $name.
-func paramsOf(sql string, part []sqltext.Token) params {
-	var p params
-	for i, t := range part {
-		switch {
-		case t.Is("?"):
+// paramsOf finds the parameters of a part.
+func paramsOf(sql string, part []sqltext.Token) (p params) {
+	for _, written := range parameters(sql, part) {
+		switch name := written[1:]; {
+		case written == "?":
 			p.positional++
-		case t.Is("$"):
-			name := ""
-			for _, next := range part[i+1:] {
-				if next.Start != t.Start+1+len(name) || next.Kind == sqltext.Text || next.Kind == sqltext.Quoted || next.Kind == sqltext.Mark && (next.Word < "0" || next.Word > "9") {
-					break
-				}
-				name += sql[next.Start:next.End]
-			}
-			if name != "" && !slices.Contains(p.named, name) {
-				p.named = append(p.named, name)
-			}
+		case name != "" && !slices.Contains(p.named, name):
+			p.named = append(p.named, name)
 		}
 	}
 	return p
