@@ -11,6 +11,7 @@ import (
 	duckdb "github.com/duckdb/duckdb-go-bindings"
 
 	"tarn/internal/lake"
+	"tarn/internal/sqltext"
 )
 
 // Params are the values of a statement's parameters: Positional for ? and $1,
@@ -78,7 +79,7 @@ func isName(s string) bool { return strings.Trim(s, "0123456789") != "" }
 func (p Params) bindNamed(statement duckdb.PreparedStatement, names []string) error {
 	left := maps.Clone(p.Named)
 	for i, name := range names {
-		given, v, ok := lookUp(left, name)
+		given, v, ok := sqltext.Named(left, name)
 		if !ok {
 			return lake.Errorf(lake.CodeInvalidRequest, "params gives no value for $%s", name)
 		}
@@ -91,19 +92,6 @@ func (p Params) bindNamed(statement duckdb.PreparedStatement, names []string) er
 		return lake.Errorf(lake.CodeInvalidRequest, "the statement has no parameter $%s", name)
 	}
 	return nil
-}
-
-// lookUp finds a name exactly or, as names in SQL have no case, in another case.
-func lookUp(params map[string]any, name string) (given string, v any, ok bool) {
-	if v, ok := params[name]; ok {
-		return name, v, true
-	}
-	for given, v := range params {
-		if strings.EqualFold(given, name) {
-			return given, v, true
-		}
-	}
-	return "", nil, false
 }
 
 func bindOne(statement duckdb.PreparedStatement, index duckdb.IdxT, name string, v any) error {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"tarn/internal/lake"
+	"tarn/internal/sqltext"
 )
 
 // value is a parameter's value: nil, bool, int64, float64, string or decimal.
@@ -32,7 +33,7 @@ func bindParams(refs []ref, raw json.RawMessage) ([]value, error) {
 	for i, r := range refs {
 		v, given, ok := any(nil), "", false
 		if r.name != "" {
-			given, v, ok = lookUp(named, r.name)
+			given, v, ok = sqltext.Named(named, r.name)
 		} else if ok = r.number <= len(list); ok {
 			given, v = strconv.Itoa(r.number), list[r.number-1]
 		}
@@ -66,19 +67,6 @@ func readParams(raw json.RawMessage) (list []any, named map[string]any, err erro
 		return nil, nil, lake.Errorf(lake.CodeInvalidRequest, "params is neither an array nor an object: %w", err)
 	}
 	return list, named, nil
-}
-
-// lookUp finds a name exactly or in another case.
-func lookUp(named map[string]any, name string) (given string, v any, ok bool) {
-	if v, ok := named[name]; ok {
-		return name, v, true
-	}
-	for given, v := range named {
-		if strings.EqualFold(given, name) {
-			return given, v, true
-		}
-	}
-	return "", nil, false
 }
 
 func newValue(r ref, v any) (value, error) {

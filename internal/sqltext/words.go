@@ -51,3 +51,17 @@ func Quote(name string) string {
 	}
 	return `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
 }
+
+// Named finds the value of a parameter $name: exactly or, as names in SQL have no case, in
+// another case. given is the name that it has.
+func Named(values map[string]any, name string) (given string, v any, ok bool) {
+	if v, ok := values[name]; ok {
+		return name, v, true
+	}
+	for given, v := range values {
+		if strings.EqualFold(given, name) {
+			return given, v, true
+		}
+	}
+	return "", nil, false
+}
