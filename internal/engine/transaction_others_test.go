@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -144,17 +143,11 @@ func TestTransactionBesideAlter(t *testing.T) {
 	defer o.close()
 	o.create("other", schema(t, []string{"id"}, "id BIGINT", "n BIGINT"))
 	o.did(1, "insert into other values (1, 7)")
-	var once sync.Once
 	altered := make(chan error, 1)
-	failpoint.Arm(func(point string) {
-		if point == "transaction.statement" {
-			once.Do(func() {
-				_, err := o.tryAlter("other drop column n")
-				altered <- err
-			})
-		}
+	atFirst(t, "transaction.statement", func() {
+		_, err := o.tryAlter("other drop column n")
+		altered <- err
 	})
-	defer failpoint.Arm(func(string) {})
 	o.transact("begin; insert into log values ('first', 1); insert into log select 'second', n from other; commit", 1, 1)
 	if err := <-altered; err != nil {
 		t.Fatal(err)

@@ -74,6 +74,17 @@ func keyedTransaction(key string) func(*engine.TransactionRequest) {
 	return func(r *engine.TransactionRequest) { r.Idempotency = idempotency(key) }
 }
 
+// atFirst runs f the first time that a failpoint is come by.
+func atFirst(t *testing.T, point string, f func()) {
+	once := sync.OnceFunc(f)
+	failpoint.Arm(func(at string) {
+		if at == point {
+			once()
+		}
+	})
+	t.Cleanup(func() { failpoint.Arm(func(string) {}) })
+}
+
 // transacts is a step of the history.
 func transacts(sql string) func(*opened, string) error {
 	return func(o *opened, key string) error {
@@ -686,18 +697,11 @@ func TestTransactionBesideOthers(t *testing.T) {
 	defer o.close()
 	o.create("other", schema(t, []string{"id"}, "id BIGINT", "n BIGINT"))
 	o.did(1, "insert into other values (1, 1)")
-	var once sync.Once
 	seen := make(chan error, 1)
-	hook := func(point string) {
-		if point == "transaction.statement" {
-			once.Do(func() {
-				_, err := o.exec("update other set n = 2")
-				seen <- err
-			})
-		}
-	}
-	failpoint.Arm(hook)
-	defer failpoint.Arm(func(string) {})
+	atFirst(t, "transaction.statement", func() {
+		_, err := o.exec("update other set n = 2")
+		seen <- err
+	})
 	o.transact("begin; insert into log select 'first', n from other; insert into log select 'second', n from other; commit", 1, 1)
 	if err := <-seen; err != nil {
 		t.Fatal(err)
@@ -744,12 +748,7 @@ func TestI4TransactionAtATakeOver(t *testing.T) {
 				}
 			}
 			if late == len(datasets) {
-				failpoint.Arm(func(point string) {
-					if point == "transaction.created" {
-						stops()
-					}
-				})
-				defer failpoint.Arm(func(string) {})
+				atFirst(t, "transaction.created", stops)
 			}
 			result := make(chan error, 1)
 			go func() {
@@ -773,7 +772,6 @@ func TestI4TransactionAtATakeOver(t *testing.T) {
 			if err := <-result; late < len(datasets) && err == nil {
 				t.Error("the old server says that it is in")
 			}
-			failpoint.Arm(func(string) {})
 			after.want(wholeTransactionLake, whole...)
 			o.close()
 			for range 2 {
