@@ -45,23 +45,7 @@ func TestTrino(t *testing.T) {
 	started(t, trinoServer(t, home, port, a), "SERVER STARTED")
 	a.until("Trino has its node", func() bool { return a.ask(a.token, a.cluster, "", "SELECT count(*) FROM d", "").status == 200 })
 
-	a.fresh()
-	for _, q := range [][2]string{
-		{"SELECT * FROM kinds ORDER BY id", ""},
-		{`SELECT count(*), min(v), max(id) FROM main.d WHERE v <> '\ ''$x' /* a comment */`, ""},
-		{`SELECT i.id AS "The Id", i.price FROM shop.items i JOIN d ON i.id + 1 = d.id WHERE d.v LIKE 'B%' ORDER BY 1`, ""},
-		{"SELECT id FROM d WHERE v = ? AND id < ?", `["B", 9]`},
-		{"SELECT id, $label AS l FROM d WHERE v = $v", `{"v": "B", "label": "x'y\\z"}`},
-		{"SELECT $2 AS n FROM d WHERE id = $1", `[2, null]`},
-		{"WITH w AS (SELECT id % 7 AS k, count(*) AS n FROM big GROUP BY 1) SELECT k, n FROM w ORDER BY k", ""},
-		{"SELECT id FROM d WHERE false", ""},
-	} {
-		a.same(q[0], q[1])
-	}
-	a.formats()
-	a.refusals()
-	a.auto()
-	a.cancels("SELECT count(*) FROM big a, big b, big c, big d WHERE a.id + b.id + d.id > c.id", func() int { return trinoRuns(t, port) })
+	a.answers("SELECT count(*) FROM big a, big b, big c, big d WHERE a.id + b.id + d.id > c.id", func() int { return trinoRuns(t, port) })
 	db, err := sql.Open("trino", fmt.Sprintf("http://writer@127.0.0.1:%d?catalog=lake&schema=main", port))
 	if err != nil {
 		t.Fatal(err)
