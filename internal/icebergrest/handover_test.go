@@ -314,12 +314,12 @@ func (a *away) answers(slow string, running func() int) {
 }
 
 // until waits for a condition.
-func (a *away) until(what string, is func() bool) {
-	a.t.Helper()
+func (l *lab) until(what string, is func() bool) {
+	l.t.Helper()
 	for !is() {
 		select {
-		case <-a.t.Context().Done():
-			a.t.Fatalf("never: %s", what)
+		case <-l.t.Context().Done():
+			l.t.Fatalf("never: %s", what)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
@@ -339,6 +339,13 @@ func freePort(t testing.TB) int {
 // started runs a program until the test ends, and waits until it says a text.
 func started(t testing.TB, cmd *exec.Cmd, says string) {
 	t.Helper()
+	starting(t, cmd, says)(t)
+}
+
+// starting runs a program until the test ends, and gives what waits until it has said a
+// text.
+func starting(t testing.TB, cmd *exec.Cmd, says string) (wait func(testing.TB)) {
+	t.Helper()
 	out, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -353,17 +360,22 @@ func started(t testing.TB, cmd *exec.Cmd, says string) {
 	go func() {
 		defer close(ended)
 		defer out.Close()
-		for s := bufio.NewScanner(out); s.Scan(); {
+		lines := bufio.NewReader(out)
+		for {
+			line, err := lines.ReadString('\n')
+			if err != nil {
+				return
+			}
 			if os.Getenv("TARN_TEST_LOG") != "" {
-				fmt.Fprintln(os.Stderr, s.Text())
+				fmt.Fprint(os.Stderr, line)
 			}
 			select {
 			case <-ready:
 			default:
-				if last = append(last, s.Text()); len(last) > 20 {
+				if last = append(last, line); len(last) > 20 {
 					last = last[1:]
 				}
-				if strings.Contains(s.Text(), says) {
+				if strings.Contains(line, says) {
 					close(ready)
 				}
 			}
@@ -374,10 +386,13 @@ func started(t testing.TB, cmd *exec.Cmd, says string) {
 		_ = cmd.Wait() // it was killed
 		<-ended
 	})
-	select {
-	case <-ready:
-	case <-ended:
-		t.Fatalf("%s ended: %s", cmd.Path, strings.Join(last, "\n"))
+	return func(t testing.TB) {
+		t.Helper()
+		select {
+		case <-ready:
+		case <-ended:
+			t.Fatalf("%s ended: %s", cmd.Path, strings.Join(last, ""))
+		}
 	}
 }
 
