@@ -7,13 +7,14 @@ import (
 )
 
 // TestEngines: other engines at a lake on a disk and at one in a bucket. Its parts share
-// one Python session and, where it is installed, one Spark, which takes ten seconds to
-// start.
+// one Python session and, where they are installed, one Spark and one Trino, which take ten
+// seconds to start.
 func TestEngines(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: two minutes")
 	}
 	p := newPython(t, "duckdb, pyarrow, pyiceberg, polars, pandas, duckdb_extension_iceberg, duckdb_extension_avro, duckdb_extension_httpfs")
+	trino := startTrino(t)
 	spark := startSpark(p)
 	if spark {
 		defer p.run("spark.stop()")
@@ -31,11 +32,11 @@ func TestEngines(t *testing.T) {
 	}
 	t.Run("real queries", func(t *testing.T) {
 		needFiles(t, files)
-		realQueriesByAll(t, p.of(t), files, spark)
+		realQueriesByAll(t, p.of(t), files, spark, trino)
 	})
 	t.Run("bucket", func(t *testing.T) {
 		needFiles(t, files)
-		enginesAtABucket(t, p.of(t), files, spark)
+		enginesAtABucket(t, p.of(t), files, spark, trino)
 	})
 }
 
@@ -56,6 +57,26 @@ func startSpark(p *python) bool {
 	}
 	p.run("spark = spark_started(%s)", pythonList(jars))
 	return true
+}
+
+// trinoAttach makes, in a Python session, trino: a session of Trino with a catalog of a name
+// that it has not yet, attached with the arguments how.
+type trinoAttach func(p *python, catalog, how string)
+
+// startTrino starts Trino, where it is installed; nil: it is not.
+func startTrino(t testing.TB) trinoAttach {
+	t.Helper()
+	home := trinoHome(t)
+	if home == "" {
+		return nil
+	}
+	port := freePort(t)
+	wait := starting(t, trinoServer(t, home, port, nil), "SERVER STARTED")
+	return func(p *python, catalog, how string) {
+		p.t.Helper()
+		wait(p.t)
+		p.run("trino = trino_attached(%q, 'http://127.0.0.1:%d', %s)", catalog, port, how)
+	}
 }
 
 // chdbSession is a session of its own for chdb, where it is installed; nil: it is not.

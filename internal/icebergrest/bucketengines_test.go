@@ -2,6 +2,7 @@ package icebergrest_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"tarn/internal/access"
@@ -11,7 +12,7 @@ import (
 
 // enginesAtABucket: engines with a token for the catalog and keys of their own for the
 // files read and write a lake that is in an S3 server.
-func enginesAtABucket(t *testing.T, p *python, files string, spark bool) {
+func enginesAtABucket(t *testing.T, p *python, files string, spark bool, trino trinoAttach) {
 	server := s3test.Start(t)
 	bucket := server.NewBucket(t)
 	o := engine.Options{
@@ -30,6 +31,9 @@ func enginesAtABucket(t *testing.T, p *python, files string, spark bool) {
 	if spark {
 		p.run(`spark_attach(spark, "bucket", %s)`, l.how)
 	}
+	if trino != nil {
+		trino(p, "bucket", l.how)
+	}
 	clickHouse := chdbSession(t)
 	if clickHouse != nil {
 		l.begin(clickHouse)
@@ -37,8 +41,8 @@ func enginesAtABucket(t *testing.T, p *python, files string, spark bool) {
 	check := func(when string, short bool) {
 		t.Helper()
 		answers := l.answers()
-		for _, r := range l.readers(spark) {
-			if r.only == nil && (short || r.name == "Spark") {
+		for _, r := range l.readers(spark, trino != nil) {
+			if r.only == nil && (short || slices.Contains([]string{"Spark", "Trino"}, r.name)) {
 				r.only = contents
 			}
 			l.compare(p, when, answers, r)
@@ -56,10 +60,16 @@ import pyarrow
 t = pyiceberg(%s).load_table("main.airlines")
 t.append(pyarrow.Table.from_pylist([{"carrier": "P1", "name": "by PyIceberg"}], schema=t.schema().as_arrow()))`, l.how, l.how)
 	l.want("SELECT * FROM airlines WHERE name LIKE 'by %' ORDER BY 1", `["D1","by DuckDB"]`, `["P1","by PyIceberg"]`)
+	also := ""
 	if spark {
 		p.run(`spark.sql("REFRESH TABLE airlines"); spark.sql("UPDATE airlines SET name = concat(name, ' and Spark') WHERE name LIKE 'by %%'")`)
-		l.want("SELECT * FROM airlines WHERE name LIKE 'by %' ORDER BY 1", `["D1","by DuckDB and Spark"]`, `["P1","by PyIceberg and Spark"]`)
+		also += " and Spark"
 	}
+	if trino != nil {
+		p.run(`trino.ask("UPDATE airlines SET name = concat(name, ' and Trino') WHERE name LIKE 'by %%'")`)
+		also += " and Trino"
+	}
+	l.want("SELECT * FROM airlines WHERE name LIKE 'by %' ORDER BY 1", `["D1","by DuckDB`+also+`"]`, `["P1","by PyIceberg`+also+`"]`)
 	check("written", true)
 	l.whole()
 }

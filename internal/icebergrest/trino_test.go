@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -23,17 +24,9 @@ func TestTrino(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: a minute")
 	}
-	dir := os.Getenv("TARN_ENGINES")
-	if dir == "" {
-		t.Skip("TARN_ENGINES is not set: scripts/get-engines DIR trino, then TARN_ENGINES=DIR")
-	}
-	homes, _ := filepath.Glob(filepath.Join(dir, "trino-*"))
-	if len(homes) != 1 {
-		t.Skip("there is no Trino: scripts/get-engines DIR trino, which needs a JDK 25")
-	}
-	home, err := filepath.Abs(homes[0])
-	if err != nil {
-		t.Fatal(err)
+	home := trinoHome(t)
+	if home == "" {
+		t.Skip("there is no Trino")
 	}
 	port := freePort(t)
 	a := newAway(t, handover.Trino, func() (handover.Cluster, error) {
@@ -42,7 +35,10 @@ func TestTrino(t *testing.T) {
 	if got := a.ask(a.token, a.cluster, "", "SELECT 1", ""); got.status != 503 || got.code != "engine_unavailable" {
 		t.Errorf("before it runs: %d %s", got.status, got.code)
 	}
-	started(t, trinoServer(t, home, port, a), "SERVER STARTED")
+	started(t, trinoServer(t, home, port, map[string][]string{"catalog/lake.properties": {
+		"connector.name=iceberg", "iceberg.catalog.type=rest", "iceberg.rest-catalog.uri=" + a.uri, "iceberg.rest-catalog.security=OAUTH2",
+		"iceberg.rest-catalog.oauth2.token=" + a.token, "iceberg.extended-statistics.collect-on-write=false", "fs.native-local.enabled=true", "local.location=/",
+	}}), "SERVER STARTED")
 	a.until("Trino has its node", func() bool { return a.ask(a.token, a.cluster, "", "SELECT count(*) FROM d", "").status == 200 })
 
 	a.answers("SELECT count(*) FROM big a, big b, big c, big d WHERE a.id + b.id + d.id > c.id", func() int { return trinoRuns(t, port) })
@@ -55,20 +51,36 @@ func TestTrino(t *testing.T) {
 	a.whole()
 }
 
-// trinoServer is a Trino of one node with the lake's catalog.
-func trinoServer(t *testing.T, home string, port int, a *away) *exec.Cmd {
+// trinoHome is where Trino is installed; "": it is not.
+func trinoHome(t testing.TB) string {
+	t.Helper()
+	homes, err := filepath.Glob(filepath.Join(os.Getenv("TARN_ENGINES"), "trino-*"))
+	if os.Getenv("TARN_ENGINES") == "" || err != nil || len(homes) != 1 {
+		t.Logf("without Trino: %d of them in TARN_ENGINES, %v; scripts/get-engines DIR trino gets one, which needs a JDK 25", len(homes), err)
+		return ""
+	}
+	home, err := filepath.Abs(homes[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return home
+}
+
+// trinoServer is a Trino of one node with catalogs of files, or where there are none such
+// as are made by SQL. Its JVM has no second compiler and does not verify its classes: half
+// the work until it has started.
+func trinoServer(t testing.TB, home string, port int, catalogs map[string][]string) *exec.Cmd {
 	t.Helper()
 	conf := t.TempDir()
-	for name, lines := range map[string][]string{
-		"config.properties": {
-			"coordinator=true", "node-scheduler.include-coordinator=true", fmt.Sprintf("http-server.http.port=%d", port), fmt.Sprintf("discovery.uri=http://127.0.0.1:%d", port),
-			"node.internal-address=127.0.0.1", "query.max-memory=512MB", "query.max-memory-per-node=512MB",
-		},
-		"catalog/lake.properties": {
-			"connector.name=iceberg", "iceberg.catalog.type=rest", "iceberg.rest-catalog.uri=" + a.uri, "iceberg.rest-catalog.security=OAUTH2",
-			"iceberg.rest-catalog.oauth2.token=" + a.token, "iceberg.extended-statistics.collect-on-write=false", "fs.native-local.enabled=true", "local.location=/",
-		},
-	} {
+	files := map[string][]string{"config.properties": {
+		"coordinator=true", "node-scheduler.include-coordinator=true", fmt.Sprintf("http-server.http.port=%d", port), fmt.Sprintf("discovery.uri=http://127.0.0.1:%d", port),
+		"node.internal-address=127.0.0.1", "query.max-memory=512MB", "query.max-memory-per-node=512MB", "task.concurrency=1",
+	}}
+	maps.Copy(files, catalogs)
+	if len(catalogs) == 0 {
+		files["config.properties"] = append(files["config.properties"], "catalog.management=dynamic", "catalog.store=memory")
+	}
+	for name, lines := range files {
 		path := filepath.Join(conf, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
@@ -77,9 +89,10 @@ func trinoServer(t *testing.T, home string, port int, a *away) *exec.Cmd {
 			t.Fatal(err)
 		}
 	}
-	cmd := exec.Command(filepath.Join(home, "jdk", "bin", "java"), "-Xmx2G", "--add-modules", "jdk.incubator.vector", "--enable-native-access=ALL-UNNAMED",
-		"--sun-misc-unsafe-memory-access=allow", "-Djdk.attach.allowAttachSelf=true", "-Dconfig="+filepath.Join(conf, "config.properties"), "-Dnode.environment=test",
-		"-Dnode.id=n1", "-Dnode.data-dir="+filepath.Join(conf, "data"), "-Dcatalog.config-dir="+filepath.Join(conf, "catalog"), "-cp", "main:lib/*", "io.trino.server.TrinoServer")
+	cmd := exec.Command(filepath.Join(home, "jdk", "bin", "java"), "-Xmx2G", "-XX:TieredStopAtLevel=1", "-XX:ReservedCodeCacheSize=240m", "-XX:+UseSerialGC", "-XX:+UnlockDiagnosticVMOptions", "-XX:-BytecodeVerificationRemote",
+		"--add-modules", "jdk.incubator.vector", "--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow", "-Djdk.attach.allowAttachSelf=true",
+		"-Dconfig="+filepath.Join(conf, "config.properties"), "-Dnode.environment=test", "-Dnode.id=n1", "-Dnode.data-dir="+filepath.Join(conf, "data"),
+		"-Dcatalog.config-dir="+filepath.Join(conf, "catalog"), "-cp", "main:lib/*", "io.trino.server.TrinoServer")
 	cmd.Dir = home
 	return cmd
 }

@@ -1,11 +1,13 @@
 """Asks engines the queries of the real-input test, and holds their answers against tarn's.
 
 An engine is a function from a query to its answer as an Arrow table. A query is a dict of
-its name, its text in tarn's dialect (sql) and in Spark's (spark), and hashed: whether Spark
-gives the rows of a table alone, which are hashed here."""
+its name, its text in tarn's dialect (sql), and what it is in Spark's (spark) and in Trino's
+(trino): its text (sql), and hashed: whether they give the rows of a table alone, which are
+hashed here."""
 
 import decimal
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 from engines import chdb_attached, duckdb_attached, polars_storage, pyiceberg
 
@@ -39,20 +41,22 @@ def tarns(folder, i):
         return f.read_all()
 
 
-def differences(ask, queries, folder, only=None):
+def differences(ask, queries, folder, only=None, at_once=1):
     """What an engine answers otherwise than tarn, a text a query. only: the names of the
     queries to ask."""
-    found = []
-    for i, query in enumerate(queries):
-        if only is not None and query["name"] not in only:
-            continue
+
+    def differs(i):
         try:
-            what = difference(ask(query), tarns(folder, i))
+            what = difference(ask(queries[i]), tarns(folder, i))
         except Exception as e:
             what = "%s: %s" % (type(e).__name__, str(e)[:1000])
-        if what:
-            found.append("%s: %s" % (query["name"], what))
-    return found
+        return what and "%s: %s" % (queries[i]["name"], what)
+
+    asked = [i for i, query in enumerate(queries) if only is None or query["name"] in only]
+    if at_once == 1:
+        return [what for what in map(differs, asked) if what]
+    with ThreadPoolExecutor(at_once) as pool:
+        return [what for what in pool.map(differs, asked) if what]
 
 
 def refused(ask, queries):
@@ -120,20 +124,27 @@ def by_polars_sql(uri, names, **more):
 
 
 def by_spark(spark, names):
-    import duckdb
-
     for name in names:
         spark.sql("REFRESH TABLE " + name)
 
-    def ask(query):
-        rows = spark.sql(query["spark"]).toArrow()
-        if not query["hashed"]:
-            return rows
-        with duckdb.connect() as con:
-            con.register(query["spark"].split()[-1], rows)
-            return con.sql(query["sql"]).to_arrow_table()
+    return lambda query: in_dialect(query, query["spark"], lambda sql: spark.sql(sql).toArrow())
 
-    return ask
+
+def by_trino(trino):
+    """It loads the tables for each query."""
+    return lambda query: in_dialect(query, query["trino"], trino.ask)
+
+
+def in_dialect(query, spelled, ask):
+    """The answer of an engine with a dialect of its own."""
+    import duckdb
+
+    rows = ask(spelled["sql"])
+    if not spelled["hashed"]:
+        return rows
+    with duckdb.connect() as con:
+        con.register(spelled["sql"].split()[-1], rows)
+        return con.sql(query["sql"]).to_arrow_table()
 
 
 def by_chdb(uri, names, **more):

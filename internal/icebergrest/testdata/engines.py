@@ -41,7 +41,8 @@ def duckdb_attached(uri, token="", s3=None):
 
 def spark_started(jars):
     """A Spark session; starting one takes ten seconds, so that tests share it. It compiles
-    nothing: with few rows that takes twice as long as the queries themselves."""
+    nothing: with few rows that takes twice as long as the queries themselves. Its JVM has no
+    second compiler, leaves room for what the first one makes, and does not verify classes."""
     from pyspark.sql import SparkSession
 
     return (
@@ -52,7 +53,7 @@ def spark_started(jars):
         .config("spark.sql.adaptive.enabled", "false")
         .config("spark.sql.codegen.wholeStage", "false")
         .config("spark.sql.codegen.factoryMode", "NO_CODEGEN")
-        .config("spark.driver.extraJavaOptions", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+        .config("spark.driver.extraJavaOptions", "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC -XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote")
         .config("spark.jars", ",".join(jars))
         .config("spark.sql.extensions", "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions")
         .getOrCreate()
