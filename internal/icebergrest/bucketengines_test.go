@@ -11,7 +11,8 @@ import (
 )
 
 // enginesAtABucket: engines with a token for the catalog and keys of their own for the
-// files read and write a lake that is in an S3 server.
+// files read and write a lake that is in an S3 server. Not all are asked all: how a file
+// is read is the same as on a disk, where they are.
 func enginesAtABucket(t *testing.T, p *python, files string, spark bool, trino trinoAttach) {
 	server := s3test.Start(t)
 	bucket := server.NewBucket(t)
@@ -53,6 +54,11 @@ func enginesAtABucket(t *testing.T, p *python, files string, spark bool, trino t
 	}
 	l.changeRows()
 	check("changed", false)
+	l.marked(p)
+	l.compactAll(p)
+	check("compacted", true)
+	l.evolve()
+	check("altered", false)
 	l.marked(p)
 	p.run(`con = duckdb_attached(%s)
 con.execute("INSERT INTO lake.main.airlines VALUES ('D1', 'by DuckDB')")
