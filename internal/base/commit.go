@@ -111,17 +111,20 @@ type plan struct {
 	removeDeletes []iceberg.DataFile // position deletes that have nothing left to apply to
 	add           []iceberg.DataFile
 	addDeletes    []iceberg.DataFile
+	replaced      []iceberg.DataFile // deletion vectors in the place of which those of addDeletes come
 	rewritten     []iceberg.DataFile
 	files         int   // after the commit
 	rows          int64 // after the commit
 	manifests     int   // before the commit
+	vectors       bool  // the table has them, and ids of rows
+	nextRowID     int64
 }
 
 func (t *Table) plan(before *content, c Change) (*plan, error) {
 	if c.FoldedThrough < t.folded {
 		return nil, lake.Errorf(lake.CodeInternal, "commit: folded-through goes back from %d to %d", t.folded, c.FoldedThrough)
 	}
-	p := &plan{change: c, folded: c.FoldedThrough, files: len(before.files), rows: before.rows, manifests: before.manifests}
+	p := &plan{change: c, folded: c.FoldedThrough, files: len(before.files), rows: before.rows, manifests: before.manifests, vectors: t.Vectors(), nextRowID: t.meta.NextRowID()}
 	leaving := map[string]bool{}
 	for _, f := range c.Remove {
 		if leaving[f.Key] {
@@ -154,18 +157,32 @@ func (t *Table) plan(before *content, c Change) (*plan, error) {
 		p.add = append(p.add, f.ice)
 		p.rows += f.ice.Count()
 	}
-	for _, d := range c.Deletes {
-		p.addDeletes = append(p.addDeletes, d.ice)
-		if leaving[d.of] {
-			p.removeDeletes = append(p.removeDeletes, d.ice)
-		}
-	}
+	p.delete(before, c.Deletes, leaving)
 	for _, f := range c.Rewritten {
 		p.rewritten = append(p.rewritten, f.ice)
 		p.rows += f.ice.Count()
 	}
 	p.files += len(p.add) + len(p.rewritten) - len(p.remove)
 	return p, nil
+}
+
+// delete plans new delete files. Of a data file that leaves, in the second snapshot, they
+// leave too.
+func (p *plan) delete(before *content, deletes []NewDeletes, leaving map[string]bool) {
+	of := map[string]bool{}
+	for _, d := range deletes {
+		of[*d.ice.ReferencedDataFile()] = true
+		p.addDeletes = append(p.addDeletes, d.ice)
+		if leaving[d.of] {
+			p.removeDeletes = append(p.removeDeletes, d.ice)
+		}
+	}
+	for _, d := range before.deletes {
+		if d.vector && of[*d.ice.ReferencedDataFile()] {
+			p.replaced = append(p.replaced, d.ice)
+			p.removeDeletes = slices.DeleteFunc(p.removeDeletes, func(r iceberg.DataFile) bool { return r.FilePath() == d.ice.FilePath() })
+		}
+	}
 }
 
 // stage puts the plan into a transaction.
@@ -197,17 +214,47 @@ func (p *plan) stage(ctx context.Context, tx *table.Transaction) error {
 
 func (p *plan) stageFiles(ctx context.Context, tx *table.Transaction, summary iceberg.Properties) error {
 	add := slices.Concat(p.add, p.rewritten)
-	if len(p.addDeletes) > 0 {
-		if err := tx.NewRowDelta(summary).AddRows(p.add...).AddDeletes(p.addDeletes...).Commit(ctx); err != nil {
+	rowID := p.nextRowID
+	if len(p.addDeletes) > 0 || len(p.remove) == 0 && len(add) > 0 {
+		if err := tx.NewRowDelta(summary).AddRows(p.add...).AddDeletes(p.addDeletes...).RemoveDeletes(p.replaced...).Commit(ctx); err != nil {
 			return err
 		}
 		add = p.rewritten
+		for _, df := range p.add {
+			rowID += df.Count()
+		}
 	}
-	switch {
-	case len(p.remove) > 0:
-		return tx.ReplaceFiles(ctx, p.remove, add, p.removeDeletes, summary, table.WithoutAutoNameMapping())
-	case len(add) > 0:
-		return tx.AddDataFiles(ctx, add, summary, table.WithoutAutoNameMapping(), table.WithoutDuplicateCheck())
+	if len(p.remove) == 0 {
+		return nil
 	}
-	return nil
+	if p.vectors {
+		for i, df := range add { // which iceberg-go wants to be told here, and finds itself above
+			b, err := builderOf(df, df.FilePath(), df.FileSizeBytes())
+			if err != nil {
+				return err
+			}
+			add[i] = b.FirstRowID(rowID).Build()
+			rowID += df.Count()
+		}
+	}
+	return tx.ReplaceFiles(ctx, p.remove, add, p.removeDeletes, summary, table.WithoutAutoNameMapping())
+}
+
+// builderOf begins a copy of a file's manifest entry under another location. The table is
+// not partitioned.
+func builderOf(df iceberg.DataFile, uri string, size int64) (*iceberg.DataFileBuilder, error) {
+	b, err := iceberg.NewDataFileBuilder(*iceberg.UnpartitionedSpec, df.ContentType(), uri, df.FileFormat(), df.Partition(), nil, nil, df.Count(), size)
+	if err != nil {
+		return nil, lake.Errorf(lake.CodeInternal, "%s: %w", uri, err)
+	}
+	b.ColumnSizes(df.ColumnSizes()).ValueCounts(df.ValueCounts()).NullValueCounts(df.NullValueCounts()).
+		NaNValueCounts(df.NaNValueCounts()).LowerBoundValues(df.LowerBoundValues()).UpperBoundValues(df.UpperBoundValues()).
+		SplitOffsets(df.SplitOffsets())
+	if id := df.SortOrderID(); id != nil {
+		b.SortOrderID(*id)
+	}
+	if id := df.FirstRowID(); id != nil {
+		b.FirstRowID(*id)
+	}
+	return b, nil
 }

@@ -3,6 +3,7 @@ package base
 import (
 	"bytes"
 	"context"
+	"io"
 	"slices"
 	"strconv"
 
@@ -57,7 +58,7 @@ func (c *committer) commit(ctx context.Context, reqs []table.Requirement, update
 			return nil, lake.Errorf(lake.CodeInternal, "commit: %w", err)
 		}
 	}
-	n := namer{view: c.view, renamed: map[string]string{}}
+	n := namer{view: c.view, version: c.meta.Version(), named: map[string]iceberg.ManifestFile{}}
 	for i, u := range updates {
 		named, err := n.update(u)
 		if err != nil {
@@ -123,8 +124,9 @@ func (c *committer) check(ctx context.Context, next *Table) error {
 // namer gives staged manifests and lists names with their hashes.
 type namer struct {
 	view    *view
-	renamed map[string]string // manifest, old URI to new
-	files   []namedFile       // to be written, in this order
+	version int                             // Iceberg's, of the table
+	named   map[string]iceberg.ManifestFile // by the old URI, as the list has it that was first to have it
+	files   []namedFile                     // to be written, in this order
 }
 
 type namedFile struct {
@@ -143,17 +145,20 @@ func (n *namer) update(u table.Update) (table.Update, error) {
 	if !ok {
 		return nil, lake.Errorf(lake.CodeInternal, "commit: the manifest list %s was not staged", snapshot.ManifestList)
 	}
-	manifests, err := iceberg.ReadManifestList(bytes.NewReader(body))
+	given, err := iceberg.ReadManifestList(bytes.NewReader(body))
 	if err != nil {
 		return nil, lake.Errorf(lake.CodeInternal, "commit: read back the manifest list: %w", err)
 	}
-	for i, m := range manifests {
+	manifests := make([]iceberg.ManifestFile, len(given))
+	for i, m := range given {
 		manifests[i] = n.manifest(m)
 	}
 	var list bytes.Buffer
-	err = iceberg.WriteManifestList(2, &list, snapshot.SnapshotID, snapshot.ParentSnapshotID, &snapshot.SequenceNumber, 0, manifests)
-	if err != nil {
+	if err := writeManifestList(n.version, &list, &snapshot, manifests); err != nil {
 		return nil, lake.Errorf(lake.CodeInternal, "commit: rewrite the manifest list: %w", err)
+	}
+	if err := n.keep(list.Bytes(), &snapshot, given); err != nil {
+		return nil, err
 	}
 	key := hashedAvro(listKey, store.HashBytes(list.Bytes()))
 	n.file(key, list.Bytes())
@@ -161,21 +166,51 @@ func (n *namer) update(u table.Update) (table.Update, error) {
 	return table.NewAddSnapshotUpdate(&snapshot), nil
 }
 
+// writeManifestList writes the list of a snapshot. In version 3 a list gives the rows of new
+// manifests their ids, from the snapshot's first one on, in the order of the manifests.
+func writeManifestList(version int, out io.Writer, s *table.Snapshot, manifests []iceberg.ManifestFile) error {
+	firstRowID := int64(0)
+	if s.FirstRowID != nil {
+		firstRowID = *s.FirstRowID
+	}
+	return iceberg.WriteManifestList(version, out, s.SnapshotID, s.ParentSnapshotID, &s.SequenceNumber, firstRowID, manifests)
+}
+
+// keep remembers the manifests of a list that was written anew. The rows of those that are
+// new have ids that the snapshot takes; what another program's list says of them is not
+// kept, as DuckDB 1.5 writes ids there that are none.
+func (n *namer) keep(list []byte, s *table.Snapshot, given []iceberg.ManifestFile) error {
+	written, err := iceberg.ReadManifestList(bytes.NewReader(list))
+	if err != nil || len(written) != len(given) {
+		return lake.Errorf(lake.CodeInternal, "commit: read back the manifest list: %d of %d manifests, %w", len(written), len(given), err)
+	}
+	for i, m := range given {
+		_, old := n.named[m.FilePath()]
+		w := written[i]
+		n.named[m.FilePath()] = w
+		if old || w.FilePath() == m.FilePath() || w.FirstRowID() == nil {
+			continue
+		}
+		if first, end := *s.FirstRowID, *w.FirstRowID()+w.ExistingRows()+w.AddedRows(); *w.FirstRowID() < first || end > first+*s.AddedRows {
+			return lake.Errorf(lake.CodeRowsInvalid, "the snapshot %d has %d new rows, and its manifests more", s.SnapshotID, *s.AddedRows)
+		}
+	}
+	return nil
+}
+
 // manifest gives the entry of a manifest under its new name; one that was there
 // before keeps its own.
 func (n *namer) manifest(m iceberg.ManifestFile) iceberg.ManifestFile {
-	uri, done := n.renamed[m.FilePath()]
-	if !done {
-		old, body, staged := n.view.staged(m.FilePath())
-		if !staged {
-			return m
-		}
-		key := hashedAvro(old, store.HashBytes(body))
-		n.file(key, body)
-		uri = n.view.uri(key)
-		n.renamed[m.FilePath()] = uri
+	if named, done := n.named[m.FilePath()]; done {
+		return named
 	}
-	return iceberg.NewManifestFile(m.Version(), uri, m.Length(), m.PartitionSpecID(), m.SnapshotID()).
+	old, body, staged := n.view.staged(m.FilePath())
+	if !staged {
+		return m
+	}
+	key := hashedAvro(old, store.HashBytes(body))
+	n.file(key, body)
+	return iceberg.NewManifestFile(m.Version(), n.view.uri(key), m.Length(), m.PartitionSpecID(), m.SnapshotID()).
 		SequenceNum(m.SequenceNum(), m.MinSequenceNum()).Content(m.ManifestContent()).
 		AddedFiles(m.AddedDataFiles()).ExistingFiles(m.ExistingDataFiles()).DeletedFiles(m.DeletedDataFiles()).
 		AddedRows(m.AddedRows()).ExistingRows(m.ExistingRows()).DeletedRows(m.DeletedRows()).

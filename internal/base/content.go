@@ -28,9 +28,11 @@ type dataFile struct {
 }
 
 type deleteFile struct {
-	key string
-	ice iceberg.DataFile
-	seq int64
+	key    string // of a vector: of its positions file, or which one it is of another program's file
+	bytes  int64
+	vector bool
+	ice    iceberg.DataFile
+	seq    int64
 }
 
 // Files gives the live data files of the current snapshot, in the order of
@@ -65,6 +67,11 @@ func (t *Table) content(ctx context.Context) (*content, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, d := range c.deletes {
+		if _, ours := HashInName(d.key); d.vector && !ours {
+			return nil, lake.Errorf(lake.CodeUnsupported, "%s: a deletion vector that another program wrote", d.key)
+		}
+	}
 	t.mu.content = c
 	return c, nil
 }
@@ -96,18 +103,33 @@ func (t *Table) readContent(ctx context.Context, v *view, snapshot *table.Snapsh
 	}
 	c.order()
 	for i := range c.files {
-		for _, d := range c.deletes {
-			if !mayApply(d, c.files[i]) {
-				continue
-			}
-			f := &c.files[i].base
-			f.Deletes = append(f.Deletes, lake.DeleteFile{Key: d.key, Bytes: d.ice.FileSizeBytes()})
-			if _, ours := HashInName(d.key); ours { // which is of one data file
-				f.Dead += d.ice.Count()
-			}
+		if err := c.files[i].mark(c.deletes); err != nil {
+			return nil, err
 		}
 	}
 	return c, nil
+}
+
+// mark gives a data file the delete files that apply to it. A deletion vector stands for all
+// position deletes before it.
+func (f *dataFile) mark(deletes []deleteFile) error {
+	vectors := 0
+	for _, d := range deletes {
+		if !mayApply(d, *f) || vectors > 0 && !d.vector {
+			continue
+		}
+		if d.vector {
+			if vectors++; vectors > 1 {
+				return lake.Errorf(lake.CodeUnsupported, "%s has two deletion vectors", f.base.Key)
+			}
+			f.base.Deletes, f.base.Dead = nil, 0
+		}
+		f.base.Deletes = append(f.base.Deletes, lake.DeleteFile{Key: d.key, Bytes: d.bytes})
+		if _, ours := HashInName(d.key); ours { // which is of one data file
+			f.base.Dead += d.ice.Count()
+		}
+	}
+	return nil
 }
 
 // readFailed gives an error of iceberg-go's decoding a code: the bytes were
@@ -134,10 +156,16 @@ func (c *content) add(t *Table, v *view, entry iceberg.ManifestEntry) error {
 		c.files = append(c.files, f)
 		c.rows += df.Count()
 	case iceberg.EntryContentPosDeletes:
-		if !isParquet(df) {
+		d := deleteFile{key: key, bytes: df.FileSizeBytes(), vector: isVector(df), ice: df, seq: entry.SequenceNum()}
+		switch positions, size, ours := positionsOf(key); {
+		case d.vector && ours:
+			d.key, d.bytes = positions, size
+		case d.vector:
+			d.key = vectorOf(key, df)
+		case !isParquet(df):
 			return lake.Errorf(lake.CodeUnsupported, "%s: position deletes as %s", key, df.FileFormat())
 		}
-		c.deletes = append(c.deletes, deleteFile{key, df, entry.SequenceNum()})
+		c.deletes = append(c.deletes, d)
 	default:
 		return lake.Errorf(lake.CodeUnsupported, "%s: equality deletes", key).
 			WithHint("rewrite the table's data files with the program that wrote them")

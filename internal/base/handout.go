@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/apache/iceberg-go"
@@ -62,8 +63,8 @@ func handOut(key string, body []byte, refsOnly bool) (json.RawMessage, error) {
 }
 
 // Draft gives the metadata that a table would have if Create made it now.
-func Draft(fs *FS, folder string, schema lake.Schema, tableUUID string, properties map[string]string) (json.RawMessage, error) {
-	t, body, err := draft(fs, folder, schema, tableUUID, properties)
+func Draft(fs *FS, folder string, schema lake.Schema, tableUUID string, version int, properties map[string]string) (json.RawMessage, error) {
+	t, body, err := draft(fs, folder, schema, tableUUID, version, properties)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +79,7 @@ func SchemaFrom(s *iceberg.Schema) (lake.Schema, error) {
 	}
 	for _, f := range s.Fields() {
 		if f.InitialDefault != nil || f.WriteDefault != nil {
-			return lake.Schema{}, lake.Errorf(lake.CodeUnsupported, "column %q has a default, which format version 2 has not", f.Name)
+			return lake.Schema{}, lake.Errorf(lake.CodeUnsupported, "column %q has a default, which tables of tarn have not", f.Name)
 		}
 	}
 	out, err := lakeSchema(s, nil)
@@ -122,20 +123,28 @@ var ownProperties = []string{
 }
 
 // Properties checks the properties that a new table is to have, and gives those that it
-// keeps. A format version is no property of the table; 2 is the one that there is.
-func Properties(given map[string]string) (map[string]string, error) {
+// keeps. A format version is said among them and is none of them; 0 is one that is not said.
+func Properties(given map[string]string) (kept map[string]string, version int, err error) {
 	out := map[string]string{}
 	for name, value := range given {
-		switch {
-		case name == "format-version" && value == "2", name == "write.format.default" && strings.EqualFold(value, "parquet"):
+		if name == "format-version" {
+			if version, err = strconv.Atoi(value); err == nil {
+				err = CheckFormatVersion(version)
+			}
+			if err != nil {
+				return nil, 0, lake.Errorf(lake.CodeUnsupported, "the table property %s = %s: there are %d and %d", name, value, VersionDefault, VersionVectors)
+			}
+			continue
+		}
+		if name == "write.format.default" && strings.EqualFold(value, "parquet") {
 			continue
 		}
 		if isOwn(name) {
-			return nil, lake.Errorf(lake.CodeUnsupported, "the table property %s = %s cannot be set", name, value)
+			return nil, 0, lake.Errorf(lake.CodeUnsupported, "the table property %s = %s cannot be set", name, value)
 		}
 		out[name] = value
 	}
-	return out, nil
+	return out, version, nil
 }
 
 func isOwn(name string) bool {
@@ -186,7 +195,10 @@ func (p *Proposal) property(u table.Update) error {
 	if size > maxPropertyBytes {
 		return lake.Errorf(lake.CodeTooLarge, "the properties of the table would have more than %d bytes", maxPropertyBytes)
 	}
-	kept, err := Properties(given)
+	kept, version, err := Properties(given)
+	if version != 0 && version != p.meta.Version() {
+		return refused("the table property format-version: the update %s is for it", table.UpdateUpgradeFormatVersion)
+	}
 	if len(kept) > 0 {
 		p.properties = append(p.properties, table.NewSetPropertiesUpdate(kept))
 	}

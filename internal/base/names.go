@@ -15,7 +15,7 @@ import (
 )
 
 var (
-	hashName     = regexp.MustCompile(`-x([0-9a-f]{32})\.(?:parquet|avro)$`)
+	hashName     = regexp.MustCompile(`-x([0-9a-f]{32})\.(?:parquet|avro|puffin)$`)
 	metadataName = regexp.MustCompile(`^(\d{5,})-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.metadata\.json$`)
 	ordinalName  = regexp.MustCompile(`^(\d{20})-`)
 )

@@ -49,6 +49,7 @@ type Proposal struct {
 	before    *content
 	content   *content // after it
 	marks     *lake.ForeignDeletes
+	vectors   map[string]iceberg.DataFile // deletion vectors among ForeignDeletes.Theirs, by key
 	// operations and properties are what it does beside its snapshots.
 	operations []lake.SchemaOperation
 	properties []table.Update
@@ -153,8 +154,8 @@ func (p *Proposal) asItIs(u table.Update) error {
 	if v, ok := as(u, table.NewAssignUUIDUpdate(p.meta.TableUUID())); ok && v.UUID == p.meta.TableUUID() {
 		return nil
 	}
-	if v, ok := as(u, table.NewUpgradeFormatVersionUpdate(0)); ok && v.FormatVersion == p.meta.Version() {
-		return nil
+	if v, ok := as(u, table.NewUpgradeFormatVersionUpdate(0)); ok {
+		return p.upgrade(v.FormatVersion)
 	}
 	if LocationOf(u) == p.meta.Location() {
 		return nil
@@ -171,10 +172,24 @@ func (p *Proposal) asItIs(u table.Update) error {
 	return refused("the update %s", u.Action())
 }
 
+// upgrade takes another format version, in a commit without rows: the snapshots of one are
+// of the version that the table has.
+func (p *Proposal) upgrade(version int) error {
+	switch {
+	case version == p.meta.Version():
+		return nil
+	case version < p.meta.Version() || CheckFormatVersion(version) != nil:
+		return refused("the format version %d: the table has %d, and %d is the newest", version, p.meta.Version(), VersionVectors)
+	case p.Content():
+		return refused("another format version beside a snapshot: commit it by itself")
+	}
+	p.properties = append(p.properties, table.NewUpgradeFormatVersionUpdate(version))
+	return nil
+}
+
 // never says of updates why a base takes none of them.
 var never = map[string]string{
 	table.UpdateAssignUUID:                "a table keeps its uuid",
-	table.UpdateUpgradeFormatVersion:      "tables are of format version 2",
 	table.UpdateAddSpec:                   "tarn's tables are not partitioned",
 	table.UpdateSetDefaultSpec:            "tarn's tables are not partitioned",
 	table.UpdateRemoveSpec:                "the table has one partition spec, which is empty",
@@ -209,8 +224,8 @@ func (p *Proposal) snapshot(ctx context.Context, given, parent *table.Snapshot) 
 		return nil, lake.Errorf(lake.CodePreconditionFailed, "the snapshot %d has the sequence number %d, which is not after the newest", s.SnapshotID, s.SequenceNumber)
 	case s.SchemaID != nil && *s.SchemaID != p.meta.CurrentSchema().ID:
 		return nil, lake.Errorf(lake.CodePreconditionFailed, "the snapshot is of the schema %d, and the table has %d", *s.SchemaID, p.meta.CurrentSchema().ID)
-	case s.FirstRowID != nil || len(s.ManifestLocations) > 0 || s.ManifestList == "":
-		return nil, refused("a snapshot of another format version than 2")
+	case (s.FirstRowID != nil) != (p.meta.Version() >= VersionVectors) || len(s.ManifestLocations) > 0 || s.ManifestList == "":
+		return nil, refused("a snapshot of another format version than %d, which the table has", p.meta.Version())
 	}
 	if err := p.stage(ctx, s.ManifestList); err != nil {
 		return nil, err

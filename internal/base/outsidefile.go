@@ -3,6 +3,7 @@ package base
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/parquet/file"
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
@@ -37,8 +38,18 @@ func (p *Proposal) newFile(ctx context.Context, f dataFile) error {
 	if rows != f.base.Rows {
 		return lake.Errorf(lake.CodeRowsInvalid, "%s has %d rows, and its manifest says %d", f.base.Key, rows, f.base.Rows)
 	}
+	if t.Vectors() {
+		columns = slices.DeleteFunc(columns, func(c lake.Column) bool { return c.ID == rowIDField || c.ID == lastUpdatedField })
+	}
 	return lake.Step(f.base.Key, sameByName(t.schema.Columns, columns))
 }
+
+// Field ids of the columns in which a data file of version 3 may keep what rows were called
+// before they came into it, and when they changed last.
+const (
+	rowIDField       = 2147483540
+	lastUpdatedField = 2147483539
+)
 
 // parquetColumns reads the columns of a Parquet file, by its field ids, and counts its
 // rows.

@@ -37,7 +37,8 @@ func (p *Proposal) Marked() []lake.BaseFile {
 // readMarks finds the delete files of the commit, and which data files they may apply to in
 // which of its snapshots.
 func (p *Proposal) readMarks(ctx context.Context) error {
-	m := &lake.ForeignDeletes{}
+	m := &lake.ForeignDeletes{Whole: p.table.Vectors()}
+	p.vectors = map[string]iceberg.DataFile{}
 	pairs := 0
 	theirs, files := map[string]int{}, map[string]int{}
 	old := map[string]bool{}
@@ -57,7 +58,7 @@ func (p *Proposal) readMarks(ctx context.Context) error {
 				at = len(m.Theirs)
 				theirs[d.key] = at
 				m.Theirs = append(m.Theirs, lake.ForeignDelete{
-					DeleteFile: lake.DeleteFile{Key: d.key, Bytes: d.ice.FileSizeBytes()}, Rows: d.ice.Count(), Live: make([]bool, len(p.stages)),
+					DeleteFile: lake.DeleteFile{Key: d.key, Bytes: d.bytes}, Rows: d.ice.Count(), Live: make([]bool, len(p.stages)),
 				})
 			}
 			m.Theirs[at].Live[i] = true
@@ -113,6 +114,14 @@ func (p *Proposal) newDeletes(ctx context.Context, d deleteFile) error {
 	}
 	if d.ice.SpecID() != 0 {
 		return refused("the partition spec %d", d.ice.SpecID())
+	}
+	if d.vector {
+		p.vectors[d.key] = d.ice
+		_, err := p.readVector(d.ice)
+		return err
+	}
+	if p.table.Vectors() {
+		return refused("the position delete file %s: tables of format version %d have deletion vectors", d.key, p.meta.Version())
 	}
 	o, err := p.table.fs.store.Open(ctx, d.key)
 	if err != nil {
@@ -199,7 +208,7 @@ func (p *Proposal) remark(s *table.Snapshot, i int, theirs map[string]bool, mark
 		return err
 	}
 	var out bytes.Buffer
-	w, err := iceberg.NewManifestWriter(2, &out, p.meta.PartitionSpec(), p.meta.CurrentSchema(), s.SnapshotID, iceberg.WithManifestWriterContent(iceberg.ManifestContentDeletes))
+	w, err := iceberg.NewManifestWriter(p.meta.Version(), &out, p.meta.PartitionSpec(), p.meta.CurrentSchema(), s.SnapshotID, iceberg.WithManifestWriterContent(iceberg.ManifestContentDeletes))
 	if err != nil {
 		return err
 	}
@@ -227,9 +236,13 @@ func (p *Proposal) remark(s *table.Snapshot, i int, theirs map[string]bool, mark
 			written++
 		}
 	}
-	for _, k := range marks {
-		if k.Snapshot > i || !p.marks.Files[k.File].Snapshots[i].Live {
+	for at, k := range marks {
+		replaced := func(other Mark) bool { return other.File == k.File && other.Snapshot <= i }
+		switch {
+		case k.Snapshot > i || !p.marks.Files[k.File].Snapshots[i].Live:
 			continue
+		case p.marks.Whole && slices.ContainsFunc(marks[at+1:], replaced):
+			continue // they are in the order of the snapshots
 		}
 		if err := p.putMark(w, k, i); err != nil {
 			return err
@@ -249,7 +262,7 @@ func (p *Proposal) remark(s *table.Snapshot, i int, theirs map[string]bool, mark
 		stay = append(stay, m)
 	}
 	var body bytes.Buffer
-	if err := iceberg.WriteManifestList(2, &body, s.SnapshotID, s.ParentSnapshotID, &s.SequenceNumber, 0, stay); err != nil {
+	if err := writeManifestList(p.meta.Version(), &body, s, stay); err != nil {
 		return err
 	}
 	key, err := p.view.key(s.ManifestList)
@@ -283,7 +296,7 @@ func (p *Proposal) deleteEntries(m iceberg.ManifestFile, theirs map[string]bool)
 		if err != nil {
 			return nil, false, err
 		}
-		if theirs[key] {
+		if theirs[key] || isVector(e.DataFile()) && theirs[vectorOf(key, e.DataFile())] {
 			foreign = true
 		} else {
 			left = append(left, e)
@@ -301,7 +314,11 @@ func (p *Proposal) countDeletes(summary map[string]string, i int, c *content, ma
 		}
 	}
 	maps.DeleteFunc(summary, func(name, _ string) bool { return deleteCounts[name] })
-	for name, n := range map[string]int64{"added-delete-files": files, "added-position-delete-files": files, "added-position-deletes": rows} {
+	kind := "position-delete-files"
+	if p.marks.Whole {
+		kind = "dvs"
+	}
+	for name, n := range map[string]int64{"added-delete-files": files, "added-" + kind: files, "added-position-deletes": rows} {
 		if n > 0 {
 			summary[name] = fmt.Sprint(n)
 		}
@@ -320,7 +337,7 @@ func (p *Proposal) countDeletes(summary map[string]string, i int, c *content, ma
 			files, rows = files+1, rows+d.ice.Count()
 		}
 	}
-	for name, n := range map[string]int64{"removed-delete-files": files, "removed-position-delete-files": files, "removed-position-deletes": rows} {
+	for name, n := range map[string]int64{"removed-delete-files": files, "removed-" + kind: files, "removed-position-deletes": rows} {
 		if n > 0 {
 			summary[name] = fmt.Sprint(n)
 		}

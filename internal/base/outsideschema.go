@@ -82,7 +82,7 @@ func (p *Proposal) wanted(was, now *iceberg.Schema) (lake.Schema, error) {
 	}
 	for _, f := range now.Fields() {
 		if f.InitialDefault != nil || f.WriteDefault != nil {
-			return lake.Schema{}, refused("a default, as column %q has: format version 2 has none", f.Name)
+			return lake.Schema{}, refused("a default, as column %q has: tables of tarn have none", f.Name)
 		}
 		if commented(f) {
 			return lake.Schema{}, refused("comments on columns, as %q has: tarn would not keep them", f.Name)

@@ -10,13 +10,16 @@ import (
 
 // Reachable gives the keys of all files that the metadata file reaches, itself
 // included: manifest lists, manifests, data and delete files of every snapshot
-// that it retains, sorted.
+// that it retains, and positions files of deletion vectors, sorted.
 func (t *Table) Reachable(ctx context.Context) ([]string, error) {
 	v := t.fs.view(ctx, t.root)
 	found := map[string]bool{t.key: true}
 	add := func(uri string) error {
 		key, err := v.key(uri)
 		found[key] = true
+		if positions, _, ok := positionsOf(key); ok {
+			found[positions] = true
+		}
 		return err
 	}
 	seen := map[string]bool{} // manifests that were read

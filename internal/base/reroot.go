@@ -30,7 +30,7 @@ func (t *Table) Reroot(ctx context.Context, root string) (*Table, error) {
 		return nil, err
 	}
 	r := &rerooter{table: t, root: root, from: t.fs.view(ctx, t.root)}
-	r.to = namer{view: t.fs.view(ctx, root), renamed: map[string]string{}}
+	r.to = namer{view: t.fs.view(ctx, root)}
 	meta, err := r.metadata(ctx)
 	if err != nil {
 		return nil, lake.Step("reroot "+t.key, err)
@@ -131,7 +131,7 @@ func (r *rerooter) manifestList(ctx context.Context, s *table.Snapshot) (string,
 		}
 	}
 	var list bytes.Buffer
-	if err := iceberg.WriteManifestList(2, &list, s.SnapshotID, s.ParentSnapshotID, &s.SequenceNumber, 0, out); err != nil {
+	if err := writeManifestList(r.table.meta.Version(), &list, s, out); err != nil {
 		return "", lake.Errorf(lake.CodeInternal, "write the manifest list: %w", err)
 	}
 	return r.write(fmt.Sprintf("snap-%d-0-%s.avro", s.SnapshotID, uuid.NewString()), list.Bytes()), nil
@@ -149,7 +149,7 @@ func (r *rerooter) write(name string, body []byte) string {
 func (r *rerooter) manifest(ctx context.Context, m iceberg.ManifestFile) (iceberg.ManifestFile, error) {
 	t := r.table
 	var body bytes.Buffer
-	w, err := iceberg.NewManifestWriter(2, &body, t.meta.PartitionSpec(), t.meta.CurrentSchema(), m.SnapshotID(), iceberg.WithManifestWriterContent(m.ManifestContent()))
+	w, err := iceberg.NewManifestWriter(t.meta.Version(), &body, t.meta.PartitionSpec(), t.meta.CurrentSchema(), m.SnapshotID(), iceberg.WithManifestWriterContent(m.ManifestContent()))
 	if err != nil {
 		return nil, lake.Errorf(lake.CodeInternal, "write a manifest: %w", err)
 	}
@@ -195,24 +195,23 @@ func (r *rerooter) dataFile(ctx context.Context, df iceberg.DataFile) (iceberg.D
 	if err != nil {
 		return nil, err
 	}
+	if isVector(df) {
+		return r.vector(ctx, df, key)
+	}
 	size, lower, upper := df.FileSizeBytes(), df.LowerBoundValues(), df.UpperBoundValues()
 	if df.ContentType() == iceberg.EntryContentPosDeletes {
-		if key, size, err = r.deletes(ctx, key); err != nil {
+		var body []byte
+		if key, body, err = r.deletes(ctx, key); err != nil {
 			return nil, err
 		}
+		size = int64(len(body))
 		lower, upper = r.bounds(lower), r.bounds(upper)
 	}
-	b, err := iceberg.NewDataFileBuilder(r.table.meta.PartitionSpec(), df.ContentType(), r.to.view.uri(key), df.FileFormat(),
-		df.Partition(), nil, nil, df.Count(), size)
+	b, err := builderOf(df, r.to.view.uri(key), size)
 	if err != nil {
-		return nil, lake.Errorf(lake.CodeInternal, "%s: %w", key, err)
+		return nil, err
 	}
-	b.ColumnSizes(df.ColumnSizes()).ValueCounts(df.ValueCounts()).NullValueCounts(df.NullValueCounts()).
-		NaNValueCounts(df.NaNValueCounts()).LowerBoundValues(lower).UpperBoundValues(upper).
-		SplitOffsets(df.SplitOffsets())
-	if id := df.SortOrderID(); id != nil {
-		b.SortOrderID(*id)
-	}
+	b.LowerBoundValues(lower).UpperBoundValues(upper)
 	if of := df.ReferencedDataFile(); of != nil {
 		uri, err := r.moved(*of)
 		if err != nil {

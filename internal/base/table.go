@@ -1,6 +1,7 @@
 package base
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"maps"
@@ -47,12 +48,13 @@ type Table struct {
 // lake.Schema.WithFieldIDs gives them. Nothing refers to the table until its
 // MetadataKey stands in the catalog.
 func Create(ctx context.Context, fs *FS, folder string, schema lake.Schema, tableUUID string) (*Table, error) {
-	return CreateWith(ctx, fs, folder, schema, tableUUID, nil)
+	return CreateWith(ctx, fs, folder, schema, tableUUID, VersionDefault, nil)
 }
 
-// CreateWith is Create with table properties besides tarn's own.
-func CreateWith(ctx context.Context, fs *FS, folder string, schema lake.Schema, tableUUID string, properties map[string]string) (*Table, error) {
-	t, body, err := draft(fs, folder, schema, tableUUID, properties)
+// CreateWith is Create with a format version of Iceberg, 0 for VersionDefault, and table
+// properties besides tarn's own.
+func CreateWith(ctx context.Context, fs *FS, folder string, schema lake.Schema, tableUUID string, version int, properties map[string]string) (*Table, error) {
+	t, body, err := draft(fs, folder, schema, tableUUID, version, properties)
 	if err != nil {
 		return nil, lake.Step("create table", err)
 	}
@@ -63,7 +65,7 @@ func CreateWith(ctx context.Context, fs *FS, folder string, schema lake.Schema, 
 }
 
 // draft is a new table that is not written yet, with the bytes of its metadata.
-func draft(fs *FS, folder string, schema lake.Schema, tableUUID string, properties map[string]string) (*Table, []byte, error) {
+func draft(fs *FS, folder string, schema lake.Schema, tableUUID string, version int, properties map[string]string) (*Table, []byte, error) {
 	id, err := uuid.Parse(tableUUID)
 	if err != nil {
 		return nil, nil, lake.Errorf(lake.CodeInternal, "uuid %q: %w", tableUUID, err)
@@ -79,7 +81,7 @@ func draft(fs *FS, folder string, schema lake.Schema, tableUUID string, properti
 	props := iceberg.Properties{}
 	maps.Copy(props, properties)
 	maps.Copy(props, own)
-	meta, err := newMetadata(ice, fs.store.Root()+"/"+folder, id, props)
+	meta, err := newMetadata(cmp.Or(version, VersionDefault), ice, fs.store.Root()+"/"+folder, id, props)
 	if err != nil {
 		return nil, nil, lake.Errorf(lake.CodeInternal, "%w", err)
 	}
@@ -122,8 +124,8 @@ func OwnProperties(schema lake.Schema) (map[string]string, error) {
 // newMetadata is the metadata of a new table with the field ids that the schema
 // has: table.NewMetadata would number them afresh, and in another order where
 // types are nested.
-func newMetadata(schema *iceberg.Schema, location string, id uuid.UUID, properties iceberg.Properties) (table.Metadata, error) {
-	b, err := table.NewMetadataBuilder(2)
+func newMetadata(version int, schema *iceberg.Schema, location string, id uuid.UUID, properties iceberg.Properties) (table.Metadata, error) {
+	b, err := table.NewMetadataBuilder(version)
 	if err != nil {
 		return nil, err
 	}
@@ -195,8 +197,8 @@ func describe(fs *FS, key, folder string, number int64, meta table.Metadata) (*T
 	switch {
 	case !ok:
 		return nil, damaged(key, "its table lies at %s, not in the folder %s", meta.Location(), folder)
-	case meta.Version() != 2:
-		return nil, lake.Errorf(lake.CodeUnsupported, "%s: Iceberg format version %d; this build reads version 2", key, meta.Version())
+	case meta.Version() < VersionDefault || meta.Version() > VersionVectors:
+		return nil, lake.Errorf(lake.CodeUnsupported, "%s: Iceberg format version %d; this build reads %d and %d", key, meta.Version(), VersionDefault, VersionVectors)
 	case spec.NumFields() > 0:
 		return nil, lake.Errorf(lake.CodeUnsupported, "%s: the table is partitioned, which this build does not read", key)
 	}

@@ -46,8 +46,8 @@ func (t *Table) TakeIn(ctx context.Context, path string, ordinal int64) (NewFile
 	return NewFile{f.base, df}, t.written(ctx, key)
 }
 
-// NewDeletes is a position delete file that was taken in and that a commit can
-// add. It is of one data file.
+// NewDeletes is a position delete file, or a deletion vector, that was taken in and that a
+// commit can add. It is of one data file.
 type NewDeletes struct {
 	Key string
 	of  string // that data file's key
@@ -55,7 +55,8 @@ type NewDeletes struct {
 }
 
 // TakeInDeletes is TakeIn for a position delete file, of so many rows of one live
-// data file, which it names by its DataLocation.
+// data file, which it names by its DataLocation. Where the table has Vectors they are all
+// rows of the data file that are dead.
 func (t *Table) TakeInDeletes(ctx context.Context, path string, of lake.BaseFile, rows int64) (NewDeletes, error) {
 	location, err := t.DataLocation(ctx, of.Key)
 	if err != nil {
@@ -67,6 +68,9 @@ func (t *Table) TakeInDeletes(ctx context.Context, path string, of lake.BaseFile
 }
 
 func (t *Table) takeInDeletes(ctx context.Context, path, location string, rows int64) (NewDeletes, error) {
+	if t.Vectors() {
+		return t.takeInVector(ctx, path, location, rows)
+	}
 	key, size, err := t.move(ctx, path, deletesName)
 	if err != nil {
 		return NewDeletes{}, err

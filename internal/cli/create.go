@@ -9,9 +9,10 @@ import (
 )
 
 type createCommand struct {
-	Name       datasetName `arg:"" help:"The dataset: [namespace.]name."`
-	Column     []string    `required:"" sep:"none" placeholder:"'NAME TYPE'" help:"A column and its type in DuckDB's spelling, NOT NULL after it where that is meant; may be repeated."`
-	PrimaryKey []string    `placeholder:"COLUMN" help:"Columns that identify a row; without, rows can be added, and changed by SQL alone."`
+	Name          datasetName `arg:"" help:"The dataset: [namespace.]name."`
+	Column        []string    `required:"" sep:"none" placeholder:"'NAME TYPE'" help:"A column and its type in DuckDB's spelling, NOT NULL after it where that is meant; may be repeated."`
+	PrimaryKey    []string    `placeholder:"COLUMN" help:"Columns that identify a row; without, rows can be added, and changed by SQL alone."`
+	FormatVersion int         `placeholder:"N" help:"Of the Iceberg table: 2, or 3 with deletion vectors."`
 
 	clientFlags `embed:""`
 }
@@ -32,7 +33,7 @@ func (c *createCommand) Run(ctx context.Context, p *Program) error {
 		}
 	}
 	return c.withLake(ctx, p, lakeMade, func(d lakeDoor) error {
-		about, err := d.Create(ctx, c.Name.Name, columns, c.PrimaryKey, "")
+		about, err := d.Create(ctx, c.Name.Name, client.Definition{Columns: columns, PrimaryKey: c.PrimaryKey, FormatVersion: c.FormatVersion}, "")
 		if err != nil {
 			return err
 		}

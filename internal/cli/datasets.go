@@ -93,6 +93,7 @@ func writeDescription(w io.Writer, d engine.Description, width int) error {
 		{"pending", fmt.Sprintf("%s changes in %s deltas, %s", count(d.PendingRows), count(int64(d.PendingDeltas)), bytesShown(d.PendingBytes))},
 		{"sequence", fmt.Sprintf("%d, folded through %d", d.ReadPoint.Sequence, d.FoldedThrough)},
 		{"table uuid", d.ReadPoint.TableUUID},
+		{"format", fmt.Sprintf("Iceberg version %d", d.FormatVersion)},
 		{"snapshot", snapshot},
 	}
 	for _, line := range lines {

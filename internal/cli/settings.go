@@ -54,10 +54,11 @@ type settings struct {
 	IdempotencyRetention *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"How long an Idempotency-Key is remembered."`
 	UpkeepInterval       *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"How often what nobody can reach is cleared away."`
 
-	IcebergFold      *string        `group:"settings" setting:"" placeholder:"WHEN" help:"Fold what is pending when an Iceberg program loads a table: off, bounded, always."`
-	IcebergFoldBytes *size          `group:"settings" setting:"" placeholder:"SIZE" help:"With bounded: only where this much is to be read at most."`
-	IcebergFoldWait  *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"With bounded: how long the load waits; the fold goes on."`
-	IcebergFileGrace *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"How long files stay that an Iceberg program wrote and did not commit."`
+	IcebergFold          *string        `group:"settings" setting:"" placeholder:"WHEN" help:"Fold what is pending when an Iceberg program loads a table: off, bounded, always."`
+	IcebergFoldBytes     *size          `group:"settings" setting:"" placeholder:"SIZE" help:"With bounded: only where this much is to be read at most."`
+	IcebergFoldWait      *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"With bounded: how long the load waits; the fold goes on."`
+	IcebergFormatVersion *int           `group:"settings" setting:"" placeholder:"N" help:"Of Iceberg tables of new datasets: 2, or 3 with deletion vectors."`
+	IcebergFileGrace     *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"How long files stay that an Iceberg program wrote and did not commit."`
 
 	HandoverBytes *size `group:"settings" setting:"" placeholder:"SIZE" help:"With engine=auto: a query goes to the cluster where its datasets have more than this."`
 

@@ -40,12 +40,16 @@ func (c *Client) Describe(ctx context.Context, name lake.Name) (engine.Descripti
 	return c.description(ctx, newRequest(http.MethodGet, datasetPath(name, "")))
 }
 
+// Definition is what a new dataset is.
+type Definition struct {
+	Columns       []Column `json:"columns"`
+	PrimaryKey    []string `json:"primary_key,omitempty"`
+	FormatVersion int      `json:"format_version,omitempty"` // of its Iceberg table; 0: as the server has it
+}
+
 // Create makes an empty dataset.
-func (c *Client) Create(ctx context.Context, name lake.Name, columns []Column, primaryKey []string, idempotencyKey string) (engine.Description, error) {
-	q, err := newRequest(http.MethodPut, datasetPath(name, "")).json(struct {
-		Columns    []Column `json:"columns"`
-		PrimaryKey []string `json:"primary_key,omitempty"`
-	}{columns, primaryKey})
+func (c *Client) Create(ctx context.Context, name lake.Name, d Definition, idempotencyKey string) (engine.Description, error) {
+	q, err := newRequest(http.MethodPut, datasetPath(name, "")).json(d)
 	if err != nil {
 		return engine.Description{}, err
 	}

@@ -159,7 +159,7 @@ func (c *Compactor) spec(ctx context.Context, s *dataset.State, plan Plan) (job.
 	f := &job.Fold{Schema: s.Schema, Base: plan.Rewrite, Groups: plan.Groups, Deltas: plan.Deltas}
 	if c.marks(s.Schema) {
 		f.Base = slices.Concat(plan.Mark, plan.Rewrite)
-		f.Marking = &job.Marking{DeadShare: c.DeadShare}
+		f.Marking = &job.Marking{DeadShare: c.DeadShare, Whole: s.Table.Vectors()}
 		for i, file := range f.Base {
 			location, err := s.Table.DataLocation(ctx, file.Key)
 			if err != nil {

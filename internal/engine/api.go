@@ -21,7 +21,8 @@ type Column struct {
 type Description struct {
 	Dataset       string   `json:"dataset"`
 	Columns       []Column `json:"columns"`
-	PrimaryKey    []string `json:"primary_key"`    // empty: none
+	PrimaryKey    []string `json:"primary_key"` // empty: none
+	FormatVersion int      `json:"format_version" doc:"of the Iceberg table: 2, or 3 with deletion vectors"`
 	Rows          int64    `json:"rows"`           // exact, pending changes merged
 	BaseRows      int64    `json:"base_rows"`      // in the base alone
 	Files         int      `json:"files"`          // data files of the base
@@ -51,10 +52,12 @@ type Idempotency struct {
 
 // CreateRequest makes an empty dataset.
 type CreateRequest struct {
-	Dataset     lake.Name
-	Schema      lake.Schema       // Columns and Key; ids are given here
-	Properties  map[string]string // of the Iceberg table, besides tarn's own; none by HTTP
-	Idempotency Idempotency
+	Dataset lake.Name
+	Schema  lake.Schema // Columns and Key; ids are given here
+	// FormatVersion is that of the Iceberg table, 0 for Settings.IcebergFormatVersion.
+	FormatVersion int
+	Properties    map[string]string // of the Iceberg table, besides tarn's own; none by HTTP
+	Idempotency   Idempotency
 }
 
 // ChangeOp says what the body of a ChangeRequest holds.

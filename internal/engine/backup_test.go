@@ -114,7 +114,7 @@ func verifiedBackup(t testing.TB, dir string, backups int) {
 // TestBackupAndRestore: each backup in a folder is the lake of its instant, also
 // after later ones; a second one copies what is new; keep lets go of the oldest.
 func TestBackupAndRestore(t *testing.T) {
-	o := openLake(t, t.TempDir(), func(o *engine.Options) { o.Settings.CompactDeadShare = 0.9 })
+	o := openLake(t, t.TempDir(), func(o *engine.Options) { o.Settings.CompactDeadShare, o.Settings.IcebergFormatVersion = 0.9, 3 })
 	defer o.close()
 	to := filepath.Join(t.TempDir(), "backups")
 	variedLake(o)

@@ -32,6 +32,7 @@ func crashServer(dir string) int {
 	set := testSettings()
 	set.CompactAuto, set.CompactInterval, set.CompactDeltas = true, 20*time.Millisecond, 8
 	set.CompactDeadShare = []float64{0, 0.5}[os.Getpid()%2] // one life rewrites, another marks
+	set.IcebergFormatVersion = []int{2, 3}[os.Getpid()/2%2]
 	set.UpkeepInterval, set.SnapshotRetention, set.DeltaRetention, set.IdempotencyRetention = 50*time.Millisecond, 1, 1, 1
 	e, err := engine.Open(ctx, engine.Options{
 		Data: dir, Settings: set, MemoryBytes: 2 << 30, Log: quiet(), WorkerCommand: self(asWorker), JobCommand: self(asJob),

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"tarn/internal/dataset"
 	"tarn/internal/format"
 	"tarn/internal/imports"
 	"tarn/internal/job"
@@ -96,7 +97,7 @@ func (e *Engine) createFrom(r DefinitionRequest, req replayed, turn *query.State
 	made, err := e.importer.Create(turn.Context, uuid.NewString(), imports.Request{
 		Name: r.Statement.Target, OnDuplicate: job.OnDuplicateError, Files: files, Schema: &schema,
 		Catalog: func(next *format.Version, at lake.ReadPoint, n int64) {
-			e.remember(next, req, http.StatusOK, storedDefinition{result(at, n), describeEmpty(r.Statement.Target, at.TableUUID, schema).ETag})
+			e.remember(next, req, http.StatusOK, storedDefinition{result(at, n), dataset.ETag(at.TableUUID, 0, 0)})
 		},
 	})
 	if err != nil {

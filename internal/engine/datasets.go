@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"tarn/internal/base"
 	"tarn/internal/change"
 	"tarn/internal/dataset"
 	"tarn/internal/failpoint"
@@ -88,7 +90,7 @@ func (e *Engine) describe(ctx context.Context, m *member) (Description, error) {
 
 func describeState(s *dataset.State) Description {
 	d := Description{
-		Dataset: s.Name.String(), PrimaryKey: append([]string{}, s.Schema.Key...),
+		Dataset: s.Name.String(), PrimaryKey: append([]string{}, s.Schema.Key...), FormatVersion: s.Table.FormatVersion(),
 		Files: len(s.Files), FoldedThrough: s.FoldedThrough, TrimmedThrough: s.FirstKept(), ReadPoint: s.Place(), ETag: s.ETag(),
 	}
 	for _, c := range s.Schema.Columns {
@@ -111,12 +113,17 @@ func (e *Engine) Create(ctx context.Context, r CreateRequest) (Description, erro
 	}
 	schema = schema.WithFieldIDs()
 	spec, err := json.Marshal(struct {
-		Schema lake.Schema
-	}{schema})
+		Schema        lake.Schema
+		FormatVersion int `json:",omitempty"`
+	}{schema, r.FormatVersion})
 	if err != nil {
 		return Description{}, err
 	}
 	var before storedDescription
+	version := cmp.Or(r.FormatVersion, e.set.IcebergFormatVersion)
+	if err := base.CheckFormatVersion(version); err != nil {
+		return Description{}, err
+	}
 	req, done, err := e.begin(ctx, r.Idempotency, string(spec), &before)
 	if err != nil || done {
 		return before.description(), err
@@ -126,9 +133,9 @@ func (e *Engine) Create(ctx context.Context, r CreateRequest) (Description, erro
 		return Description{}, lake.Errorf(lake.CodeDatasetExists, "dataset %s exists already", r.Dataset)
 	}
 	id := uuid.NewString()
-	answer := describeEmpty(r.Dataset, id, schema)
+	answer := describeEmpty(r.Dataset, id, version, schema)
 	made, err := e.importer.CreateWith(e.ctx, id, schema, job.Result{}, imports.Request{
-		Name: r.Dataset, Properties: r.Properties,
+		Name: r.Dataset, FormatVersion: version, Properties: r.Properties,
 		Catalog: func(next *format.Version, _ lake.ReadPoint, _ int64) {
 			e.remember(next, req, http.StatusCreated, storedDescription{answer, answer.ETag})
 		},
@@ -152,8 +159,8 @@ func (s storedDescription) description() Description {
 	return s.Description
 }
 
-func describeEmpty(name lake.Name, id string, schema lake.Schema) Description {
-	d := Description{Dataset: name.String(), PrimaryKey: append([]string{}, schema.Key...), ETag: dataset.ETag(id, 0, 0)}
+func describeEmpty(name lake.Name, id string, version int, schema lake.Schema) Description {
+	d := Description{Dataset: name.String(), PrimaryKey: append([]string{}, schema.Key...), FormatVersion: version, ETag: dataset.ETag(id, 0, 0)}
 	d.ReadPoint.TableUUID = id
 	for _, c := range schema.Columns {
 		d.Columns = append(d.Columns, Column{c.Name, c.Type.SQL(), c.Nullable})

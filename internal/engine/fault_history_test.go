@@ -50,8 +50,13 @@ func (o *opened) changeWith(ctx context.Context, dataset string, op engine.Chang
 }
 
 func creates(dataset string, s lake.Schema) func(*opened, string) error {
+	return createsAs(0, dataset, s)
+}
+
+// createsAs makes a dataset whose Iceberg table has a format version.
+func createsAs(version int, dataset string, s lake.Schema) func(*opened, string) error {
 	return func(o *opened, key string) error {
-		_, err := o.Create(context.Background(), engine.CreateRequest{Dataset: parsed(dataset), Schema: s, Idempotency: idempotency(key)})
+		_, err := o.Create(context.Background(), engine.CreateRequest{Dataset: parsed(dataset), Schema: s, FormatVersion: version, Idempotency: idempotency(key)})
 		return err
 	}
 }
@@ -125,7 +130,7 @@ func noRetention(s *engine.Settings) {
 // history takes a lake through every kind of durable step.
 func historySteps(people, log lake.Schema) []step {
 	return []step{
-		{"create people", creates("people", people)},
+		{"create people", createsAs(3, "people", people)},
 		{"upsert", sends("people", engine.OpUpsert, `{"id":1,"name":"Ann","pay":"1.50"}`, `{"id":2,"name":"Bob","pay":"2.50"}`)},
 		{"create log", creates("log", log)},
 		{"append", sends("log", engine.OpUpsert, `{"who":"a","n":1}`, `{"who":"b","n":2}`)},

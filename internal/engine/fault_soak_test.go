@@ -17,12 +17,12 @@ import (
 // the end all of them are there, before and after a restart.
 func TestI3Soak(t *testing.T) {
 	dir := t.TempDir()
-	share := []float64{0, 0.5}[rand.IntN(2)]
-	t.Logf("compact_dead_share %v", share)
+	share, version := []float64{0, 0.5}[rand.IntN(2)], 2+rand.IntN(2)
+	t.Logf("compact_dead_share %v, iceberg_format_version %d", share, version)
 	busy := func(o *engine.Options) {
 		noRetention(&o.Settings)
 		o.Settings.CompactAuto, o.Settings.CompactInterval, o.Settings.CompactDeltas = true, 20*time.Millisecond, 16
-		o.Settings.CompactDeadShare = share
+		o.Settings.CompactDeadShare, o.Settings.IcebergFormatVersion = share, version
 		o.Settings.UpkeepInterval = 30 * time.Millisecond
 	}
 	o := openLake(t, dir, busy)

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"os"
@@ -145,27 +146,28 @@ func (e *Engine) IcebergCreate(ctx context.Context, r IcebergCreateRequest) (Ice
 	if err != nil {
 		return IcebergTable{}, err
 	}
-	properties, err := base.Properties(r.Properties)
+	properties, version, err := base.Properties(r.Properties)
 	if err != nil {
 		return IcebergTable{}, err
 	}
+	version = cmp.Or(version, e.set.IcebergFormatVersion)
 	schema.ID = 0
 	if r.Stage {
-		return e.stageTable(r.Dataset, schema.WithFieldIDs(), properties)
+		return e.stageTable(r.Dataset, schema.WithFieldIDs(), version, properties)
 	}
-	if _, err := e.Create(ctx, CreateRequest{Dataset: r.Dataset, Schema: schema, Properties: properties}); err != nil {
+	if _, err := e.Create(ctx, CreateRequest{Dataset: r.Dataset, Schema: schema, FormatVersion: version, Properties: properties}); err != nil {
 		return IcebergTable{}, err
 	}
 	return e.IcebergLoad(ctx, IcebergLoadRequest{Dataset: r.Dataset})
 }
 
-func (e *Engine) stageTable(name lake.Name, schema lake.Schema, properties map[string]string) (IcebergTable, error) {
+func (e *Engine) stageTable(name lake.Name, schema lake.Schema, version int, properties map[string]string) (IcebergTable, error) {
 	if _, err := e.member(name); err == nil {
 		return IcebergTable{}, lake.Errorf(lake.CodeDatasetExists, "dataset %s exists already", name)
 	}
 	id := uuid.NewString()
 	folder := imports.Folder(name, id)
-	metadata, err := base.Draft(e.shop.FS, folder, schema, id, properties)
+	metadata, err := base.Draft(e.shop.FS, folder, schema, id, version, properties)
 	if err != nil {
 		return IcebergTable{}, lake.Step("stage "+name.String(), err)
 	}

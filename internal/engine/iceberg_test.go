@@ -48,8 +48,9 @@ type icebergRows struct {
 // python3, has pyiceberg.
 func TestIcebergReaders(t *testing.T) {
 	python := pythonWithIceberg(t)
-	t.Run("rewritten", func(t *testing.T) { readIcebergLake(t, python, 0) })
-	t.Run("marked", func(t *testing.T) { readIcebergLake(t, python, 1) })
+	t.Run("rewritten", func(t *testing.T) { readIcebergLake(t, python, 0, 2) })
+	t.Run("marked", func(t *testing.T) { readIcebergLake(t, python, 1, 2) })
+	t.Run("marked by vectors", func(t *testing.T) { readIcebergLake(t, python, 1, 3) })
 }
 
 func pythonWithIceberg(t *testing.T) string {
@@ -61,11 +62,11 @@ func pythonWithIceberg(t *testing.T) string {
 	return python
 }
 
-// readIcebergLake compares a lake's tables, compacted with a dead share.
-func readIcebergLake(t *testing.T, python string, share float64) {
+// readIcebergLake compares a lake's tables of a format version, compacted with a dead share.
+func readIcebergLake(t *testing.T, python string, share float64, version int) {
 	dir, seed := t.TempDir(), testSeed(t)
 	o := openLake(t, dir, func(o *engine.Options) {
-		o.Settings.TargetFileBytes, o.Settings.CompactDeadShare = 64<<10, share
+		o.Settings.TargetFileBytes, o.Settings.CompactDeadShare, o.Settings.IcebergFormatVersion = 64<<10, share, version
 	})
 	defer func() { o.close() }()
 	tt := newTypeTable()
@@ -130,7 +131,7 @@ func readIcebergLake(t *testing.T, python string, share float64) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got.UUID != desc.ReadPoint.TableUUID || got.Version != 2 || share == 0 && int64(got.Records) != desc.Rows || desc.PendingRows != 0 || len(want[i].Files) != int(desc.Rows) {
+		if got.UUID != desc.ReadPoint.TableUUID || got.Version != desc.FormatVersion || share == 0 && int64(got.Records) != desc.Rows || desc.PendingRows != 0 || len(want[i].Files) != int(desc.Rows) {
 			t.Errorf("%s: uuid %s, version %d, %d records; tarn describes %+v and answers %d rows", d, got.UUID, got.Version, got.Records, desc, len(want[i].Files))
 		}
 		if d == "many" && desc.Files < 2 {

@@ -3,6 +3,8 @@ package engine
 import (
 	"bytes"
 	"context"
+	"fmt"
+	"path/filepath"
 	"slices"
 
 	"tarn/internal/base"
@@ -181,14 +183,16 @@ func (o *outside) marks(ctx context.Context, m lake.ForeignDeletes) ([]base.Mark
 }
 
 // readable gives the paths of delete files. They are brought as files of their own: no
-// data file is needed.
+// data file is needed. Deletion vectors are written as position deletes for the job.
 func (o *outside) readable(ctx context.Context, m lake.ForeignDeletes) (lake.ForeignDeletes, error) {
 	var files []lake.BaseFile
 	need := func(d lake.DeleteFile) {
 		files = append(files, lake.BaseFile{Key: d.Key, Bytes: d.Bytes})
 	}
 	for _, d := range m.Theirs {
-		need(d.DeleteFile)
+		if !o.proposal.IsVector(d.Key) {
+			need(d.DeleteFile)
+		}
 	}
 	for _, f := range m.Files {
 		if f.Concerned() {
@@ -207,7 +211,14 @@ func (o *outside) readable(ctx context.Context, m lake.ForeignDeletes) (lake.For
 	}
 	m.Theirs, m.Files = slices.Clone(m.Theirs), slices.Clone(m.Files)
 	for i := range m.Theirs {
-		m.Theirs[i].Path = paths[m.Theirs[i].Key]
+		d := &m.Theirs[i]
+		if d.Path = paths[d.Key]; !o.proposal.IsVector(d.Key) {
+			continue
+		}
+		d.Path = filepath.Join(o.pad.Dir, fmt.Sprintf("vector-%d.parquet", i))
+		if err := o.proposal.WriteVector(d.Key, d.Path); err != nil {
+			return m, err
+		}
 	}
 	for i := range m.Files {
 		before := slices.Clone(m.Files[i].Before)

@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 
 	"github.com/apache/iceberg-go"
@@ -21,6 +23,7 @@ type newOutside struct {
 	id         string
 	location   string
 	schema     *iceberg.Schema
+	version    int
 	properties map[string]string
 	snapshots  []table.Update // what is left: its rows
 }
@@ -65,9 +68,10 @@ func (n *newOutside) take(u table.Update) error {
 	case table.UpdateAssignUUID:
 		n.id = wire.UUID.String()
 	case table.UpdateUpgradeFormatVersion:
-		if wire.Version != 2 {
-			return cannot("another format version than 2")
+		if base.CheckFormatVersion(wire.Version) != nil {
+			return cannot(fmt.Sprintf("the format version %d", wire.Version))
 		}
+		n.version = wire.Version
 	case table.UpdateAddSchema:
 		if n.schema != nil {
 			return cannot("two schemas")
@@ -130,7 +134,7 @@ func (e *Engine) createOutside(ctx context.Context, r IcebergCommitRequest) (*da
 	defer leave()
 	e.named.RLock()
 	defer e.named.RUnlock()
-	t, err := base.CreateWith(ctx, e.shop.FS, folder, schema, n.id, properties)
+	t, err := base.CreateWith(ctx, e.shop.FS, folder, schema, n.id, cmp.Or(n.version, e.set.IcebergFormatVersion), properties)
 	if err != nil {
 		return nil, err
 	}
@@ -182,5 +186,6 @@ func othersOf(properties map[string]string, schema lake.Schema) (map[string]stri
 			out[name] = value
 		}
 	}
-	return base.Properties(out)
+	kept, _, err := base.Properties(out)
+	return kept, err
 }

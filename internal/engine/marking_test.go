@@ -11,13 +11,20 @@ import (
 // TestMarking: with a dead share, compaction keeps the files of a keyed dataset and
 // marks their changed rows by position deletes, with exact counts and the same
 // answers cold and hot; it rewrites a file once too much of it is dead, and
-// everything once the setting is off.
+// everything once the setting is off. Tables of format version 3 have deletion vectors.
 func TestMarking(t *testing.T) {
+	for _, version := range []int{2, 3} {
+		t.Run(fmt.Sprintf("version %d", version), func(t *testing.T) { testMarking(t, version) })
+	}
+}
+
+func testMarking(t *testing.T, version int) {
 	dir := t.TempDir()
 	marking := func(share float64) func(*engine.Options) {
 		return func(o *engine.Options) {
 			noRetention(&o.Settings)
 			o.Settings.CompactDeadShare, o.Settings.TargetFileBytes = share, 1 // no file is small
+			o.Settings.IcebergFormatVersion = version
 		}
 	}
 	o := openLake(t, dir, marking(0.4))
@@ -37,7 +44,13 @@ func TestMarking(t *testing.T) {
 		}
 		return len(got)
 	}
-	files := func() int { return count("data/deletes-*.parquet") }
+	files := func() int {
+		n := count("data/deletes-*.parquet")
+		if vectors := count("data/deletes-*.puffin"); vectors != (version-2)*n {
+			t.Fatalf("%d deletion vectors beside %d delete files", vectors, n)
+		}
+		return n
+	}
 	commits := func() int { return count("metadata/*.metadata.json") }
 	check := func(rows, sum int) {
 		t.Helper()

@@ -668,6 +668,7 @@ func TestModel(t *testing.T) {
 		answers := rapid.SampledFrom([]int64{engine.NoCache, 0}).Draw(rt, "result_cache_bytes")
 		target := rapid.SampledFrom([]int64{0, 1, 2000}).Draw(rt, "target_file_bytes") // small: many base files
 		share := rapid.SampledFrom([]float64{0, 0.3, 1}).Draw(rt, "compact_dead_share")
+		version := rapid.SampledFrom([]int{2, 3}).Draw(rt, "iceberg_format_version")
 		h := &history{t: rt, dir: dir, all: map[string]*modelled{}}
 		inBucket := func(*engine.Options) {}
 		if rapid.IntRange(0, 3).Draw(rt, "in a bucket") == 0 { // where each restart is a take-over
@@ -677,7 +678,7 @@ func TestModel(t *testing.T) {
 			return openLake(t, dir, inBucket, func(o *engine.Options) {
 				o.Settings.CacheBytes, o.Settings.ResultCacheBytes = budget, answers
 				o.Settings.SpoolBytes, o.Settings.LargeDeltaBytes, o.Settings.TargetFileBytes = spool, large, target
-				o.Settings.CompactDeadShare = share
+				o.Settings.CompactDeadShare, o.Settings.IcebergFormatVersion = share, version
 				if !retain {
 					o.Settings.SnapshotRetention, o.Settings.DeltaRetention, o.Settings.IdempotencyRetention = 1, 1, 1
 				}

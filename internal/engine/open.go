@@ -315,7 +315,7 @@ func (e *Engine) openShop(ctx context.Context) error {
 		e.shop.BringFiles = e.bringFiles
 	}
 	e.shop.Init()
-	e.importer = &imports.Importer{Shop: e.shop, TargetFileBytes: e.set.TargetFileBytes, MaxRowBytes: e.set.MaxRowBytes}
+	e.importer = &imports.Importer{Shop: e.shop, TargetFileBytes: e.set.TargetFileBytes, MaxRowBytes: e.set.MaxRowBytes, FormatVersion: e.set.IcebergFormatVersion}
 	return nil
 }
 

@@ -88,7 +88,7 @@ func linearShape(random *rand.Rand, o *engine.Options) {
 	s := &o.Settings
 	s.CacheBytes, s.ResultCacheBytes = pick(engine.NoCache, 600<<10, 1<<30), pick(engine.NoCache, 0)
 	s.SpoolBytes, s.LargeDeltaBytes, s.TargetFileBytes = pick(0, 60), pick(0, 1, 2500), pick(0, 1)
-	s.CompactDeadShare = []float64{0, 0.3}[random.IntN(2)]
+	s.CompactDeadShare, s.IcebergFormatVersion = []float64{0, 0.3}[random.IntN(2)], int(pick(2, 3))
 	s.CompactAuto, s.CompactInterval, s.CompactDeltas = true, 5*time.Millisecond, int(pick(3, 1_000_000))
 	if random.IntN(2) == 0 {
 		noRetention(s)

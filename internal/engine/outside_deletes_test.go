@@ -20,6 +20,7 @@ import (
 	"github.com/apache/iceberg-go"
 	icebergio "github.com/apache/iceberg-go/io"
 	"github.com/apache/iceberg-go/table"
+	"github.com/apache/iceberg-go/table/dv"
 	"github.com/google/uuid"
 
 	"tarn/internal/engine"
@@ -58,6 +59,15 @@ func outsidePlaces(t *table.Table) (map[int]outsidePlace, error) {
 			})
 			if err != nil {
 				return nil, err
+			}
+		}
+		for _, d := range task.DeletionVectorFiles {
+			vector, err := dv.ReadDV(files, d)
+			if err != nil {
+				return nil, err
+			}
+			for pos := range vector.Positions() {
+				dead[int64(pos)] = true
 			}
 		}
 		err := eachRow(files, file, func(rec arrow.Table) {
@@ -139,11 +149,54 @@ func outsideDeletes(t *table.Table, at []outsidePlace) (iceberg.DataFile, error)
 	return d.Build(), nil
 }
 
+// outsideVectors deletes the rows at places by deletion vectors, all in one file, which hold
+// what was dead before.
+func outsideVectors(t *table.Table, at []outsidePlace, delta *table.RowDelta) error {
+	files, err := t.FS(context.Background())
+	if err != nil {
+		return err
+	}
+	tasks, err := t.Scan().PlanFiles(context.Background())
+	if err != nil {
+		return err
+	}
+	spec := t.Spec()
+	w := dv.NewDVWriter(files.(icebergio.WriteFileIO), func(int32) *iceberg.PartitionSpec { return &spec })
+	for _, p := range at {
+		for i, task := range tasks {
+			if task.File.FilePath() != p.file {
+				continue
+			}
+			for _, d := range task.DeletionVectorFiles {
+				old, err := dv.ReadDV(files, d)
+				if err != nil {
+					return err
+				}
+				w.Load(p.file, old, 0, nil)
+				delta.RemoveDeletes(d)
+			}
+			tasks[i].DeletionVectorFiles = nil // once
+		}
+		if err := w.Add(p.file, []int64{p.pos}, 0, nil); err != nil {
+			return err
+		}
+	}
+	made, err := w.Flush(context.Background(), fmt.Sprintf("%s/data/%s.puffin", t.Location(), uuid.NewString()))
+	delta.AddDeletes(made...)
+	return err
+}
+
 // markOutside deletes the rows at places by as many delete files as there are lists of
 // them, and appends rows, in one transaction of two snapshots, or of one without rows.
 func markOutside(t *table.Table, at [][]outsidePlace, lines ...string) error {
 	tx := t.NewTransaction()
 	delta := tx.NewRowDelta(nil)
+	if t.Metadata().Version() >= 3 {
+		if err := outsideVectors(t, slices.Concat(at...), delta); err != nil {
+			return err
+		}
+		at = nil
+	}
 	for _, some := range at {
 		d, err := outsideDeletes(t, some)
 		if err != nil {

@@ -239,10 +239,11 @@ func TestCommitsFromOutsideAgainstAMap(t *testing.T) {
 	seed := testSeed(t)
 	rnd := rand.New(rand.NewPCG(uint64(seed), 9))
 	dir := t.TempDir()
-	share := []float64{0, 0.4}[rnd.IntN(2)]
+	share, version := []float64{0, 0.4}[rnd.IntN(2)], 2+rnd.IntN(2)
 	open := func() *opened {
 		return openLake(t, dir, func(o *engine.Options) {
 			o.Settings.CompactDeadShare, o.Settings.IcebergFold = share, []string{engine.FoldOff, engine.FoldBounded}[rnd.IntN(2)]
+			o.Settings.IcebergFormatVersion = version
 			noRetention(&o.Settings)
 		})
 	}

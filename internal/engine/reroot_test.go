@@ -51,9 +51,20 @@ func movable(o *opened) {
 
 func marking(o *engine.Options) { o.Settings.CompactDeadShare = 0.9 }
 
+// inBothVersions runs a test with tables that mark rows by position deletes and by deletion
+// vectors.
+func inBothVersions(t *testing.T, run func(t *testing.T, marking func(*engine.Options))) {
+	t.Run("position deletes", func(t *testing.T) { run(t, marking) })
+	t.Run("deletion vectors", func(t *testing.T) {
+		run(t, func(o *engine.Options) { marking(o); o.Settings.IcebergFormatVersion = 3 })
+	})
+}
+
 // TestReroot: a moved lake answers as before, before and after its new root, hot and
 // cold, with changes pending; it goes on taking changes, folds and position deletes.
-func TestReroot(t *testing.T) {
+func TestReroot(t *testing.T) { inBothVersions(t, testReroot) }
+
+func testReroot(t *testing.T, marking func(*engine.Options)) {
 	dir := filepath.Join(t.TempDir(), "old")
 	o := openLake(t, dir, marking)
 	movable(o)
@@ -105,7 +116,9 @@ func TestReroot(t *testing.T) {
 
 // TestRerootForOtherReaders: PyIceberg reads a lake that was moved, copied or restored
 // and then rerooted, by its own files alone: the original is gone.
-func TestRerootForOtherReaders(t *testing.T) {
+func TestRerootForOtherReaders(t *testing.T) { inBothVersions(t, testRerootForOtherReaders) }
+
+func testRerootForOtherReaders(t *testing.T, marking func(*engine.Options)) {
 	python := cmp.Or(os.Getenv("TARN_TEST_PYTHON"), "python3")
 	if out, err := exec.CommandContext(t.Context(), python, "-c", "import pyiceberg, pyarrow").CombinedOutput(); err != nil {
 		t.Skipf("%s has no pyiceberg with pyarrow (pip install 'pyiceberg[pyarrow]'; TARN_TEST_PYTHON names a python): %v: %s", python, err, out)

@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode"
 
+	"tarn/internal/base"
 	"tarn/internal/lake"
 )
 
@@ -46,6 +47,8 @@ func (s Settings) check() error {
 		return badSetting("CompactDeadShare", s.CompactDeadShare, "is a share of a file's rows: it must be at most 1")
 	case s.IcebergFold != FoldOff && s.IcebergFold != FoldBounded && s.IcebergFold != FoldAlways:
 		return badSetting("IcebergFold", s.IcebergFold, "must be off, bounded or always")
+	case base.CheckFormatVersion(s.IcebergFormatVersion) != nil:
+		return badSetting("IcebergFormatVersion", s.IcebergFormatVersion, fmt.Sprintf("must be %d or %d", base.VersionDefault, base.VersionVectors))
 	case s.JobThreads > mostThreads:
 		return badSetting("JobThreads", s.JobThreads, fmt.Sprintf("must be at most %d", mostThreads))
 	}

@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"time"
 
+	"tarn/internal/base"
 	"tarn/internal/change"
 	"tarn/internal/compaction"
 	"tarn/internal/store/bucket"
@@ -62,7 +63,10 @@ type Settings struct {
 	IcebergFold      string
 	IcebergFoldBytes int64         // of deltas and base files that such a fold reads
 	IcebergFoldWait  time.Duration // how long the load waits for it
-	IcebergFileGrace time.Duration // how long files of other programs stay that no commit has
+	// IcebergFormatVersion is that of the tables of new datasets: 2, or 3 with deletion
+	// vectors.
+	IcebergFormatVersion int
+	IcebergFileGrace     time.Duration // how long files of other programs stay that no commit has
 
 	// HandoverBytes is how much the datasets of a query have that engine=auto hands over:
 	// base files and pending changes.
@@ -113,7 +117,7 @@ func Defaults(memoryBytes int64) Settings {
 		JobMemoryBytes: max(128*mib, memoryBytes/16), JobThreads: 1, JobRetention: 24 * time.Hour,
 		SnapshotRetention: time.Hour, DeltaRetention: 24 * time.Hour, IdempotencyRetention: 24 * time.Hour,
 		UpkeepInterval: time.Minute,
-		IcebergFold:    FoldBounded, IcebergFoldBytes: 256 * mib, IcebergFoldWait: 10 * time.Second, IcebergFileGrace: 24 * time.Hour,
+		IcebergFold:    FoldBounded, IcebergFoldBytes: 256 * mib, IcebergFoldWait: 10 * time.Second, IcebergFileGrace: 24 * time.Hour, IcebergFormatVersion: base.VersionDefault,
 		HandoverBytes:  64 * gib,
 		FollowInterval: time.Second, MaxStaleness: time.Minute,
 		StoreTimeout: bucket.DefaultTimeout, FenceCheckInterval: 5 * time.Second, OutageReadLimit: 24 * time.Hour,

@@ -35,7 +35,7 @@ func TestClientCalls(t *testing.T) {
 			return must(err, e.Rows == 3 && e.ETag != "" && *e.ReadPoint.Snapshot == "42")
 		}, "describe ts"},
 		{"create", func() error {
-			e, err := c.Create(ctx, other, []client.Column{{Name: "a b", Type: "BIGINT", Nullable: &no}}, []string{"a b"}, "k1")
+			e, err := c.Create(ctx, other, client.Definition{Columns: []client.Column{{Name: "a b", Type: "BIGINT", Nullable: &no}}, PrimaryKey: []string{"a b"}}, "k1")
 			return must(err, e.Dataset == "ns.other")
 		}, `create ns.other [{0 a b BIGINT false}] key=[a b] idem={"k1" "PUT\n/datasets/ns.other\n\napplication/json"}`},
 		{"rename", func() error { _, err := c.Rename(ctx, ts(), other, ""); return err }, `rename ts to ns.other idem={"" ""}`},

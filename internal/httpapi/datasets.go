@@ -17,8 +17,9 @@ type columnBody struct {
 
 // createBody asks for an empty dataset.
 type createBody struct {
-	Columns    []columnBody `json:"columns"`
-	PrimaryKey []string     `json:"primary_key,omitempty" doc:"key columns in key order; none: rows are added, and changed by SQL alone"`
+	Columns       []columnBody `json:"columns"`
+	PrimaryKey    []string     `json:"primary_key,omitempty" doc:"key columns in key order; none: rows are added, and changed by SQL alone"`
+	FormatVersion int          `json:"format_version,omitempty" doc:"of the Iceberg table: 2, or 3 with deletion vectors; none: as the setting iceberg_format_version says"`
 }
 
 // renameBody asks for another name.
@@ -88,7 +89,7 @@ func (a *api) createDataset(c *call) error {
 	if err != nil {
 		return err
 	}
-	d, err := c.door.Create(c.lasting(), engine.CreateRequest{Dataset: name, Schema: schema, Idempotency: idem})
+	d, err := c.door.Create(c.lasting(), engine.CreateRequest{Dataset: name, Schema: schema, FormatVersion: body.FormatVersion, Idempotency: idem})
 	if err != nil {
 		return err
 	}

@@ -31,7 +31,7 @@ func TestChangeFeed(t *testing.T) {
 	c, end := client.NewInMemory(httpapi.New(e, httpapi.Options{}))
 	defer end()
 	name := lake.Name{Namespace: "main", Dataset: "people"}
-	if _, err := c.Create(ctx, name, []client.Column{{Name: "id", Type: "BIGINT"}, {Name: "k", Type: "VARCHAR"}, {Name: "u", Type: "UUID"}, {Name: "tags", Type: "VARCHAR[]"}}, []string{"k", "id"}, ""); err != nil {
+	if _, err := c.Create(ctx, name, client.Definition{Columns: []client.Column{{Name: "id", Type: "BIGINT"}, {Name: "k", Type: "VARCHAR"}, {Name: "u", Type: "UUID"}, {Name: "tags", Type: "VARCHAR[]"}}, PrimaryKey: []string{"k", "id"}}, ""); err != nil {
 		t.Fatal(err)
 	}
 	change := func(text string) {

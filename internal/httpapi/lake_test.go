@@ -48,7 +48,7 @@ func TestOnALake(t *testing.T) {
 	c := clientOfLake(t)
 
 	name := lake.Name{Namespace: "main", Dataset: "people"}
-	if _, err := c.Create(ctx, name, []client.Column{{Name: "id", Type: "BIGINT"}, {Name: "k", Type: "VARCHAR"}, {Name: "rate", Type: "DECIMAL(10,2)"}}, []string{"id", "k"}, "k-create"); err != nil {
+	if _, err := c.Create(ctx, name, client.Definition{Columns: []client.Column{{Name: "id", Type: "BIGINT"}, {Name: "k", Type: "VARCHAR"}, {Name: "rate", Type: "DECIMAL(10,2)"}}, PrimaryKey: []string{"id", "k"}}, "k-create"); err != nil {
 		t.Fatal(err)
 	}
 	text := `[{"id":9007199254740993,"k":"a,b","rate":40.5},{"id":2,"k":"","rate":null}]`
@@ -136,7 +136,7 @@ func TestStatementsOnALake(t *testing.T) {
 	ctx := t.Context()
 	c := clientOfLake(t)
 	name := lake.Name{Namespace: "main", Dataset: "people"}
-	if _, err := c.Create(ctx, name, []client.Column{{Name: "id", Type: "BIGINT"}, {Name: "rate", Type: "DECIMAL(10,2)"}}, []string{"id"}, ""); err != nil {
+	if _, err := c.Create(ctx, name, client.Definition{Columns: []client.Column{{Name: "id", Type: "BIGINT"}, {Name: "rate", Type: "DECIMAL(10,2)"}}, PrimaryKey: []string{"id"}}, ""); err != nil {
 		t.Fatal(err)
 	}
 	total := func() string {

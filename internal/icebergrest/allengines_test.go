@@ -1,6 +1,7 @@
 package icebergrest_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -19,12 +20,14 @@ func TestEngines(t *testing.T) {
 	if spark {
 		defer p.run("spark.stop()")
 	}
-	t.Run("Spark writes", func(t *testing.T) {
-		if !spark {
-			t.Skip("there is no Spark: scripts/get-engines DIR spark")
-		}
-		sparkWrites(t, p.of(t))
-	})
+	for _, version := range []int{2, 3} {
+		t.Run(fmt.Sprintf("Spark writes version %d", version), func(t *testing.T) {
+			if !spark {
+				t.Skip("there is no Spark: scripts/get-engines DIR spark")
+			}
+			sparkWrites(t, p.of(t), version)
+		})
+	}
 	files := ""
 	if dir := os.Getenv("TARN_REAL_DATA"); dir != "" {
 		files = t.TempDir()

@@ -14,6 +14,36 @@ import (
 // position deletes, and what it writes is what tarn answers.
 func TestPyIceberg(t *testing.T) {
 	p := newPython(t, "pyiceberg, pyarrow")
+	t.Run("version 2", func(t *testing.T) { pyicebergWrites(t, p.of(t)) })
+	t.Run("version 3", func(t *testing.T) { pyicebergReads(t, p.of(t)) })
+}
+
+// pyicebergReads: PyIceberg reads tables with deletion vectors, and writes none.
+func pyicebergReads(t *testing.T, p *python) {
+	l := filled(t, func(s *engine.Settings) { s.CompactDeadShare, s.IcebergFormatVersion = 0.9, 3 })
+	p.run("import pyarrow as pa; cat = pyiceberg(%q)", l.uri)
+	for _, step := range []struct {
+		when string
+		do   func()
+	}{
+		{"fresh", func() {}},
+		{"with a deletion vector", func() { l.change("d", engine.OpDelete, `{"id":1}`) }},
+		{"with another in its place", func() { l.change("d", engine.OpUpsert, `{"id":2,"v":"B"}`, `{"id":4,"v":null}`) }},
+		{"rewritten", func() { l.change("d", engine.OpDelete, `{"id":3}`) }},
+	} {
+		step.do()
+		got := strings.ReplaceAll(strings.Join(p.texts(`out = rows_of(cat.load_table("main.d"))`), " "), ", ", ",")
+		if want := strings.Join(l.rows("select id, v from d order by '[' || id || ','"), " "); got != want {
+			t.Fatalf("%s:\n got %s\nwant %s", step.when, got, want)
+		}
+	}
+	if _, err := p.try(`t = cat.load_table("main.d"); t.append(pa.Table.from_pylist([{"id": 9, "v": "x"}], schema=t.schema().as_arrow()))`); err == nil || !strings.Contains(err.Error(), "table version: 3") {
+		t.Errorf("it writes: %v", err)
+	}
+	l.whole()
+}
+
+func pyicebergWrites(t *testing.T, p *python) {
 	l := filled(t, func(s *engine.Settings) { s.CompactDeadShare = 0.9 })
 	p.run("import pyarrow as pa; cat = pyiceberg(%q)", l.uri)
 	p.want(`[["main"]]`, "out = cat.list_namespaces()")
@@ -119,7 +149,13 @@ func TestPyIcebergWithTokens(t *testing.T) {
 // tables.
 func TestDuckDB(t *testing.T) {
 	p := newPython(t, "duckdb, duckdb_extension_iceberg, duckdb_extension_avro, duckdb_extension_httpfs")
-	l := filled(t, func(s *engine.Settings) { s.CompactDeadShare = 0.9 })
+	for _, version := range []int{2, 3} {
+		t.Run(fmt.Sprintf("version %d", version), func(t *testing.T) { duckdbWrites(t, p.of(t), version) })
+	}
+}
+
+func duckdbWrites(t *testing.T, p *python, version int) {
+	l := filled(t, func(s *engine.Settings) { s.CompactDeadShare, s.IcebergFormatVersion = 0.9, version })
 	attach := func() { t.Helper(); p.run("con = duckdb_attached(%q)", l.uri) }
 	attach()
 	same := func(when string) {

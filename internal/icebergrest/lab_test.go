@@ -121,6 +121,12 @@ func (l *lab) name(s string) lake.Name {
 
 func (l *lab) create(dataset string, key []string, columns ...string) {
 	l.t.Helper()
+	l.createAs(0, dataset, key, columns...)
+}
+
+// createAs makes an empty dataset whose table has a format version.
+func (l *lab) createAs(version int, dataset string, key []string, columns ...string) {
+	l.t.Helper()
 	s := lake.Schema{Key: key}
 	for _, c := range columns {
 		name, sql, _ := strings.Cut(c, " ")
@@ -130,7 +136,7 @@ func (l *lab) create(dataset string, key []string, columns ...string) {
 		}
 		s.Columns = append(s.Columns, lake.Column{Name: name, Type: typ, Nullable: true})
 	}
-	if _, err := l.Create(context.Background(), engine.CreateRequest{Dataset: l.name(dataset), Schema: s}); err != nil {
+	if _, err := l.Create(context.Background(), engine.CreateRequest{Dataset: l.name(dataset), Schema: s, FormatVersion: version}); err != nil {
 		l.t.Fatal(err)
 	}
 }

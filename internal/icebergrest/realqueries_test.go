@@ -310,6 +310,26 @@ func (l *flightsLab) evolve() {
 	l.execute("UPDATE weather SET gust = day / 3 WHERE month = 2 AND hour = 4")
 }
 
+// raise gives all tables format version 3, and has rows marked by deletion vectors.
+func (l *flightsLab) raise(p *python) {
+	l.t.Helper()
+	for _, s := range realSets {
+		l.expect("POST", "/namespaces/main/tables/"+s.dataset, "", `{"requirements":[],"updates":[{"action":"upgrade-format-version","format-version":3}]}`, 200, "")
+	}
+	for _, sql := range []string{
+		"UPDATE flights SET dep_delay = 7 WHERE hash(flight, day) % 100 = 5",
+		"DELETE FROM weather WHERE hash(time_hour) % 70 = 3",
+	} {
+		l.execute(sql)
+	}
+	for _, dataset := range []string{"flights", "weather"} {
+		l.compact(dataset)
+		if got := string(p.run(`t = pyiceberg(%s).load_table("main.%s"); out = [t.metadata.format_version, any(str(d.file_format) == "FileFormat.PUFFIN" for f in t.scan().plan_files() for d in f.delete_files)]`, l.how, dataset)); got != "[3, true]" {
+			l.t.Errorf("%s: format version, and whether there are deletion vectors: %s", dataset, got)
+		}
+	}
+}
+
 // othersChanges are changes by other engines, each with a query over what was before that
 // gives what afterwards a query over the dataset does.
 var othersChanges = []struct{ by, dataset, statement, expected string }{
@@ -414,5 +434,14 @@ func realQueriesByAll(t *testing.T, p *python, files string, spark bool, trino t
 		l.writtenBy(p, "Trino")
 	}
 	check("written by others")
+	l.raise(p)
+	if clickHouse != nil {
+		refused := clickHouse.texts("out = differences(%s, queries, %q, %s, 1)", l.clickHouse().ask, l.answers(), pythonList([]string{"one key"}))
+		if len(refused) == 0 || !strings.Contains(strings.Join(refused, " "), "only for parquet") {
+			t.Errorf("ClickHouse reads deletion vectors now, or says otherwise that it does not: %v", refused)
+		}
+		clickHouse = nil
+	}
+	check("with deletion vectors")
 	l.whole()
 }

@@ -9,13 +9,14 @@ import (
 
 // sparkWrites: Spark with Iceberg's runtime reads what tarn answers, and inserts, merges,
 // updates, deletes, makes and drops tables.
-func sparkWrites(t *testing.T, p *python) {
-	l := filled(t, func(s *engine.Settings) { s.CompactDeadShare = 0.9 })
-	p.run(`spark_attach(spark, "lake", %q)
-def q(sql): return [list(r) for r in spark.sql(sql).collect()]`, l.uri)
+func sparkWrites(t *testing.T, p *python, version int) {
+	l := filled(t, func(s *engine.Settings) { s.CompactDeadShare, s.IcebergFormatVersion = 0.9, version })
+	p.run(`session = spark.newSession() # which keeps its own catalogs
+spark_attach(session, "lake", %q)
+def q(sql): return [list(r) for r in session.sql(sql).collect()]`, l.uri)
 	same := func(when string) {
 		t.Helper()
-		p.run("spark.sql('REFRESH TABLE lake.main.d')")
+		p.run("q('REFRESH TABLE lake.main.d')")
 		got := strings.ReplaceAll(string(p.run(`out = q("SELECT id, v FROM lake.main.d ORDER BY id")`)), ", ", ",")
 		if want := "[" + strings.Join(l.rows(allOfD), ",") + "]"; got != want {
 			t.Fatalf("%s:\n got %s\nwant %s", when, got, want)

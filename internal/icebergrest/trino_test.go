@@ -48,6 +48,7 @@ func TestTrino(t *testing.T) {
 	}
 	defer db.Close()
 	a.written(trinoSession{t, db})
+	a.vectors(trinoSession{t, db})
 	a.whole()
 }
 

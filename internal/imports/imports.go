@@ -1,6 +1,7 @@
 package imports
 
 import (
+	"cmp"
 	"context"
 
 	"tarn/internal/base"
@@ -14,13 +15,14 @@ import (
 
 // Request is what every import has in common. The files are on this machine.
 type Request struct {
-	Name        lake.Name
-	Key         []string // primary key; for an existing dataset that of its schema, or nil
-	OnDuplicate string   // job.OnDuplicateError or OnDuplicateLast
-	Files       []job.InputFile
-	Schema      *lake.Schema // of a dataset to be made, with field ids; nil: inferred from the files
-	Progress    func(job.Progress)
-	Properties  map[string]string // of a new table, besides tarn's own
+	Name          lake.Name
+	Key           []string // primary key; for an existing dataset that of its schema, or nil
+	OnDuplicate   string   // job.OnDuplicateError or OnDuplicateLast
+	Files         []job.InputFile
+	Schema        *lake.Schema // of a dataset to be made, with field ids; nil: inferred from the files
+	Progress      func(job.Progress)
+	FormatVersion int               // of a new table; 0: the importer's
+	Properties    map[string]string // of a new table, besides tarn's own
 	// Catalog edits the catalog version that makes the import current; it is
 	// told the read point that the import will have. May be nil.
 	Catalog func(next *format.Version, at lake.ReadPoint, rows int64)
@@ -37,6 +39,7 @@ type Importer struct {
 	Shop            *workshop.Workshop
 	TargetFileBytes int64
 	MaxRowBytes     int64 // of a row in a text file
+	FormatVersion   int   // Iceberg's, of new tables
 }
 
 // read runs the job that turns the files into Parquet of the base's shape. A nil
@@ -82,7 +85,7 @@ func (i *Importer) Create(ctx context.Context, tableUUID string, r Request) (Don
 func (i *Importer) CreateWith(ctx context.Context, tableUUID string, schema lake.Schema, res job.Result, r Request) (Done, error) {
 	release := i.Shop.InUse(tableUUID)
 	defer release()
-	table, err := base.CreateWith(ctx, i.Shop.FS, Folder(r.Name, tableUUID), schema, tableUUID, r.Properties)
+	table, err := base.CreateWith(ctx, i.Shop.FS, Folder(r.Name, tableUUID), schema, tableUUID, cmp.Or(r.FormatVersion, i.FormatVersion), r.Properties)
 	if err != nil {
 		return Done{}, lake.Step("create the base", err)
 	}

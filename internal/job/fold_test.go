@@ -321,7 +321,7 @@ func foldOnce(t *testing.T, r *rapid.T, db sql, kind keyKind) (based bool) {
 	}
 
 	if rapid.Bool().Draw(r, "marking") {
-		f.Marking = &job.Marking{DeadShare: rapid.SampledFrom([]float64{0.2, 0.6, 1}).Draw(r, "dead share")}
+		f.Marking = &job.Marking{DeadShare: rapid.SampledFrom([]float64{0.2, 0.6, 1}).Draw(r, "dead share"), Whole: rapid.Bool().Draw(r, "whole")}
 		for i, file := range f.Base {
 			f.Marking.Locations = append(f.Marking.Locations, "file:///lake/"+file.Key)
 			if rapid.IntRange(0, 3).Draw(r, "rewrite") == 0 {
@@ -411,7 +411,11 @@ func marked(r *rapid.T, db sql, f job.Fold, res job.Result, upserts []string, la
 		if deletes[i] != "" {
 			gone += fmt.Sprintf(" UNION ALL SELECT pos FROM read_parquet('%s')", deletes[i])
 		}
-		for _, d := range file.Deletes {
+		before := file.Deletes
+		if f.Marking.Whole && deletes[i] != "" {
+			before = nil // it stands for them
+		}
+		for _, d := range before {
 			gone += fmt.Sprintf(" UNION ALL SELECT pos FROM read_parquet('%s') WHERE ends_with(file_path, '/%s')", d.Path, file.Key)
 		}
 		got = append(got, db.rows(`SELECT n, v, %[1]s FROM

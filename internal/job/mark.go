@@ -28,11 +28,18 @@ func (s *session) foldMarking(ctx context.Context, f Fold, b *base, ds *deltas) 
 	if err := s.writeUpserts(ctx, f.Schema, &res); err != nil {
 		return Result{}, err
 	}
+	gone, err := s.countByFile(ctx, "gone", len(f.Base))
+	if err != nil {
+		return Result{}, err
+	}
 	for i, n := range dead {
 		if n == 0 {
 			continue
 		}
-		out, err := s.writeDeletes(ctx, i, f.Marking.Locations[i])
+		if f.Marking.Whole {
+			n += gone[i]
+		}
+		out, err := s.writeDeletes(ctx, i, *f.Marking)
 		if err != nil {
 			return Result{}, err
 		}
@@ -40,10 +47,6 @@ func (s *session) foldMarking(ctx context.Context, f Fold, b *base, ds *deltas) 
 			return Result{}, lake.Errorf(lake.CodeInternal, "%d positions of %s were written where %d are dead", out.Rows, f.Base[i].Key, n)
 		}
 		res.Deletes = append(res.Deletes, Deletes{Base: i, Output: out})
-	}
-	gone, err := s.countByFile(ctx, "gone", len(f.Base))
-	if err != nil {
-		return Result{}, err
 	}
 	live := int64(0)
 	for i, file := range f.Base {
@@ -115,12 +118,16 @@ func (s *session) writeUpserts(ctx context.Context, schema lake.Schema, res *Res
 
 // writeDeletes writes the dead rows of one base file as Iceberg has them: in the
 // order of their positions.
-func (s *session) writeDeletes(ctx context.Context, f int, location string) (Output, error) {
+func (s *session) writeDeletes(ctx context.Context, f int, m Marking) (Output, error) {
 	dir, err := s.outDir(fmt.Sprintf("deletes%d", f))
 	if err != nil {
 		return Output{}, err
 	}
-	return s.copyPositions(ctx, filepath.Join(dir, "data_0.parquet"), location, fmt.Sprintf("dead WHERE f = %d", f))
+	from := fmt.Sprintf("dead WHERE f = %d", f)
+	if m.Whole {
+		from = fmt.Sprintf("(SELECT f, pos FROM dead UNION ALL SELECT f, pos FROM gone) WHERE f = %d", f)
+	}
+	return s.copyPositions(ctx, filepath.Join(dir, "data_0.parquet"), m.Locations[f], from)
 }
 
 // copyPositions writes a position delete file of the column pos of a relation.

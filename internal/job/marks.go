@@ -13,7 +13,7 @@ import (
 
 // runMarks turns the position deletes of another program's commit into delete files of
 // the table's own: each of one data file, with positions that no other has, so that they
-// add up. It goes through the snapshots of the commit in their order; what was dead in one
+// add up; or, where they are to be whole, with all of the data file's. It goes through the snapshots of the commit in their order; what was dead in one
 // stays dead in the next.
 func (s *session) runMarks(ctx context.Context, m Marks) (Result, error) {
 	concerned, err := s.readTheirs(ctx, m)
@@ -171,13 +171,16 @@ func (s *session) readOurs(ctx context.Context, m Marks, concerned []bool) error
 // keeps has.
 func (s *session) markSnapshot(ctx context.Context, m Marks, i int, concerned []bool, res *Result) error {
 	s.step("mark rows")
-	var live, stays, theirs []string // as VALUES
+	var live, stays, theirs, anew []string // as VALUES
 	for f, file := range m.Files {
 		at := file.Snapshots[i]
 		if !at.Live || !concerned[f] {
 			continue
 		}
 		live = append(live, fmt.Sprintf("(%d)", f))
+		if len(at.Theirs) > 0 && (i == 0 || !slices.Equal(at.Theirs, file.Snapshots[i-1].Theirs)) {
+			anew = append(anew, fmt.Sprintf("(%d)", f))
+		}
 		for _, k := range at.Stays {
 			stays = append(stays, fmt.Sprintf("(%d, %d)", f, k))
 		}
@@ -185,14 +188,18 @@ func (s *session) markSnapshot(ctx context.Context, m Marks, i int, concerned []
 			theirs = append(theirs, fmt.Sprintf("(%d, %d)", f, d))
 		}
 	}
-	err := errors.Join(s.values(ctx, "live", "f BIGINT", live), s.values(ctx, "stays", "f BIGINT, k BIGINT", stays), s.values(ctx, "named", "f BIGINT, d BIGINT", theirs))
+	err := errors.Join(s.values(ctx, "live", "f BIGINT", live), s.values(ctx, "stays", "f BIGINT, k BIGINT", stays), s.values(ctx, "named", "f BIGINT, d BIGINT", theirs), s.values(ctx, "anew", "f BIGINT", anew))
 	if err != nil {
 		return err
+	}
+	fresh := "FROM here EXCEPT FROM held"
+	if m.Whole {
+		fresh = "FROM here SEMI JOIN anew USING (f)"
 	}
 	for _, sql := range []string{
 		"CREATE OR REPLACE TABLE held AS SELECT f, pos FROM ours SEMI JOIN stays USING (f, k) UNION SELECT f, pos FROM made SEMI JOIN live USING (f)",
 		"CREATE OR REPLACE TABLE here AS SELECT f, pos FROM held UNION SELECT f, pos FROM theirs SEMI JOIN named USING (f, d)",
-		"CREATE OR REPLACE TABLE fresh AS FROM here EXCEPT FROM held",
+		"CREATE OR REPLACE TABLE fresh AS " + fresh,
 	} {
 		if err := s.c.Exec(ctx, sql); err != nil {
 			return err

@@ -121,6 +121,9 @@ type Marking struct {
 	DeadShare float64  `json:"dead_share"` // of a file's rows: beyond it the file is rewritten
 	Rewrite   []int    `json:"rewrite"`    // positions in Base of files that are in any case
 	Locations []string `json:"locations"`  // of Base, as position deletes name them
+	// Whole says that a delete file has all dead rows of its data file, of those before the
+	// fold too, and not the new ones alone.
+	Whole bool `json:"whole,omitempty"`
 }
 
 // Dedupe keeps, of a dataset without a key, the last row in order of arrival

@@ -4,6 +4,9 @@ package lake
 // against: a commit is one snapshot or several in a row, and each has data files that are
 // live in it, with the delete files that may apply to them.
 type ForeignDeletes struct {
+	// Whole says that a data file has one delete file, of all its dead rows: a deletion
+	// vector. Else the rows of its delete files add up.
+	Whole  bool            `json:"whole,omitempty"`
 	Theirs []ForeignDelete `json:"theirs,omitempty"`
 	Files  []MarkedFile    `json:"files"` // every data file that is live before the commit, or in one of its snapshots
 }

@@ -26,7 +26,8 @@ type Commit struct {
 	Catalog       func(*format.Version) // edits the same catalog version, may be nil
 }
 
-// Deletes are position deletes of rows of a file of Before.
+// Deletes are position deletes of rows of a file of Before; all that the file has, where the
+// table has deletion vectors.
 type Deletes struct {
 	Of lake.BaseFile
 	job.Output
@@ -64,7 +65,7 @@ func (c Commit) ordinals() []int64 {
 // before anything is current, when the files do not hold the rows that the job
 // counted.
 func (w *Workshop) Commit(ctx context.Context, t *base.Table, c Commit) (*base.Table, []lake.BaseFile, error) {
-	if err := c.countRows(); err != nil {
+	if err := c.countRows(t.Vectors()); err != nil {
 		return nil, nil, err
 	}
 	added, err := w.takeIn(ctx, t, c.Outputs, c.ordinals())
@@ -162,7 +163,7 @@ func (w *Workshop) withDeletes(ctx context.Context, known, now lake.BaseFile) (_
 }
 
 // countRows holds the job's counts against the files' own.
-func (c Commit) countRows() error {
+func (c Commit) countRows(vectors bool) error {
 	rows := int64(0)
 	for _, f := range c.Before {
 		rows += f.Live()
@@ -173,8 +174,11 @@ func (c Commit) countRows() error {
 		rows -= f.Live()
 	}
 	for _, d := range c.Deletes {
-		if !removed[d.Of.Key] {
-			rows -= d.Rows
+		if removed[d.Of.Key] {
+			continue
+		}
+		if rows -= d.Rows; vectors { // which have those that were dead too
+			rows += d.Of.Dead
 		}
 	}
 	for _, o := range slices.Concat(c.Outputs, c.Rewritten) {

@@ -1,0 +1,286 @@
+package base
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/apache/arrow-go/v18/parquet"
+	"github.com/apache/arrow-go/v18/parquet/compress"
+	"github.com/apache/arrow-go/v18/parquet/file"
+	"github.com/apache/arrow-go/v18/parquet/pqarrow"
+	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/table"
+	"github.com/apache/iceberg-go/table/dv"
+	"github.com/google/uuid"
+
+	"tarn/internal/failpoint"
+	"tarn/internal/lake"
+	"tarn/internal/store"
+)
+
+// The format versions that a table can have. From VersionVectors on rows are marked dead by
+// deletion vectors.
+const (
+	VersionDefault = 2
+	VersionVectors = 3
+)
+
+// CheckFormatVersion says which format versions there are.
+func CheckFormatVersion(version int) error {
+	if version != VersionDefault && version != VersionVectors {
+		return lake.Errorf(lake.CodeInvalidRequest, "the format version %d is none that tables of tarn have", version).
+			WithHint("%d has position deletes, %d deletion vectors", VersionDefault, VersionVectors)
+	}
+	return nil
+}
+
+// FormatVersion is Iceberg's, of the table.
+func (t *Table) FormatVersion() int { return t.meta.Version() }
+
+// Vectors says whether the table marks rows dead by deletion vectors: a data file has one at
+// most, of all its dead rows.
+func (t *Table) Vectors() bool { return t.meta.Version() >= VersionVectors }
+
+// vectorName is the name of a deletion vector of ours: in it are the bytes and the hash of
+// the positions file, which has the same rows as Parquet. Jobs and queries read that one.
+// No manifest names it; it comes and goes with the vector.
+var vectorName = regexp.MustCompile(`^(deletes-[0-9a-f]{8})-p([0-9a-f]{32})\.(\d+)-x[0-9a-f]{32}\.puffin$`)
+
+// vectorNamer names the deletion vector of a positions file.
+func vectorNamer(positions string, size int64) func(hash string) string {
+	stem := strings.Replace(strings.TrimSuffix(path.Base(positions), ".parquet"), "-x", "-p", 1)
+	return func(hash string) string { return fmt.Sprintf("%s.%d-x%s.puffin", stem, size, hash) }
+}
+
+// isVector reads a file's format as DuckDB writes it too, in small letters.
+func isVector(df iceberg.DataFile) bool {
+	return df.ContentType() == iceberg.EntryContentPosDeletes && strings.EqualFold(string(df.FileFormat()), string(iceberg.PuffinFile))
+}
+
+// positionsOf gives the key and bytes of the positions file of a deletion vector; ok is
+// false for one that another program wrote.
+func positionsOf(key string) (positions string, size int64, ok bool) {
+	m := vectorName.FindStringSubmatch(path.Base(key))
+	if m == nil {
+		return "", 0, false
+	}
+	size, err := strconv.ParseInt(m[3], 10, 64)
+	return fmt.Sprintf("%s/%s-x%s.parquet", path.Dir(key), m[1], m[2]), size, err == nil
+}
+
+// vectorOf is one deletion vector among those that a file of another program may have.
+func vectorOf(key string, df iceberg.DataFile) string {
+	offset := int64(0)
+	if o := df.ContentOffset(); o != nil {
+		offset = *o
+	}
+	return fmt.Sprintf("%s#%d", key, offset)
+}
+
+// takeInVector takes in a position delete file of all dead rows of a data file, and makes a
+// deletion vector of it.
+func (t *Table) takeInVector(ctx context.Context, from, location string, rows int64) (NewDeletes, error) {
+	body, err := os.ReadFile(from)
+	if err != nil {
+		return NewDeletes{}, lake.Errorf(lake.CodeUnavailable, "take in %s: %w", from, err)
+	}
+	key, size, err := t.move(ctx, from, deletesName)
+	if err != nil {
+		return NewDeletes{}, err
+	}
+	if err := t.written(ctx, key); err != nil {
+		return NewDeletes{}, err
+	}
+	v := t.fs.view(ctx, t.root)
+	named, puffin, err := t.writeVector(ctx, v, key, body, location, rows, vectorNamer(key, size))
+	if err != nil {
+		return NewDeletes{}, err
+	}
+	vector, err := v.key(named.FilePath())
+	if err != nil {
+		return NewDeletes{}, err
+	}
+	if err := t.fs.create(ctx, vector, puffin); err != nil {
+		return NewDeletes{}, err
+	}
+	failpoint.Hit("base.vector-created")
+	return NewDeletes{Key: key, ice: named}, nil
+}
+
+// writeVector makes the deletion vector of a data file of a positions file, which has no
+// position twice, and gives it under its name with its bytes.
+func (t *Table) writeVector(ctx context.Context, v *view, key string, positions []byte, location string, rows int64, name func(hash string) string) (iceberg.DataFile, []byte, error) {
+	spec := t.meta.PartitionSpec()
+	w := dv.NewDVWriter(v, func(int32) *iceberg.PartitionSpec { return &spec })
+	err := eachPosition(ctx, key, positions, func(_ *array.String, at *array.Int64) error {
+		return w.Add(location, at.Int64Values(), 0, nil)
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	draft := t.folder + "/data/" + uuid.NewString() + ".puffin"
+	made, err := w.Flush(ctx, v.uri(draft))
+	if err != nil {
+		return nil, nil, lake.Errorf(lake.CodeInternal, "write the deletion vector of %s: %w", location, err)
+	}
+	if len(made) != 1 || made[0].Count() != rows {
+		return nil, nil, lake.Errorf(lake.CodeInternal, "%s has not the %d rows that a deletion vector is to have", key, rows)
+	}
+	_, body, _ := v.staged(v.uri(draft))
+	df := made[0]
+	b, err := iceberg.NewDataFileBuilder(spec, iceberg.EntryContentPosDeletes, v.uri(t.folder+"/data/"+name(store.HashBytes(body))), iceberg.PuffinFile,
+		nil, nil, nil, rows, int64(len(body)))
+	if err != nil {
+		return nil, nil, lake.Errorf(lake.CodeInternal, "take in %s: %w", key, err)
+	}
+	return b.ReferencedDataFile(location).ContentOffset(*df.ContentOffset()).ContentSizeInBytes(*df.ContentSizeInBytes()).Build(), body, nil
+}
+
+// eachPosition goes through a position delete file in batches. No value is null.
+func eachPosition(ctx context.Context, key string, body []byte, each func(paths *array.String, positions *array.Int64) error) error {
+	pf, err := file.NewParquetReader(bytes.NewReader(body))
+	if err != nil {
+		return damaged(key, "not a Parquet file: %w", err)
+	}
+	defer pf.Close()
+	in, err := pqarrow.NewFileReader(pf, pqarrow.ArrowReadProperties{BatchSize: 8192}, memory.DefaultAllocator)
+	if err != nil {
+		return damaged(key, "%w", err)
+	}
+	batches, err := in.GetRecordReader(ctx, nil, nil)
+	if err != nil {
+		return damaged(key, "%w", err)
+	}
+	defer batches.Release()
+	for {
+		rec, err := batches.Read()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return damaged(key, "%w", err)
+		}
+		path, at := rec.Schema().FieldIndices("file_path"), rec.Schema().FieldIndices("pos")
+		if len(path) != 1 || len(at) != 1 {
+			return damaged(key, "position deletes without file_path and pos")
+		}
+		paths, isText := rec.Column(path[0]).(*array.String)
+		positions, isInt := rec.Column(at[0]).(*array.Int64)
+		if !isText || !isInt || paths.NullN() > 0 || positions.NullN() > 0 {
+			return damaged(key, "position deletes whose file_path or pos have another type, or are null")
+		}
+		if err := each(paths, positions); err != nil {
+			return err
+		}
+	}
+}
+
+// positionsWriter writes a position delete file as Iceberg has them.
+type positionsWriter struct {
+	schema *arrow.Schema
+	w      *pqarrow.FileWriter
+}
+
+func newPositionsWriter(out io.Writer) (*positionsWriter, error) {
+	schema, err := table.SchemaToArrowSchema(iceberg.PositionalDeleteSchema, nil, true, false)
+	if err != nil {
+		return nil, lake.Errorf(lake.CodeInternal, "position deletes: %w", err)
+	}
+	w, err := pqarrow.NewFileWriter(schema, out, parquet.NewWriterProperties(parquet.WithCompression(compress.Codecs.Zstd)), pqarrow.DefaultWriterProps())
+	if err != nil {
+		return nil, lake.Errorf(lake.CodeInternal, "position deletes: %w", err)
+	}
+	return &positionsWriter{schema, w}, nil
+}
+
+// add appends rows; uri gives the location of each.
+func (p *positionsWriter) add(positions []int64, uri func(i int) (string, error)) error {
+	b := array.NewRecordBuilder(memory.DefaultAllocator, p.schema)
+	defer b.Release()
+	for i, pos := range positions {
+		location, err := uri(i)
+		if err != nil {
+			return err
+		}
+		b.Field(0).(*array.StringBuilder).Append(location)
+		b.Field(1).(*array.Int64Builder).Append(pos)
+	}
+	out := b.NewRecordBatch()
+	defer out.Release()
+	if err := p.w.WriteBuffered(out); err != nil {
+		return lake.Errorf(lake.CodeInternal, "position deletes: %w", err)
+	}
+	return nil
+}
+
+func (p *positionsWriter) close() error {
+	if err := p.w.Close(); err != nil {
+		return lake.Errorf(lake.CodeInternal, "position deletes: %w", err)
+	}
+	return nil
+}
+
+// readVector reads a deletion vector of another program, which must hold what its manifest
+// says.
+func (p *Proposal) readVector(df iceberg.DataFile) (*dv.RoaringPositionBitmap, error) {
+	offset, size, of := df.ContentOffset(), df.ContentSizeInBytes(), df.ReferencedDataFile()
+	if offset == nil || size == nil || of == nil {
+		return nil, lake.Errorf(lake.CodeRowsInvalid, "the deletion vector %s: its manifest does not say where it is, or of which data file", df.FilePath())
+	}
+	b, err := iceberg.NewDataFileBuilder(p.meta.PartitionSpec(), df.ContentType(), df.FilePath(), iceberg.PuffinFile, nil, nil, nil, df.Count(), df.FileSizeBytes())
+	if err != nil {
+		return nil, lake.Errorf(lake.CodeRowsInvalid, "the deletion vector %s: %w", df.FilePath(), err)
+	}
+	bitmap, err := dv.ReadDV(p.view, b.ReferencedDataFile(*of).ContentOffset(*offset).ContentSizeInBytes(*size).Build())
+	if err != nil && (lake.CodeOf(err) == lake.CodeInternal || lake.CodeOf(err) == lake.CodeDamaged) {
+		return nil, lake.Errorf(lake.CodeRowsInvalid, "the deletion vector %s: %w", df.FilePath(), err)
+	}
+	return bitmap, err
+}
+
+// IsVector says whether a delete file of the commit, by the key that ForeignDeletes has, is
+// a deletion vector: WriteVector makes a file of it that a job can read.
+func (p *Proposal) IsVector(key string) bool { return p.vectors[key] != nil }
+
+// WriteVector writes a deletion vector of the commit as a position delete file.
+func (p *Proposal) WriteVector(key, path string) error {
+	df := p.vectors[key]
+	bitmap, err := p.readVector(df)
+	if err != nil {
+		return err
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return lake.Errorf(lake.CodeUnavailable, "write %s: %w", path, err)
+	}
+	defer f.Close()
+	w, err := newPositionsWriter(f)
+	if err != nil {
+		return err
+	}
+	location := func(int) (string, error) { return *df.ReferencedDataFile(), nil }
+	const batch = 8192
+	some := make([]int64, 0, batch)
+	for pos := range bitmap.Positions() {
+		if some = append(some, int64(pos)); len(some) == batch {
+			if err := w.add(some, location); err != nil {
+				return err
+			}
+			some = some[:0]
+		}
+	}
+	if err := w.add(some, location); err != nil {
+		return err
+	}
+	return w.close()
+}
