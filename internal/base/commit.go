@@ -117,14 +117,13 @@ type plan struct {
 	rows          int64 // after the commit
 	manifests     int   // before the commit
 	vectors       bool  // the table has them, and ids of rows
-	nextRowID     int64
 }
 
 func (t *Table) plan(before *content, c Change) (*plan, error) {
 	if c.FoldedThrough < t.folded {
 		return nil, lake.Errorf(lake.CodeInternal, "commit: folded-through goes back from %d to %d", t.folded, c.FoldedThrough)
 	}
-	p := &plan{change: c, folded: c.FoldedThrough, files: len(before.files), rows: before.rows, manifests: before.manifests, vectors: t.Vectors(), nextRowID: t.meta.NextRowID()}
+	p := &plan{change: c, folded: c.FoldedThrough, files: len(before.files), rows: before.rows, manifests: before.manifests, vectors: t.Vectors()}
 	leaving := map[string]bool{}
 	for _, f := range c.Remove {
 		if leaving[f.Key] {
@@ -214,20 +213,21 @@ func (p *plan) stage(ctx context.Context, tx *table.Transaction) error {
 
 func (p *plan) stageFiles(ctx context.Context, tx *table.Transaction, summary iceberg.Properties) error {
 	add := slices.Concat(p.add, p.rewritten)
-	rowID := p.nextRowID
 	if len(p.addDeletes) > 0 || len(p.remove) == 0 && len(add) > 0 {
 		if err := tx.NewRowDelta(summary).AddRows(p.add...).AddDeletes(p.addDeletes...).RemoveDeletes(p.replaced...).Commit(ctx); err != nil {
 			return err
 		}
 		add = p.rewritten
-		for _, df := range p.add {
-			rowID += df.Count()
-		}
 	}
 	if len(p.remove) == 0 {
 		return nil
 	}
 	if p.vectors {
+		staged, err := tx.StagedTable()
+		if err != nil {
+			return err
+		}
+		rowID := staged.Metadata().NextRowID()
 		for i, df := range add { // which iceberg-go wants to be told here, and finds itself above
 			b, err := builderOf(df, df.FilePath(), df.FileSizeBytes())
 			if err != nil {

@@ -58,7 +58,10 @@ func (c *committer) commit(ctx context.Context, reqs []table.Requirement, update
 			return nil, lake.Errorf(lake.CodeInternal, "commit: %w", err)
 		}
 	}
-	n := namer{view: c.view, version: c.meta.Version(), named: map[string]iceberg.ManifestFile{}}
+	n, err := c.namer()
+	if err != nil {
+		return nil, err
+	}
 	for i, u := range updates {
 		named, err := n.update(u)
 		if err != nil {
@@ -94,6 +97,24 @@ func (c *committer) commit(ctx context.Context, reqs []table.Requirement, update
 	return next, nil
 }
 
+// namer knows the manifests of the current snapshot, with the ids that their rows have:
+// what a new list says of them is not kept.
+func (c *committer) namer() (*namer, error) {
+	n := &namer{view: c.view, version: c.meta.Version(), named: map[string]iceberg.ManifestFile{}}
+	s := c.meta.CurrentSnapshot()
+	if s == nil {
+		return n, nil
+	}
+	manifests, err := s.Manifests(c.view)
+	if err != nil {
+		return nil, readFailed(s.ManifestList, err)
+	}
+	for _, m := range manifests {
+		n.named[m.FilePath()] = m
+	}
+	return n, nil
+}
+
 // check reads the new snapshot back, before anything of it is written, and holds
 // its counts against the plan's.
 func (c *committer) check(ctx context.Context, next *Table) error {
@@ -125,7 +146,7 @@ func (c *committer) check(ctx context.Context, next *Table) error {
 type namer struct {
 	view    *view
 	version int                             // Iceberg's, of the table
-	named   map[string]iceberg.ManifestFile // by the old URI, as the list has it that was first to have it
+	named   map[string]iceberg.ManifestFile // by the old URI, as the newest list has it
 	files   []namedFile                     // to be written, in this order
 }
 
@@ -177,18 +198,18 @@ func writeManifestList(version int, out io.Writer, s *table.Snapshot, manifests 
 }
 
 // keep remembers the manifests of a list that was written anew. The rows of those that are
-// new have ids that the snapshot takes; what another program's list says of them is not
-// kept, as DuckDB 1.5 writes ids there that are none.
+// new, or are of before the table had ids of rows, have ids that the snapshot takes; what
+// another program's list says of them is not kept, as DuckDB 1.5 writes ids there that are
+// none.
 func (n *namer) keep(list []byte, s *table.Snapshot, given []iceberg.ManifestFile) error {
 	written, err := iceberg.ReadManifestList(bytes.NewReader(list))
 	if err != nil || len(written) != len(given) {
 		return lake.Errorf(lake.CodeInternal, "commit: read back the manifest list: %d of %d manifests, %w", len(written), len(given), err)
 	}
 	for i, m := range given {
-		_, old := n.named[m.FilePath()]
-		w := written[i]
+		was, w := n.named[m.FilePath()], written[i]
 		n.named[m.FilePath()] = w
-		if old || w.FilePath() == m.FilePath() || w.FirstRowID() == nil {
+		if w.FirstRowID() == nil || was != nil && was.FirstRowID() != nil {
 			continue
 		}
 		if first, end := *s.FirstRowID, *w.FirstRowID()+w.ExistingRows()+w.AddedRows(); *w.FirstRowID() < first || end > first+*s.AddedRows {

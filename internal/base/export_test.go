@@ -30,3 +30,18 @@ func (t *Table) Latest() time.Time {
 	}
 	return time.UnixMilli(latest)
 }
+
+// RowIDs gives the id of the first row of each live data file, and the next one that is free.
+func (t *Table) RowIDs(ctx context.Context) (first map[string]int64, next int64, err error) {
+	c, err := t.content(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	first = map[string]int64{}
+	for _, f := range c.files {
+		if id := f.ice.FirstRowID(); id != nil {
+			first[f.base.Key] = *id
+		}
+	}
+	return first, t.meta.NextRowID(), nil
+}

@@ -120,9 +120,13 @@ func (r *rerooter) manifestList(ctx context.Context, s *table.Snapshot) (string,
 	if err != nil {
 		return "", readFailed(s.ManifestList, err)
 	}
+	version := r.table.meta.Version()
+	if s.FirstRowID == nil { // its rows have no ids, as the table was upgraded since
+		version = VersionDefault
+	}
 	var out []iceberg.ManifestFile
 	for _, m := range manifests {
-		made, err := r.manifest(ctx, m)
+		made, err := r.manifest(ctx, version, m)
 		if err != nil {
 			return "", err
 		}
@@ -131,7 +135,7 @@ func (r *rerooter) manifestList(ctx context.Context, s *table.Snapshot) (string,
 		}
 	}
 	var list bytes.Buffer
-	if err := writeManifestList(r.table.meta.Version(), &list, s, out); err != nil {
+	if err := writeManifestList(version, &list, s, out); err != nil {
 		return "", lake.Errorf(lake.CodeInternal, "write the manifest list: %w", err)
 	}
 	return r.write(fmt.Sprintf("snap-%d-0-%s.avro", s.SnapshotID, uuid.NewString()), list.Bytes()), nil
@@ -146,10 +150,10 @@ func (r *rerooter) write(name string, body []byte) string {
 
 // manifest writes a manifest with the live entries of another, nil where there are
 // none: who added a file when stays as it was.
-func (r *rerooter) manifest(ctx context.Context, m iceberg.ManifestFile) (iceberg.ManifestFile, error) {
+func (r *rerooter) manifest(ctx context.Context, version int, m iceberg.ManifestFile) (iceberg.ManifestFile, error) {
 	t := r.table
 	var body bytes.Buffer
-	w, err := iceberg.NewManifestWriter(t.meta.Version(), &body, t.meta.PartitionSpec(), t.meta.CurrentSchema(), m.SnapshotID(), iceberg.WithManifestWriterContent(m.ManifestContent()))
+	w, err := iceberg.NewManifestWriter(version, &body, t.meta.PartitionSpec(), t.meta.CurrentSchema(), m.SnapshotID(), iceberg.WithManifestWriterContent(m.ManifestContent()))
 	if err != nil {
 		return nil, lake.Errorf(lake.CodeInternal, "write a manifest: %w", err)
 	}
