@@ -53,6 +53,7 @@ type Proposal struct {
 	// operations and properties are what it does beside its snapshots.
 	operations []lake.SchemaOperation
 	properties []table.Update
+	upgraded   bool
 }
 
 // Content says whether the commit has a snapshot.
@@ -144,6 +145,9 @@ func (p *Proposal) take(ctx context.Context, updates []table.Update) error {
 	if last != nil && !pointed {
 		return refused("a snapshot that main does not point at")
 	}
+	if p.upgraded && p.Content() {
+		return refused("another format version beside a snapshot: commit it by itself")
+	}
 	p.Nothing = last == nil && p.operations == nil && len(p.properties) == 0
 	p.updates = append(p.updates, p.properties...)
 	return nil
@@ -180,9 +184,8 @@ func (p *Proposal) upgrade(version int) error {
 		return nil
 	case version < p.meta.Version() || CheckFormatVersion(version) != nil:
 		return refused("the format version %d: the table has %d, and %d is the newest", version, p.meta.Version(), VersionVectors)
-	case p.Content():
-		return refused("another format version beside a snapshot: commit it by itself")
 	}
+	p.upgraded = true
 	p.properties = append(p.properties, table.NewUpgradeFormatVersionUpdate(version))
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -80,11 +81,14 @@ func positionsOf(key string) (positions string, size int64, ok bool) {
 
 // vectorOf is one deletion vector among those that a file of another program may have.
 func vectorOf(key string, df iceberg.DataFile) string {
-	offset := int64(0)
+	offset, of := int64(0), ""
 	if o := df.ContentOffset(); o != nil {
 		offset = *o
 	}
-	return fmt.Sprintf("%s#%d", key, offset)
+	if r := df.ReferencedDataFile(); r != nil {
+		of = *r
+	}
+	return fmt.Sprintf("%s#%d of %s", key, offset, of)
 }
 
 // takeInVector takes in a position delete file of all dead rows of a data file, and makes a
@@ -252,9 +256,18 @@ func (p *Proposal) readVector(df iceberg.DataFile) (*dv.RoaringPositionBitmap, e
 // a deletion vector: WriteVector makes a file of it that a job can read.
 func (p *Proposal) IsVector(key string) bool { return p.vectors[key] != nil }
 
-// WriteVector writes a deletion vector of the commit as a position delete file.
+// WriteVector writes a deletion vector of the commit as a position delete file. One that
+// has more rows than its data file, of which a few bytes may say so, is refused.
 func (p *Proposal) WriteVector(key, path string) error {
 	df := p.vectors[key]
+	of := slices.IndexFunc(p.marks.Files, func(f lake.MarkedFile) bool { return f.Location == *df.ReferencedDataFile() })
+	switch {
+	case of < 0:
+		return lake.Errorf(lake.CodeRowsInvalid, "%s names the data file %s, which is not in the table", key, *df.ReferencedDataFile()).
+			WithHint("load the table again: it may have been rewritten")
+	case df.Count() > p.marks.Files[of].Rows:
+		return lake.Errorf(lake.CodeRowsInvalid, "%s has %d rows of %s, which has %d rows", key, df.Count(), p.marks.Files[of].Key, p.marks.Files[of].Rows)
+	}
 	bitmap, err := p.readVector(df)
 	if err != nil {
 		return err

@@ -13,8 +13,8 @@ import (
 
 // runMarks turns the position deletes of another program's commit into delete files of
 // the table's own: each of one data file, with positions that no other has, so that they
-// add up; or, where they are to be whole, with all of the data file's. It goes through the snapshots of the commit in their order; what was dead in one
-// stays dead in the next.
+// add up; or, where they are to be whole, with all of the data file's. It goes through the
+// snapshots of the commit in their order; what was dead in one has to be dead in the next.
 func (s *session) runMarks(ctx context.Context, m Marks) (Result, error) {
 	concerned, err := s.readTheirs(ctx, m)
 	if err != nil {
@@ -198,7 +198,7 @@ func (s *session) markSnapshot(ctx context.Context, m Marks, i int, concerned []
 	}
 	for _, sql := range []string{
 		"CREATE OR REPLACE TABLE held AS SELECT f, pos FROM ours SEMI JOIN stays USING (f, k) UNION SELECT f, pos FROM made SEMI JOIN live USING (f)",
-		"CREATE OR REPLACE TABLE here AS SELECT f, pos FROM held UNION SELECT f, pos FROM theirs SEMI JOIN named USING (f, d)",
+		"CREATE OR REPLACE TABLE here AS SELECT f, pos FROM ours SEMI JOIN stays USING (f, k) UNION SELECT f, pos FROM theirs SEMI JOIN named USING (f, d)",
 		"CREATE OR REPLACE TABLE fresh AS " + fresh,
 	} {
 		if err := s.c.Exec(ctx, sql); err != nil {
@@ -219,7 +219,7 @@ func (s *session) markSnapshot(ctx context.Context, m Marks, i int, concerned []
 	if err := s.c.Exec(ctx, "INSERT INTO made FROM fresh"); err != nil {
 		return err
 	}
-	return s.c.Exec(ctx, "CREATE OR REPLACE TABLE dead AS FROM here")
+	return s.c.Exec(ctx, "INSERT INTO dead FROM here")
 }
 
 // values makes a table of rows in SQL.

@@ -1,0 +1,201 @@
+package engine_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/apache/iceberg-go"
+	icebergio "github.com/apache/iceberg-go/io"
+	"github.com/apache/iceberg-go/table"
+	"github.com/apache/iceberg-go/table/dv"
+	"github.com/google/uuid"
+
+	"tarn/internal/engine"
+	"tarn/internal/lake"
+)
+
+// vectored is a lake with a dataset d of format version 3 in two data files, the first row
+// of each dead or not.
+func vectored(t *testing.T, dead bool) *opened {
+	o := openLake(t, t.TempDir(), func(o *engine.Options) {
+		noRetention(&o.Settings)
+		o.Settings.CompactDeadShare, o.Settings.TargetFileBytes, o.Settings.IcebergFormatVersion = 0.9, 1, 3 // no file is small
+	})
+	t.Cleanup(o.close)
+	o.create("d", schema(t, []string{"id"}, "id BIGINT", "v VARCHAR"))
+	for _, rows := range [][]string{{`{"id":0,"v":"a"}`, `{"id":1,"v":"b"}`, `{"id":2,"v":"c"}`}, {`{"id":10,"v":"x"}`, `{"id":11,"v":"y"}`, `{"id":12,"v":"z"}`}} {
+		o.change("d", engine.OpUpsert, rows...)
+		o.compact("d")
+	}
+	if dead {
+		o.change("d", engine.OpDelete, `{"id":0}`, `{"id":10}`)
+		o.compact("d")
+	}
+	return o
+}
+
+// vectorOf writes a deletion vector of positions in a data file.
+func vectorOf(tbl *table.Table, file string, dead ...int64) (iceberg.DataFile, error) {
+	files, err := tbl.FS(context.Background())
+	if err != nil {
+		return nil, err
+	}
+	spec := tbl.Spec()
+	w := dv.NewDVWriter(files.(icebergio.WriteFileIO), func(int32) *iceberg.PartitionSpec { return &spec })
+	if err := w.Add(file, dead, 0, nil); err != nil {
+		return nil, err
+	}
+	made, err := w.Flush(context.Background(), fmt.Sprintf("%s/data/%s.puffin", tbl.Location(), uuid.NewString()))
+	if err != nil {
+		return nil, err
+	}
+	return made[0], nil
+}
+
+// outsideFiles is the dataset d as another program sees it, with its data files in the order
+// of their names and what is dead of them.
+func (o *opened) outsideFiles(t *testing.T) (tbl *table.Table, tasks []table.FileScanTask) {
+	t.Helper()
+	tbl, err := loadOutside(o, "d")
+	if err == nil {
+		tasks, err = tbl.Scan().PlanFiles(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.SortFunc(tasks, func(a, b table.FileScanTask) int { return strings.Compare(a.File.FilePath(), b.File.FilePath()) })
+	return tbl, tasks
+}
+
+// TestVectorsOfSnapshotsInARow: snapshots of one commit each replace the vector of a data
+// file; none brings rows back that one before it took.
+func TestVectorsOfSnapshotsInARow(t *testing.T) {
+	for _, c := range []struct {
+		last []int64
+		code lake.Code
+		want []string
+	}{
+		{last: []int64{0, 1, 2}, want: []string{"[11]", "[12]"}},
+		{last: []int64{0, 2}, code: lake.CodeUnsupported, want: []string{"[1]", "[2]", "[11]", "[12]"}},
+	} {
+		o := vectored(t, true)
+		tbl, tasks := o.outsideFiles(t)
+		file := tasks[0].File.FilePath()
+		first, err := vectorOf(tbl, file, 0, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last, err := vectorOf(tbl, file, c.last...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tx := tbl.NewTransaction()
+		if err := tx.NewRowDelta(nil).AddDeletes(first).RemoveDeletes(tasks[0].DeletionVectorFiles...).Commit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := tx.NewRowDelta(nil).AddDeletes(last).RemoveDeletes(first).Commit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tx.Commit(t.Context()); lake.CodeOf(err) != c.code && (err != nil || c.code != "") {
+			t.Errorf("%v: %v", c.last, err)
+		}
+		o.want("select id from d order by id", c.want...)
+		o.verifyClean()
+	}
+}
+
+// TestVectorWithoutItsDataFile: a program removes a data file and leaves its vector; that
+// goes once tarn removes files.
+func TestVectorWithoutItsDataFile(t *testing.T) {
+	o := vectored(t, true)
+	tbl, tasks := o.outsideFiles(t)
+	tx := tbl.NewTransaction()
+	if err := tx.ReplaceDataFilesWithDataFiles(t.Context(), []iceberg.DataFile{tasks[0].File}, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	deletes := func(want string) {
+		t.Helper()
+		tbl, _ := o.outsideFiles(t)
+		if n := tbl.CurrentSnapshot().Summary.Properties["total-delete-files"]; n != want {
+			t.Errorf("%s delete files where %s are due", n, want)
+		}
+		o.verifyClean()
+	}
+	o.want("select id from d order by id", "[11]", "[12]")
+	deletes("2")
+	o.change("d", engine.OpDelete, `{"id":11}`)
+	o.compact("d")
+	o.want("select id from d order by id", "[12]")
+	deletes("2")
+	o.change("d", engine.OpUpsert, `{"id":12,"v":"new"}`)
+	o.compact("d")
+	o.want("select * from d order by id", `[12,"new"]`)
+	deletes("0")
+}
+
+// TestVectorsThatAreRefused: a vector is of the data file that it says, and has no more rows
+// than that.
+func TestVectorsThatAreRefused(t *testing.T) {
+	o := vectored(t, false)
+	tbl, tasks := o.outsideFiles(t)
+	file, other := tasks[0].File.FilePath(), tasks[1].File.FilePath()
+	refused := func(want string, deletes ...iceberg.DataFile) {
+		t.Helper()
+		tx := tbl.NewTransaction()
+		if err := tx.NewRowDelta(nil).AddDeletes(deletes...).Commit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tx.Commit(t.Context()); lake.CodeOf(err) != lake.CodeRowsInvalid || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v", err)
+		}
+		o.want("select count(*) from d", "[6]")
+	}
+	made := func(file string, dead ...int64) iceberg.DataFile {
+		t.Helper()
+		d, err := vectorOf(tbl, file, dead...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	one := made(file, 1)
+	b, err := iceberg.NewDataFileBuilder(tbl.Spec(), one.ContentType(), one.FilePath(), one.FileFormat(), nil, nil, nil, one.Count(), one.FileSizeBytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused("does not match", one, b.ReferencedDataFile(other).ContentOffset(*one.ContentOffset()).ContentSizeInBytes(*one.ContentSizeInBytes()).Build())
+	refused("names the row 3", made(file, 3))
+	refused("4 rows", made(file, 0, 1, 2, 3))
+	o.verifyClean()
+}
+
+// TestUpgradeBesideRows: another format version is no part of a commit of rows, wherever in
+// it it stands.
+func TestUpgradeBesideRows(t *testing.T) {
+	o := openLake(t, t.TempDir())
+	defer o.close()
+	o.create("d", schema(t, []string{"id"}, "id BIGINT", "v VARCHAR"))
+	request, err := inserted(o, "d", `{"id":1,"v":"a"}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	upgrade := table.NewUpgradeFormatVersionUpdate(3)
+	rows := request.Updates
+	for _, updates := range [][]table.Update{slices.Concat([]table.Update{upgrade}, rows), slices.Concat(rows, []table.Update{upgrade})} {
+		request.Updates = updates
+		if _, err := o.IcebergCommit(t.Context(), request); lake.CodeOf(err) != lake.CodeUnsupported {
+			t.Errorf("%v", err)
+		}
+	}
+	request.Updates = rows
+	if _, err := o.IcebergCommit(t.Context(), request); err != nil {
+		t.Error(err)
+	}
+	o.want("select id from d", "[1]")
+}
