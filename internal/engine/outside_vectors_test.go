@@ -3,6 +3,8 @@ package engine_test
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -198,4 +200,95 @@ func TestUpgradeBesideRows(t *testing.T) {
 		t.Error(err)
 	}
 	o.want("select id from d", "[1]")
+}
+
+// TestUpgradeWithChangesPending: a table gets deletion vectors with changes pending and
+// position deletes in its base. What was can still be read; a follower reads on; and so does
+// a server where the lake was moved to.
+func TestUpgradeWithChangesPending(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "lake")
+	settings := func(o *engine.Options) { o.Settings.CompactDeadShare, o.Settings.TargetFileBytes = 0.9, 1 }
+	o := openLake(t, dir, settings)
+	o.create("d", schema(t, []string{"id"}, "id BIGINT", "v VARCHAR"))
+	o.change("d", engine.OpUpsert, `{"id":1,"v":"a"}`, `{"id":2,"v":"b"}`, `{"id":3,"v":"c"}`, `{"id":4,"v":"d"}`)
+	o.compact("d")
+	o.change("d", engine.OpDelete, `{"id":1}`)
+	o.compact("d")
+	o.change("d", engine.OpDelete, `{"id":2}`)
+	f := follow(t, dir)
+	defer f.close()
+	_, err := o.IcebergCommit(t.Context(), engine.IcebergCommitRequest{Dataset: parsed("d"), Updates: []table.Update{
+		table.NewSetPropertiesUpdate(iceberg.Properties{"a": "b"}), table.NewUpgradeFormatVersionUpdate(3),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	was := func(o *opened, sequence int, want ...string) {
+		t.Helper()
+		o.want(fmt.Sprintf("select id from d at (sequence => %d) order by id", sequence), want...)
+	}
+	check := func(o *opened, now ...string) {
+		t.Helper()
+		o.want("select id from d order by id", now...)
+		was(o, 1, "[1]", "[2]", "[3]", "[4]")
+		was(o, 2, "[2]", "[3]", "[4]")
+		was(o, 3, "[3]", "[4]")
+	}
+	check(o, "[3]", "[4]")
+	f.caughtUp(o)
+	f.want("select id from d", "[3]", "[4]")
+	o.compact("d")
+	check(o, "[3]", "[4]")
+	f.caughtUp(o)
+	f.want("select id from d order by id", "[3]", "[4]")
+	o.change("d", engine.OpDelete, `{"id":3}`)
+	o.compact("d")
+	check(o, "[4]")
+	f.caughtUp(o)
+	f.want("select id from d", "[4]")
+	_, err = o.IcebergCommit(t.Context(), engine.IcebergCommitRequest{Dataset: parsed("d"), Updates: []table.Update{table.NewUpgradeFormatVersionUpdate(2)}})
+	wantCode(t, err, lake.CodeUnsupported)
+	o.verifyClean()
+	o.close()
+	to := filepath.Join(t.TempDir(), "moved")
+	if err := os.Rename(dir, to); err != nil {
+		t.Fatal(err)
+	}
+	o = openLake(t, to, settings)
+	defer o.close()
+	o.reroot()
+	o.want("select id from d", "[4]")
+	o.change("d", engine.OpUpsert, `{"id":4,"v":"D"}`, `{"id":5,"v":"e"}`)
+	o.compact("d")
+	o.want("select * from d order by id", `[4,"D"]`, `[5,"e"]`)
+	o.verifyClean()
+}
+
+// TestCreateOfAFormatVersion: a dataset is of the version that is asked for, else of the
+// setting's; an Idempotency-Key that comes again with another one is refused.
+func TestCreateOfAFormatVersion(t *testing.T) {
+	o := openLake(t, t.TempDir(), func(o *engine.Options) { o.Settings.IcebergFormatVersion = 3 })
+	defer o.close()
+	create := func(dataset string, version int, key string) (engine.Description, error) {
+		return o.Create(t.Context(), engine.CreateRequest{Dataset: parsed(dataset), Schema: schema(t, []string{"id"}, "id BIGINT"), FormatVersion: version, Idempotency: idempotency(key)})
+	}
+	for i, c := range []struct{ asked, want int }{{0, 3}, {2, 2}, {3, 3}} {
+		dataset := fmt.Sprintf("d%d", i)
+		for range 2 {
+			if d, err := create(dataset, c.asked, dataset); err != nil || d.FormatVersion != c.want {
+				t.Fatalf("%d: %+v, %v", c.asked, d, err)
+			}
+		}
+		if d, err := o.Describe(t.Context(), parsed(dataset)); err != nil || d.FormatVersion != c.want {
+			t.Fatalf("%d: %+v, %v", c.asked, d, err)
+		}
+	}
+	_, err := create("d1", 3, "d1")
+	wantCode(t, err, lake.CodeIdempotencyReused)
+	_, err = create("d0", 3, "d0")
+	wantCode(t, err, lake.CodeIdempotencyReused)
+	for _, version := range []int{-1, 1, 4} {
+		_, err := create("other", version, "")
+		wantCode(t, err, lake.CodeInvalidRequest)
+	}
 }
