@@ -148,6 +148,8 @@ type namer struct {
 	version int                             // Iceberg's, of the table
 	named   map[string]iceberg.ManifestFile // by the old URI, as the newest list has it
 	files   []namedFile                     // to be written, in this order
+	// nextRowID is the first id that no snapshot took which was named.
+	nextRowID int64
 }
 
 type namedFile struct {
@@ -174,6 +176,10 @@ func (n *namer) update(u table.Update) (table.Update, error) {
 	for i, m := range given {
 		manifests[i] = n.manifest(m)
 	}
+	if snapshot.FirstRowID != nil {
+		first := max(*snapshot.FirstRowID, n.nextRowID)
+		snapshot.FirstRowID = &first
+	}
 	var list bytes.Buffer
 	if err := writeManifestList(n.version, &list, &snapshot, manifests); err != nil {
 		return nil, lake.Errorf(lake.CodeInternal, "commit: rewrite the manifest list: %w", err)
@@ -197,14 +203,17 @@ func writeManifestList(version int, out io.Writer, s *table.Snapshot, manifests 
 	return iceberg.WriteManifestList(version, out, s.SnapshotID, s.ParentSnapshotID, &s.SequenceNumber, firstRowID, manifests)
 }
 
-// keep remembers the manifests of a list that was written anew. The rows of those that are
-// new, or are of before the table had ids of rows, have ids that the snapshot takes; what
-// another program's list says of them is not kept, as DuckDB 1.5 writes ids there that are
-// none.
+// keep remembers the manifests of a list that was written anew, and has the snapshot take the
+// ids that it gives to rows: to those of manifests that are new, or are of before the table
+// had ids. What another program says of ids is not kept: DuckDB 1.5 writes some that are
+// none, and takes none for rows of before.
 func (n *namer) keep(list []byte, s *table.Snapshot, given []iceberg.ManifestFile) error {
 	written, err := iceberg.ReadManifestList(bytes.NewReader(list))
-	if err != nil || len(written) != len(given) {
-		return lake.Errorf(lake.CodeInternal, "commit: read back the manifest list: %d of %d manifests, %w", len(written), len(given), err)
+	if err != nil {
+		return lake.Errorf(lake.CodeInternal, "commit: read back the manifest list: %w", err)
+	}
+	if len(written) != len(given) {
+		return lake.Errorf(lake.CodeInternal, "commit: the manifest list has %d manifests where %d are due", len(written), len(given))
 	}
 	for i, m := range given {
 		was, w := n.named[m.FilePath()], written[i]
@@ -212,9 +221,11 @@ func (n *namer) keep(list []byte, s *table.Snapshot, given []iceberg.ManifestFil
 		if w.FirstRowID() == nil || was != nil && was.FirstRowID() != nil {
 			continue
 		}
-		if first, end := *s.FirstRowID, *w.FirstRowID()+w.ExistingRows()+w.AddedRows(); *w.FirstRowID() < first || end > first+*s.AddedRows {
-			return lake.Errorf(lake.CodeRowsInvalid, "the snapshot %d has %d new rows, and its manifests more", s.SnapshotID, *s.AddedRows)
-		}
+		added := max(*s.AddedRows, *w.FirstRowID()+w.ExistingRows()+w.AddedRows()-*s.FirstRowID)
+		s.AddedRows = &added
+	}
+	if s.FirstRowID != nil {
+		n.nextRowID = *s.FirstRowID + *s.AddedRows
 	}
 	return nil
 }

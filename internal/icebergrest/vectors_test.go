@@ -61,3 +61,20 @@ func TestUpgradeToVectors(t *testing.T) {
 	l.want(allOfD, `[3,"C"]`, `[4,"d"]`)
 	l.whole()
 }
+
+// TestDuckDBAfterAnUpgrade: DuckDB, which takes no ids for the rows of before, is the first
+// to commit to a table that was upgraded.
+func TestDuckDBAfterAnUpgrade(t *testing.T) {
+	p := newPython(t, "duckdb, duckdb_extension_iceberg, duckdb_extension_avro, duckdb_extension_httpfs").of(t)
+	l := filled(t, func(s *engine.Settings) { s.CompactDeadShare, s.TargetFileBytes = 0.9, 1 })
+	l.change("d", engine.OpDelete, `{"id":1}`)
+	l.compact("d")
+	l.expect("POST", "/namespaces/main/tables/d", "", `{"requirements":[],"updates":[{"action":"upgrade-format-version","format-version":3}]}`, 200, "")
+	p.run("con = duckdb_attached(%q)", l.uri)
+	p.run(`con.execute("BEGIN"); con.execute("INSERT INTO lake.main.d VALUES (10, 'ten')"); con.execute("DELETE FROM lake.main.d WHERE id = 2"); con.execute("COMMIT")`)
+	l.want(allOfD, `[3,"c"]`, `[10,"ten"]`)
+	l.change("d", engine.OpDelete, `{"id":10}`)
+	l.compact("d")
+	l.want(allOfD, `[3,"c"]`)
+	l.whole()
+}
