@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -148,5 +149,41 @@ func testRowIDs(t *testing.T, steps []string, first, commits int, later bool) {
 			}
 		}
 		ids = l.rowIDs(tbl, ids)
+	}
+}
+
+// TestVerifyAVector: a deletion vector that has not the rows of its positions file is found,
+// though the hashes of both are right.
+func TestVerifyAVector(t *testing.T) {
+	l := newLab(t)
+	tbl := l.upgrade(l.create(keyed(t)))
+	tbl = l.commit(tbl, base.Change{Kind: base.KindAppend, Add: []base.NewFile{l.ints(tbl, 0, 1, 10)}})
+	one, two := l.dead(tbl, l.files(tbl)[0], 1), l.dead(tbl, l.files(tbl)[0], 2)
+	vector := func(d base.NewDeletes) string {
+		t.Helper()
+		stem, hash, _ := strings.Cut(strings.TrimSuffix(d.Key, ".parquet"), "-x")
+		found, err := filepath.Glob(filepath.Join(l.dir, stem+"-p"+hash+"*"))
+		if err != nil || len(found) != 1 {
+			t.Fatalf("the vectors of %s: %v, %v", d.Key, found, err)
+		}
+		return strings.TrimPrefix(found[0], l.dir+"/")
+	}
+	for _, d := range []base.NewDeletes{one, two} {
+		if err := base.VerifyFile(t.Context(), l.store, vector(d)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	body, err := l.store.Get(t.Context(), vector(two))
+	if err != nil {
+		t.Fatal(err)
+	}
+	of, _, _ := strings.Cut(vector(one), "-x")
+	_, hash, _ := strings.Cut(vector(two), "-x")
+	if err := l.store.Create(t.Context(), of+"-x"+hash, body); err != nil {
+		t.Fatal(err)
+	}
+	err = base.VerifyFile(t.Context(), l.store, of+"-x"+hash)
+	if lake.CodeOf(err) != lake.CodeDamaged || !strings.Contains(err.Error(), "it has 2 rows") {
+		t.Fatalf("%v", err)
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/apache/arrow-go/v18/parquet/file"
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/puffin"
 	"github.com/apache/iceberg-go/table"
 	"github.com/apache/iceberg-go/table/dv"
 	"github.com/google/uuid"
@@ -106,7 +107,7 @@ func (t *Table) takeInVector(ctx context.Context, from, location string, rows in
 		return NewDeletes{}, err
 	}
 	v := t.fs.view(ctx, t.root)
-	named, puffin, err := t.writeVector(ctx, v, key, body, location, rows, vectorNamer(key, size))
+	named, written, err := t.writeVector(ctx, v, key, body, location, rows, vectorNamer(key, size))
 	if err != nil {
 		return NewDeletes{}, err
 	}
@@ -114,7 +115,7 @@ func (t *Table) takeInVector(ctx context.Context, from, location string, rows in
 	if err != nil {
 		return NewDeletes{}, err
 	}
-	if err := t.fs.create(ctx, vector, puffin); err != nil {
+	if err := t.fs.create(ctx, vector, written); err != nil {
 		return NewDeletes{}, err
 	}
 	failpoint.Hit("base.vector-created")
@@ -148,6 +149,46 @@ func (t *Table) writeVector(ctx context.Context, v *view, key string, positions 
 		return nil, nil, lake.Errorf(lake.CodeInternal, "take in %s: %w", key, err)
 	}
 	return b.ReferencedDataFile(location).ContentOffset(*df.ContentOffset()).ContentSizeInBytes(*df.ContentSizeInBytes()).Build(), body, nil
+}
+
+// checkVector holds a deletion vector of ours against its positions file.
+func checkVector(ctx context.Context, s store.Store, key, positions string) error {
+	body, err := s.Get(ctx, key)
+	if err != nil {
+		return missing(key, err)
+	}
+	r, err := puffin.NewReader(bytes.NewReader(body))
+	if err != nil || len(r.Blobs()) != 1 {
+		return damaged(key, "it is no deletion vector of one data file: %v", err)
+	}
+	blob, err := r.ReadBlob(0)
+	if err != nil {
+		return damaged(key, "%w", err)
+	}
+	vector, err := dv.DeserializeDV(blob.Data, -1)
+	if err != nil {
+		return damaged(key, "%w", err)
+	}
+	rows, err := s.Get(ctx, positions)
+	if err != nil {
+		return missing(positions, err)
+	}
+	n, other := int64(0), int64(-1)
+	err = eachPosition(ctx, positions, rows, func(_ *array.String, at *array.Int64) error {
+		for _, pos := range at.Int64Values() {
+			if n++; other < 0 && !vector.Contains(uint64(pos)) {
+				other = pos
+			}
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return err
+	case other >= 0 || n != vector.Cardinality():
+		return damaged(key, "it has %d rows, and %s has %d; they are not the same", vector.Cardinality(), positions, n)
+	}
+	return nil
 }
 
 // eachPosition goes through a position delete file in batches. No value is null.
@@ -244,6 +285,9 @@ func (p *Proposal) readVector(df iceberg.DataFile) (*dv.RoaringPositionBitmap, e
 	b, err := iceberg.NewDataFileBuilder(p.meta.PartitionSpec(), df.ContentType(), df.FilePath(), iceberg.PuffinFile, nil, nil, nil, df.Count(), df.FileSizeBytes())
 	if err != nil {
 		return nil, lake.Errorf(lake.CodeRowsInvalid, "the deletion vector %s: %w", df.FilePath(), err)
+	}
+	if !strings.HasSuffix(df.FilePath(), ".puffin") {
+		return nil, refused("the deletion vector %s, whose name does not end in .puffin", df.FilePath())
 	}
 	bitmap, err := dv.ReadDV(p.view, b.ReferencedDataFile(*of).ContentOffset(*offset).ContentSizeInBytes(*size).Build())
 	if err != nil && (lake.CodeOf(err) == lake.CodeInternal || lake.CodeOf(err) == lake.CodeDamaged) {

@@ -13,7 +13,8 @@ import (
 
 // VerifyFile reads an object of a table whole and holds it against the hash in
 // its name: lake.CodeDamaged, naming the key, where it differs or is missing. A
-// foreign file is read, and nothing can be said of its bytes.
+// foreign file is read, and nothing can be said of its bytes. A deletion vector must have the
+// rows of its positions file, or other programs would see others than tarn.
 func VerifyFile(ctx context.Context, s store.Store, key string) error {
 	o, err := s.Open(ctx, key)
 	if err != nil {
@@ -36,5 +37,11 @@ func VerifyFile(ctx context.Context, s store.Store, key string) error {
 		}
 	}
 	sum := h.Sum128().Bytes()
-	return checkHash(key, hex.EncodeToString(sum[:]))
+	if err := checkHash(key, hex.EncodeToString(sum[:])); err != nil {
+		return err
+	}
+	if positions, _, ok := positionsOf(key); ok {
+		return checkVector(ctx, s, key, positions)
+	}
+	return nil
 }
