@@ -155,6 +155,7 @@ type storedDescription struct {
 }
 
 func (s storedDescription) description() Description {
+	s.Description.FormatVersion = cmp.Or(s.Description.FormatVersion, base.VersionDefault) // there was no other
 	s.Description.ETag = s.ETag
 	return s.Description
 }

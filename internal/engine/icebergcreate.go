@@ -121,9 +121,12 @@ func (e *Engine) createOutside(ctx context.Context, r IcebergCommitRequest) (*da
 		return nil, lake.Errorf(lake.CodeUnsupported, "the field ids are not numbered as those of a new table").
 			WithHint("stage the table first, and use the schema that this answers")
 	}
-	properties, err := othersOf(n.properties, schema)
+	properties, version, err := othersOf(n.properties, schema)
 	if err != nil {
 		return nil, err
+	}
+	if version != 0 && n.version != 0 && version != n.version {
+		return nil, lake.Errorf(lake.CodeInvalidRequest, "the table is to have the format version %d, and %d by its properties", n.version, version)
 	}
 	release := e.shop.InUse(n.id)
 	defer release()
@@ -134,7 +137,7 @@ func (e *Engine) createOutside(ctx context.Context, r IcebergCommitRequest) (*da
 	defer leave()
 	e.named.RLock()
 	defer e.named.RUnlock()
-	t, err := base.CreateWith(ctx, e.shop.FS, folder, schema, n.id, cmp.Or(n.version, e.set.IcebergFormatVersion), properties)
+	t, err := base.CreateWith(ctx, e.shop.FS, folder, schema, n.id, cmp.Or(n.version, version, e.set.IcebergFormatVersion), properties)
 	if err != nil {
 		return nil, err
 	}
@@ -174,11 +177,11 @@ func (e *Engine) checkNew(ctx context.Context, p *base.Proposal, schema lake.Sch
 }
 
 // othersOf is the properties of a staged table that its commit gives back, without those
-// that tarn sets.
-func othersOf(properties map[string]string, schema lake.Schema) (map[string]string, error) {
+// that tarn sets, and the format version among them, 0 for none.
+func othersOf(properties map[string]string, schema lake.Schema) (kept map[string]string, version int, err error) {
 	own, err := base.OwnProperties(schema)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	out := map[string]string{}
 	for name, value := range properties {
@@ -186,6 +189,5 @@ func othersOf(properties map[string]string, schema lake.Schema) (map[string]stri
 			out[name] = value
 		}
 	}
-	kept, _, err := base.Properties(out)
-	return kept, err
+	return base.Properties(out)
 }

@@ -17,8 +17,8 @@ def q(sql): return [list(r) for r in session.sql(sql).collect()]`, l.uri)
 	same := func(when string) {
 		t.Helper()
 		p.run("q('REFRESH TABLE lake.main.d')")
-		got := strings.ReplaceAll(string(p.run(`out = q("SELECT id, v FROM lake.main.d ORDER BY id")`)), ", ", ",")
-		if want := "[" + strings.Join(l.rows(allOfD), ",") + "]"; got != want {
+		got := strings.ReplaceAll(string(p.run(`out = q("SELECT * FROM lake.main.d ORDER BY id")`)), ", ", ",")
+		if want := "[" + strings.Join(l.rows("select * from d order by id"), ",") + "]"; got != want {
 			t.Fatalf("%s:\n got %s\nwant %s", when, got, want)
 		}
 	}
@@ -102,5 +102,15 @@ def q(sql): return [list(r) for r in session.sql(sql).collect()]`, l.uri)
 	p.want(`[[2, "two", null], [11, "merged", null], [13, "NEW", 5000000000], [20, "twenty", 7]]`, `out = q("SELECT id, name, w FROM lake.main.d ORDER BY id")`)
 	p.run(`q("ALTER TABLE lake.main.d DROP COLUMN w")`)
 	l.want("select * from d where id = 20", `[20,"twenty"]`)
+	p.run(`q("CREATE TABLE lake.fresh.third (a BIGINT) TBLPROPERTIES ('format-version' = '3')")`)
+	p.run(`q("INSERT INTO lake.fresh.third VALUES (1)")`)
+	p.run(`q("ALTER TABLE lake.main.d SET TBLPROPERTIES ('format-version' = '3')")`)
+	p.run(`q("DELETE FROM lake.main.d WHERE id = 2")`)
+	same("raised to format version 3")
+	for dataset, rows := range map[string]int64{"fresh.third": 1, "d": 3} {
+		if d := l.described(dataset, rows); d.FormatVersion != 3 {
+			t.Errorf("%+v", d)
+		}
+	}
 	l.whole()
 }
