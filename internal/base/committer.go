@@ -102,7 +102,7 @@ func (c *committer) commit(ctx context.Context, reqs []table.Requirement, update
 func (c *committer) namer() (*namer, error) {
 	n := &namer{view: c.view, version: c.meta.Version(), named: map[string]iceberg.ManifestFile{}}
 	s := c.meta.CurrentSnapshot()
-	if s == nil {
+	if s == nil || n.version < VersionVectors {
 		return n, nil
 	}
 	manifests, err := s.Manifests(c.view)

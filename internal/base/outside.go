@@ -227,7 +227,7 @@ func (p *Proposal) snapshot(ctx context.Context, given, parent *table.Snapshot) 
 		return nil, lake.Errorf(lake.CodePreconditionFailed, "the snapshot %d has the sequence number %d, which is not after the newest", s.SnapshotID, s.SequenceNumber)
 	case s.SchemaID != nil && *s.SchemaID != p.meta.CurrentSchema().ID:
 		return nil, lake.Errorf(lake.CodePreconditionFailed, "the snapshot is of the schema %d, and the table has %d", *s.SchemaID, p.meta.CurrentSchema().ID)
-	case (s.FirstRowID != nil) != (p.meta.Version() >= VersionVectors) || len(s.ManifestLocations) > 0 || s.ManifestList == "":
+	case (s.FirstRowID != nil) != p.table.Vectors() || len(s.ManifestLocations) > 0 || s.ManifestList == "":
 		return nil, refused("a snapshot of another format version than %d, which the table has", p.meta.Version())
 	}
 	if err := p.stage(ctx, s.ManifestList); err != nil {
