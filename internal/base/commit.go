@@ -156,7 +156,7 @@ func (t *Table) plan(before *content, c Change) (*plan, error) {
 		p.add = append(p.add, f.ice)
 		p.rows += f.ice.Count()
 	}
-	p.delete(before, c.Deletes, leaving)
+	p.delete(before, c.Deletes)
 	for _, f := range c.Rewritten {
 		p.rewritten = append(p.rewritten, f.ice)
 		p.rows += f.ice.Count()
@@ -167,12 +167,16 @@ func (t *Table) plan(before *content, c Change) (*plan, error) {
 
 // delete plans new delete files. Of a data file that leaves, in the second snapshot, they
 // leave too.
-func (p *plan) delete(before *content, deletes []NewDeletes, leaving map[string]bool) {
-	of := map[string]bool{}
+func (p *plan) delete(before *content, deletes []NewDeletes) {
+	leaving, of := map[string]bool{}, map[string]bool{} // data files, by location
+	for _, f := range p.remove {
+		leaving[f.FilePath()] = true
+	}
 	for _, d := range deletes {
-		of[*d.ice.ReferencedDataFile()] = true
+		location := *d.ice.ReferencedDataFile()
+		of[location] = true
 		p.addDeletes = append(p.addDeletes, d.ice)
-		if leaving[d.of] {
+		if leaving[location] {
 			p.removeDeletes = append(p.removeDeletes, d.ice)
 		}
 	}

@@ -50,7 +50,6 @@ func (t *Table) TakeIn(ctx context.Context, path string, ordinal int64) (NewFile
 // commit can add. It is of one data file.
 type NewDeletes struct {
 	Key string
-	of  string // that data file's key
 	ice iceberg.DataFile
 }
 
@@ -62,9 +61,7 @@ func (t *Table) TakeInDeletes(ctx context.Context, path string, of lake.BaseFile
 	if err != nil {
 		return NewDeletes{}, err
 	}
-	d, err := t.takeInDeletes(ctx, path, location, rows)
-	d.of = of.Key
-	return d, err
+	return t.takeInDeletes(ctx, path, location, rows)
 }
 
 func (t *Table) takeInDeletes(ctx context.Context, path, location string, rows int64) (NewDeletes, error) {
