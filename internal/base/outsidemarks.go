@@ -116,9 +116,8 @@ func (p *Proposal) newDeletes(ctx context.Context, d deleteFile) error {
 		return refused("the partition spec %d", d.ice.SpecID())
 	}
 	if d.vector {
-		p.vectors[d.key] = d.ice
-		_, err := p.readVector(d.ice)
-		return err
+		p.vectors[d.key] = d.ice // which WriteVector reads
+		return p.checkVectorEntry(d.ice)
 	}
 	if p.table.Vectors() {
 		return refused("the position delete file %s: tables of format version %d have deletion vectors", d.key, p.meta.Version())

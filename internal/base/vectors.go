@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"path"
 	"regexp"
@@ -12,16 +11,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/memory"
-	"github.com/apache/arrow-go/v18/parquet"
-	"github.com/apache/arrow-go/v18/parquet/compress"
-	"github.com/apache/arrow-go/v18/parquet/file"
-	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/puffin"
-	"github.com/apache/iceberg-go/table"
 	"github.com/apache/iceberg-go/table/dv"
 	"github.com/google/uuid"
 
@@ -191,105 +183,25 @@ func checkVector(ctx context.Context, s store.Store, key, positions string) erro
 	return nil
 }
 
-// eachPosition goes through a position delete file in batches. No value is null.
-func eachPosition(ctx context.Context, key string, body []byte, each func(paths *array.String, positions *array.Int64) error) error {
-	pf, err := file.NewParquetReader(bytes.NewReader(body))
-	if err != nil {
-		return damaged(key, "not a Parquet file: %w", err)
+// checkVectorEntry holds what a manifest must say of a deletion vector of another program.
+func (p *Proposal) checkVectorEntry(df iceberg.DataFile) error {
+	if df.ContentOffset() == nil || df.ContentSizeInBytes() == nil || df.ReferencedDataFile() == nil {
+		return lake.Errorf(lake.CodeRowsInvalid, "the deletion vector %s: its manifest does not say where it is, or of which data file", df.FilePath())
 	}
-	defer pf.Close()
-	in, err := pqarrow.NewFileReader(pf, pqarrow.ArrowReadProperties{BatchSize: 8192}, memory.DefaultAllocator)
-	if err != nil {
-		return damaged(key, "%w", err)
-	}
-	batches, err := in.GetRecordReader(ctx, nil, nil)
-	if err != nil {
-		return damaged(key, "%w", err)
-	}
-	defer batches.Release()
-	for {
-		rec, err := batches.Read()
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return damaged(key, "%w", err)
-		}
-		path, at := rec.Schema().FieldIndices("file_path"), rec.Schema().FieldIndices("pos")
-		if len(path) != 1 || len(at) != 1 {
-			return damaged(key, "position deletes without file_path and pos")
-		}
-		paths, isText := rec.Column(path[0]).(*array.String)
-		positions, isInt := rec.Column(at[0]).(*array.Int64)
-		if !isText || !isInt || paths.NullN() > 0 || positions.NullN() > 0 {
-			return damaged(key, "position deletes whose file_path or pos have another type, or are null")
-		}
-		if err := each(paths, positions); err != nil {
-			return err
-		}
-	}
-}
-
-// positionsWriter writes a position delete file as Iceberg has them.
-type positionsWriter struct {
-	schema *arrow.Schema
-	w      *pqarrow.FileWriter
-}
-
-func newPositionsWriter(out io.Writer) (*positionsWriter, error) {
-	schema, err := table.SchemaToArrowSchema(iceberg.PositionalDeleteSchema, nil, true, false)
-	if err != nil {
-		return nil, lake.Errorf(lake.CodeInternal, "position deletes: %w", err)
-	}
-	w, err := pqarrow.NewFileWriter(schema, out, parquet.NewWriterProperties(parquet.WithCompression(compress.Codecs.Zstd)), pqarrow.DefaultWriterProps())
-	if err != nil {
-		return nil, lake.Errorf(lake.CodeInternal, "position deletes: %w", err)
-	}
-	return &positionsWriter{schema, w}, nil
-}
-
-// add appends rows; uri gives the location of each.
-func (p *positionsWriter) add(positions []int64, uri func(i int) (string, error)) error {
-	b := array.NewRecordBuilder(memory.DefaultAllocator, p.schema)
-	defer b.Release()
-	for i, pos := range positions {
-		location, err := uri(i)
-		if err != nil {
-			return err
-		}
-		b.Field(0).(*array.StringBuilder).Append(location)
-		b.Field(1).(*array.Int64Builder).Append(pos)
-	}
-	out := b.NewRecordBatch()
-	defer out.Release()
-	if err := p.w.WriteBuffered(out); err != nil {
-		return lake.Errorf(lake.CodeInternal, "position deletes: %w", err)
+	if !strings.HasSuffix(df.FilePath(), ".puffin") {
+		return refused("the deletion vector %s, whose name does not end in .puffin", df.FilePath())
 	}
 	return nil
 }
 
-func (p *positionsWriter) close() error {
-	if err := p.w.Close(); err != nil {
-		return lake.Errorf(lake.CodeInternal, "position deletes: %w", err)
-	}
-	return nil
-}
-
-// readVector reads a deletion vector of another program, which must hold what its manifest
-// says.
+// readVector reads one, which must hold what its manifest says.
 func (p *Proposal) readVector(df iceberg.DataFile) (*dv.RoaringPositionBitmap, error) {
-	offset, size, of := df.ContentOffset(), df.ContentSizeInBytes(), df.ReferencedDataFile()
-	if offset == nil || size == nil || of == nil {
-		return nil, lake.Errorf(lake.CodeRowsInvalid, "the deletion vector %s: its manifest does not say where it is, or of which data file", df.FilePath())
-	}
 	b, err := iceberg.NewDataFileBuilder(p.meta.PartitionSpec(), df.ContentType(), df.FilePath(), iceberg.PuffinFile, nil, nil, nil, df.Count(), df.FileSizeBytes())
 	if err != nil {
 		return nil, lake.Errorf(lake.CodeRowsInvalid, "the deletion vector %s: %w", df.FilePath(), err)
 	}
-	if !strings.HasSuffix(df.FilePath(), ".puffin") {
-		return nil, refused("the deletion vector %s, whose name does not end in .puffin", df.FilePath())
-	}
-	bitmap, err := dv.ReadDV(p.view, b.ReferencedDataFile(*of).ContentOffset(*offset).ContentSizeInBytes(*size).Build())
+	b.ReferencedDataFile(*df.ReferencedDataFile()).ContentOffset(*df.ContentOffset()).ContentSizeInBytes(*df.ContentSizeInBytes())
+	bitmap, err := dv.ReadDV(p.view, b.Build())
 	if err != nil && (lake.CodeOf(err) == lake.CodeInternal || lake.CodeOf(err) == lake.CodeDamaged) {
 		return nil, lake.Errorf(lake.CodeRowsInvalid, "the deletion vector %s: %w", df.FilePath(), err)
 	}
