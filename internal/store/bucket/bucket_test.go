@@ -17,7 +17,7 @@ import (
 	"tarn/internal/store/storetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, s3test.ToxicsStay()...) }
 
 func TestContractInMemory(t *testing.T) {
 	for _, prefix := range []string{"", "team/lake"} {

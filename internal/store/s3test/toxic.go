@@ -6,6 +6,7 @@ import (
 
 	"github.com/Shopify/toxiproxy/v2"
 	"github.com/rs/zerolog"
+	"go.uber.org/goleak"
 )
 
 // Toxic is a proxy on the level of TCP: it delays, narrows and cuts connections.
@@ -39,4 +40,14 @@ func (x *Toxic) Add(t testing.TB, json string) {
 func (x *Toxic) Clear(t testing.TB) {
 	t.Helper()
 	x.proxy.Toxics.ResetToxics(t.Context())
+}
+
+// ToxicsStay excuses what toxiproxy leaves behind: when a connection is reset, its link
+// stops taking from the pipeline of toxics, and a toxic with a piece in its hands waits
+// for ever to hand it on, as does whoever reads for it. Stop closes connections alone.
+func ToxicsStay() []goleak.Option {
+	return []goleak.Option{
+		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run"),
+		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2.(*ToxicLink).read"),
+	}
 }
