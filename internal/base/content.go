@@ -32,7 +32,7 @@ type deleteFile struct {
 	bytes  int64
 	vector bool
 	ice    iceberg.DataFile
-	seq    int64
+	reach  Reach
 }
 
 // Files gives the live data files of the current snapshot, in the order of
@@ -115,7 +115,7 @@ func (t *Table) readContent(ctx context.Context, v *view, snapshot *table.Snapsh
 func (f *dataFile) mark(deletes []deleteFile) error {
 	vectors := 0
 	for _, d := range deletes {
-		if !mayApply(d, *f) || vectors > 0 && !d.vector {
+		if !d.reach.Has(f.ice.FilePath(), f.seq) || vectors > 0 && !d.vector {
 			continue
 		}
 		if d.vector {
@@ -156,13 +156,13 @@ func (c *content) add(t *Table, v *view, entry iceberg.ManifestEntry) error {
 		c.files = append(c.files, f)
 		c.rows += df.Count()
 	case iceberg.EntryContentPosDeletes:
-		d := deleteFile{key: key, bytes: df.FileSizeBytes(), vector: isVector(df), ice: df, seq: entry.SequenceNum()}
+		d := deleteFile{key: key, bytes: df.FileSizeBytes(), vector: IsVector(df), ice: df, reach: ReachOf(df, entry.SequenceNum())}
 		switch positions, size, ours := positionsOf(key); {
 		case d.vector && ours:
 			d.key, d.bytes = positions, size
 		case d.vector:
 			d.key = vectorOf(key, df)
-		case !isParquet(df):
+		case !IsParquet(df):
 			return lake.Errorf(lake.CodeUnsupported, "%s: position deletes as %s", key, df.FileFormat())
 		}
 		c.deletes = append(c.deletes, d)
@@ -173,13 +173,8 @@ func (c *content) add(t *Table, v *view, entry iceberg.ManifestEntry) error {
 	return nil
 }
 
-// isParquet reads a file's format as DuckDB writes it too, in small letters.
-func isParquet(df iceberg.DataFile) bool {
-	return strings.EqualFold(string(df.FileFormat()), string(iceberg.ParquetFile))
-}
-
 func (t *Table) dataFile(key string, df iceberg.DataFile, seq int64) (dataFile, error) {
-	if !isParquet(df) {
+	if !IsParquet(df) {
 		return dataFile{}, lake.Errorf(lake.CodeUnsupported, "%s: data as %s", key, df.FileFormat())
 	}
 	f := dataFile{ice: df, seq: seq, base: lake.BaseFile{Key: key, Rows: df.Count(), Bytes: df.FileSizeBytes()}}
@@ -243,9 +238,6 @@ func (c *content) order() {
 	slices.SortStableFunc(c.files, func(a, b dataFile) int { return cmp.Compare(a.base.Ordinal, b.base.Ordinal) })
 }
 
-// filePathID is Iceberg's field id of file_path in position delete files.
-const filePathID = 2147483546
-
 // DataLocation gives the URI that the table's manifests have of a live data file, and
 // position deletes must name it by.
 func (t *Table) DataLocation(ctx context.Context, key string) (string, error) {
@@ -259,19 +251,4 @@ func (t *Table) DataLocation(ctx context.Context, key string) (string, error) {
 		}
 	}
 	return "", lake.Errorf(lake.CodeInternal, "%s is no live data file of the table", key)
-}
-
-// mayApply says whether a position delete file can have positions of a data
-// file: it is not older, and its file_path bounds hold the file.
-func mayApply(d deleteFile, f dataFile) bool {
-	if f.seq > d.seq {
-		return false
-	}
-	location := f.ice.FilePath()
-	if only := d.ice.ReferencedDataFile(); only != nil {
-		return *only == location
-	}
-	lower, haveLower := d.ice.LowerBoundValues()[filePathID]
-	upper, haveUpper := d.ice.UpperBoundValues()[filePathID]
-	return (!haveLower || string(lower) <= location) && (!haveUpper || location <= string(upper))
 }

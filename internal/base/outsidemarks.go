@@ -295,7 +295,7 @@ func (p *Proposal) deleteEntries(m iceberg.ManifestFile, theirs map[string]bool)
 		if err != nil {
 			return nil, false, err
 		}
-		if theirs[key] || isVector(e.DataFile()) && theirs[vectorOf(key, e.DataFile())] {
+		if theirs[key] || IsVector(e.DataFile()) && theirs[vectorOf(key, e.DataFile())] {
 			foreign = true
 		} else {
 			left = append(left, e)

@@ -199,7 +199,7 @@ func (r *rerooter) dataFile(ctx context.Context, df iceberg.DataFile) (iceberg.D
 	if err != nil {
 		return nil, err
 	}
-	if isVector(df) {
+	if IsVector(df) {
 		return r.vector(ctx, df, key)
 	}
 	size, lower, upper := df.FileSizeBytes(), df.LowerBoundValues(), df.UpperBoundValues()

@@ -56,11 +56,6 @@ func vectorNamer(positions string, size int64) func(hash string) string {
 	return func(hash string) string { return fmt.Sprintf("%s.%d-x%s.puffin", stem, size, hash) }
 }
 
-// isVector reads a file's format as DuckDB writes it too, in small letters.
-func isVector(df iceberg.DataFile) bool {
-	return df.ContentType() == iceberg.EntryContentPosDeletes && strings.EqualFold(string(df.FileFormat()), string(iceberg.PuffinFile))
-}
-
 // positionsOf gives the key and bytes of the positions file of a deletion vector; ok is
 // false for one that another program wrote.
 func positionsOf(key string) (positions string, size int64, ok bool) {
@@ -194,20 +189,6 @@ func (p *Proposal) checkVectorEntry(df iceberg.DataFile) error {
 	return nil
 }
 
-// readVector reads one, which must hold what its manifest says.
-func (p *Proposal) readVector(df iceberg.DataFile) (*dv.RoaringPositionBitmap, error) {
-	b, err := iceberg.NewDataFileBuilder(p.meta.PartitionSpec(), df.ContentType(), df.FilePath(), iceberg.PuffinFile, nil, nil, nil, df.Count(), df.FileSizeBytes())
-	if err != nil {
-		return nil, lake.Errorf(lake.CodeRowsInvalid, "the deletion vector %s: %w", df.FilePath(), err)
-	}
-	b.ReferencedDataFile(*df.ReferencedDataFile()).ContentOffset(*df.ContentOffset()).ContentSizeInBytes(*df.ContentSizeInBytes())
-	bitmap, err := dv.ReadDV(p.view, b.Build())
-	if err != nil && (lake.CodeOf(err) == lake.CodeInternal || lake.CodeOf(err) == lake.CodeDamaged) {
-		return nil, lake.Errorf(lake.CodeRowsInvalid, "the deletion vector %s: %w", df.FilePath(), err)
-	}
-	return bitmap, err
-}
-
 // IsVector says whether a delete file of the commit, by the key that ForeignDeletes has, is
 // a deletion vector: WriteVector makes a file of it that a job can read.
 func (p *Proposal) IsVector(key string) bool { return p.vectors[key] != nil }
@@ -224,32 +205,5 @@ func (p *Proposal) WriteVector(key, path string) error {
 	case df.Count() > p.marks.Files[of].Rows:
 		return lake.Errorf(lake.CodeRowsInvalid, "%s has %d rows of %s, which has %d rows", key, df.Count(), p.marks.Files[of].Key, p.marks.Files[of].Rows)
 	}
-	bitmap, err := p.readVector(df)
-	if err != nil {
-		return err
-	}
-	f, err := os.Create(path)
-	if err != nil {
-		return lake.Errorf(lake.CodeUnavailable, "write %s: %w", path, err)
-	}
-	defer f.Close()
-	w, err := newPositionsWriter(f)
-	if err != nil {
-		return err
-	}
-	location := func(int) (string, error) { return *df.ReferencedDataFile(), nil }
-	const batch = 8192
-	some := make([]int64, 0, batch)
-	for pos := range bitmap.Positions() {
-		if some = append(some, int64(pos)); len(some) == batch {
-			if err := w.add(some, location); err != nil {
-				return err
-			}
-			some = some[:0]
-		}
-	}
-	if err := w.add(some, location); err != nil {
-		return err
-	}
-	return w.close()
+	return WriteVector(p.view, df, path)
 }
