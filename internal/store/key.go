@@ -46,6 +46,23 @@ func checkSegments(key, segments string) error {
 	return nil
 }
 
+// CheckOthersKey says whether key can name an object of others: they are freer than a
+// lake is. What HTTP clients and stores may read as a way to somewhere else is refused.
+func CheckOthersKey(key string) error {
+	switch {
+	case key == "":
+		return lake.Errorf(lake.CodeInvalidRequest, "an object's key is empty")
+	case !utf8.ValidString(key) || strings.ContainsFunc(key, unicode.IsControl):
+		return badKey(key, "it has a control character or invalid UTF-8")
+	}
+	for seg := range strings.SplitSeq(key, "/") {
+		if seg == "." || seg == ".." {
+			return badKey(key, "a segment is "+seg)
+		}
+	}
+	return nil
+}
+
 func badKey(key, why string) error {
 	return lake.Errorf(lake.CodeInvalidRequest, "%q is not an object's key: %s", key, why)
 }

@@ -30,7 +30,7 @@ const partBytes = 8 << 20
 
 // Create implements store.Store.
 func (b *Bucket) Create(ctx context.Context, key string, body []byte) error {
-	if err := begin(ctx, key, "create"); err != nil {
+	if err := b.begin(ctx, key, "create"); err != nil {
 		return err
 	}
 	return b.put(ctx, key, int64(len(body)), func(ctx context.Context) error {
@@ -40,7 +40,7 @@ func (b *Bucket) Create(ctx context.Context, key string, body []byte) error {
 
 // CreateFrom implements store.Store.
 func (b *Bucket) CreateFrom(ctx context.Context, key string, path string) error {
-	if err := begin(ctx, key, "create"); err != nil {
+	if err := b.begin(ctx, key, "create"); err != nil {
 		return err
 	}
 	f, err := os.Open(path)
@@ -67,7 +67,7 @@ func fileFailed(key string, err error) error {
 
 // Get implements store.Store.
 func (b *Bucket) Get(ctx context.Context, key string) ([]byte, error) {
-	if err := begin(ctx, key, "get"); err != nil {
+	if err := b.begin(ctx, key, "get"); err != nil {
 		return nil, err
 	}
 	var body []byte
@@ -88,7 +88,7 @@ func (b *Bucket) Get(ctx context.Context, key string) ([]byte, error) {
 
 // Stat implements store.Store.
 func (b *Bucket) Stat(ctx context.Context, key string) (store.Info, error) {
-	if err := begin(ctx, key, "stat"); err != nil {
+	if err := b.begin(ctx, key, "stat"); err != nil {
 		return store.Info{}, err
 	}
 	var info store.Info
@@ -116,7 +116,7 @@ func infoOf(key string, size int64, modified time.Time, tag string) store.Info {
 
 // Delete implements store.Store.
 func (b *Bucket) Delete(ctx context.Context, key string) error {
-	if err := begin(ctx, key, "delete"); err != nil {
+	if err := b.begin(ctx, key, "delete"); err != nil {
 		return err
 	}
 	err := b.repeated(ctx, key, "delete", 0, func(ctx context.Context) error {

@@ -139,9 +139,16 @@ func pause(ctx context.Context, try int) error {
 }
 
 // begin checks what every call checks first.
-func begin(ctx context.Context, key, step string) error {
-	if err := store.CheckKey(key); err != nil {
+func (b *Bucket) begin(ctx context.Context, key, step string) error {
+	if err := b.checkKey(key); err != nil {
 		return err
 	}
 	return lake.Step(step+" "+key, ctx.Err())
+}
+
+func (b *Bucket) checkKey(key string) error {
+	if b.opts.Others {
+		return store.CheckOthersKey(key)
+	}
+	return store.CheckKey(key)
 }

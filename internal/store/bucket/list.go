@@ -24,7 +24,7 @@ const pageSize = 1000
 // what comes after `after` alone; elsewhere it is left out here.
 func (b *Bucket) List(ctx context.Context, prefix, after string) iter.Seq2[store.Info, error] {
 	return func(yield func(store.Info, error) bool) {
-		if err := checkPrefix(prefix); err != nil {
+		if err := b.checkPrefix(prefix); err != nil {
 			yield(store.Info{}, err)
 			return
 		}
@@ -50,7 +50,7 @@ func (b *Bucket) List(ctx context.Context, prefix, after string) iter.Seq2[store
 			}
 			for _, o := range page {
 				key, ok := b.place.cut(o.Key)
-				if !ok || o.IsDir || key <= after || !strings.HasPrefix(key, prefix) || store.CheckKey(key) != nil {
+				if !ok || o.IsDir || key <= after || !strings.HasPrefix(key, prefix) || b.checkKey(key) != nil {
 					continue
 				}
 				if !yield(b.listed(key, o), nil) {
@@ -74,9 +74,9 @@ func (b *Bucket) listed(key string, o *blob.ListObject) store.Info {
 }
 
 // checkPrefix refuses a prefix that no key can start with.
-func checkPrefix(prefix string) error {
+func (b *Bucket) checkPrefix(prefix string) error {
 	if i := strings.LastIndexByte(prefix, '/'); i > 0 {
-		return store.CheckKey(prefix[:i])
+		return b.checkKey(prefix[:i])
 	}
 	return nil
 }

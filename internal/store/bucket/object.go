@@ -13,7 +13,7 @@ import (
 // Open implements store.Store. Reading is by ranges: Read asks for some MiB ahead,
 // ReadAt for just what is wanted.
 func (b *Bucket) Open(ctx context.Context, key string) (store.Object, error) {
-	if err := begin(ctx, key, "open"); err != nil {
+	if err := b.begin(ctx, key, "open"); err != nil {
 		return nil, err
 	}
 	info, err := b.Stat(ctx, key)

@@ -30,6 +30,10 @@ type Options struct {
 	Region    string // "": by the environment or the profile
 	PathStyle bool   // http://endpoint/bucket instead of http://bucket.endpoint
 
+	// Others says that others own the objects, which may have keys that a lake's cannot.
+	// Such a store is to be read alone.
+	Others bool
+
 	// Timeout is for one call; what carries bytes gets a second more for each MiB.
 	// 0: DefaultTimeout.
 	Timeout time.Duration

@@ -1,8 +1,11 @@
 package bucket_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
+
+	"gocloud.dev/blob/memblob"
 
 	"tarn/internal/lake"
 	"tarn/internal/store/bucket"
@@ -43,5 +46,37 @@ func TestPlaces(t *testing.T) {
 	_, err = bucket.Open(t.Context(), bucket.Place{Scheme: bucket.SchemeGCS, Bucket: "b"}, bucket.Options{Endpoint: "http://minio:9000"})
 	if lake.CodeOf(err) != lake.CodeInvalidRequest {
 		t.Errorf("an endpoint for gs: %v", err)
+	}
+}
+
+// TestOthersKeys: what others named is read as it is named, and no key is a way elsewhere.
+func TestOthersKeys(t *testing.T) {
+	mem := memblob.OpenBucket(nil)
+	defer mem.Close()
+	b := bucket.New(mem, bucket.Place{Scheme: "s3", Bucket: "mem"}, bucket.Options{Others: true})
+	keys := []string{"state/t/a b.parquet", "state/t/.hidden/k=100%25/ü.parquet"}
+	for _, key := range keys {
+		if err := mem.WriteAll(t.Context(), key, []byte(key), nil); err != nil {
+			t.Fatal(err)
+		}
+		if body, err := b.Get(t.Context(), key); err != nil || string(body) != key {
+			t.Errorf("%s: %q, %v", key, body, err)
+		}
+	}
+	var listed []string
+	for info, err := range b.List(t.Context(), "state/t/", "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		listed = append(listed, info.Key)
+	}
+	slices.Sort(keys)
+	if !slices.Equal(listed, keys) {
+		t.Errorf("%q", listed)
+	}
+	for _, key := range []string{"", "state/../x", "./x", "x/..", "a\x00b"} {
+		if _, err := b.Get(t.Context(), key); lake.CodeOf(err) != lake.CodeInvalidRequest {
+			t.Errorf("%q: %v", key, err)
+		}
 	}
 }
