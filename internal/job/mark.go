@@ -52,7 +52,7 @@ func (s *session) foldMarking(ctx context.Context, f Fold, b *base, ds *deltas) 
 	for i, file := range f.Base {
 		all := gone[i] + dead[i]
 		worn := dead[i] > 0 && (float64(all) > f.Marking.DeadShare*float64(file.Rows) || all == file.Rows || len(file.Deletes) >= mostDeletes)
-		if worn || slices.Contains(f.Marking.Rewrite, i) {
+		if worn && !slices.Contains(f.Marking.Fixed, i) || slices.Contains(f.Marking.Rewrite, i) {
 			res.Rewritten = append(res.Rewritten, i)
 			live += file.Rows - all
 		}

@@ -1,6 +1,7 @@
 package job
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -84,8 +85,11 @@ func (s *session) locate(ctx context.Context, m Marks) ([]bool, error) {
 			concerned[i] = concerned[i] || snap.Live && len(snap.Stays) != len(f.Before)
 		}
 	}
-	// A data file has two spellings: with more there is one that is none.
-	named, err := s.c.Rows(ctx, fmt.Sprintf("SELECT path, d, min(pos), max(pos) FROM given GROUP BY path, d ORDER BY path, d LIMIT %d", 2*len(m.Files)*len(m.Theirs)+1))
+	limit := ""
+	if !m.Dangling { // a data file has two spellings: with more there is one that is none
+		limit = fmt.Sprintf("LIMIT %d", 2*len(m.Files)*len(m.Theirs)+1)
+	}
+	named, err := s.c.Rows(ctx, "SELECT path, d, min(pos), max(pos) FROM given GROUP BY path, d ORDER BY path, d "+limit)
 	if err != nil {
 		return nil, err
 	}
@@ -94,6 +98,9 @@ func (s *session) locate(ctx context.Context, m Marks) ([]bool, error) {
 	for _, row := range named {
 		path, d := row[0].(string), row[1].(int64)
 		f, ok := at[spelled(path)]
+		if m.Dangling && (!ok || !slices.Contains(m.Files[f].Snapshots[0].Theirs, int(d))) {
+			continue
+		}
 		if !ok {
 			return nil, lake.Errorf(lake.CodeRowsInvalid, "%s names the data file %s, which is not in the table", m.Theirs[d].Key, path).
 				WithHint("load the table again: it may have been rewritten")
@@ -249,7 +256,7 @@ func (s *session) writeMarks(ctx context.Context, m Marks, snapshot int, res *Re
 		if err != nil {
 			return err
 		}
-		out, err := s.copyPositions(ctx, filepath.Join(dir, "data_0.parquet"), m.Files[f].Location, fmt.Sprintf("fresh WHERE f = %d", f))
+		out, err := s.copyPositions(ctx, filepath.Join(dir, "data_0.parquet"), cmp.Or(m.Files[f].Writes, m.Files[f].Location), fmt.Sprintf("fresh WHERE f = %d", f))
 		if err != nil {
 			return err
 		}

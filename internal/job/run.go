@@ -50,6 +50,8 @@ func (s *session) run(ctx context.Context) (Result, error) {
 		return s.runDedupe(ctx, *s.spec.Dedupe)
 	case KindRewrite:
 		return s.runRewrite(ctx, *s.spec.Rewrite)
+	case KindOverlay:
+		return s.runOverlay(ctx, *s.spec.Overlay)
 	case KindCheck:
 		return s.runCheck(ctx, *s.spec.Check)
 	case KindMarks:

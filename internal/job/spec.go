@@ -17,6 +17,7 @@ const (
 	KindCheck   Kind = "check"
 	KindMarks   Kind = "marks"
 	KindRewrite Kind = "rewrite"
+	KindOverlay Kind = "overlay"
 )
 
 // Spec says what a job is to do. Exactly the part that Kind names is set.
@@ -35,6 +36,7 @@ type Spec struct {
 	Check   *Check   `json:"check,omitempty"`
 	Marks   *Marks   `json:"marks,omitempty"`
 	Rewrite *Rewrite `json:"rewrite,omitempty"`
+	Overlay *Overlay `json:"overlay,omitempty"`
 }
 
 // The defaults of a Spec.
@@ -118,9 +120,10 @@ type Fold struct {
 // delete, and the upserts as new files. Files that have too many dead rows or
 // delete files then are rewritten besides, without the changed keys.
 type Marking struct {
-	DeadShare float64  `json:"dead_share"` // of a file's rows: beyond it the file is rewritten
-	Rewrite   []int    `json:"rewrite"`    // positions in Base of files that are in any case
-	Locations []string `json:"locations"`  // of Base, as position deletes name them
+	DeadShare float64  `json:"dead_share"`      // of a file's rows: beyond it the file is rewritten
+	Rewrite   []int    `json:"rewrite"`         // positions in Base of files that are in any case
+	Fixed     []int    `json:"fixed,omitempty"` // and of files that are not, however many of their rows are dead
+	Locations []string `json:"locations"`       // of Base, as position deletes name them
 	// Whole says that a delete file has all dead rows of its data file, of those before the
 	// fold too, and not the new ones alone.
 	Whole bool `json:"whole,omitempty"`
@@ -180,6 +183,9 @@ type Check struct {
 // are not as their manifests say. CodeUnsupported: rows that were deleted would come back.
 type Marks struct {
 	lake.ForeignDeletes // with the Path of every delete file
+	// Dangling says that delete files may name data files that are none of Files, and rows
+	// of files that they do not apply to: what is left of them after others were written anew.
+	Dangling bool `json:"dangling,omitempty"`
 }
 
 // Rewrite makes of what a statement changes in a dataset without a key, by the places of
@@ -199,6 +205,18 @@ type Rewrite struct {
 	Op          string          `json:"op"`      // OpUpsert, OpDelete, OpChanges
 	Input       InputFile       `json:"input"`   // the dataset's columns (not with OpDelete), the place, and with OpChanges rows.OpColumn
 	MaxRowBytes int             `json:"max_row_bytes"`
+}
+
+// Overlay writes what stands on top of a table of others as the Parquet of one delta: an
+// upsert of each row in files of tarn's own, and a delete of each key that a file of the
+// owner had and that no row has now. Keys of the deltas are left out: what they say is newer.
+// The dataset has a key.
+type Overlay struct {
+	Schema lake.Schema     `json:"schema"`
+	Own    []lake.BaseFile `json:"own"`    // with Path
+	Now    []lake.BaseFile `json:"now"`    // files of the owner with the dead rows that they have; with Path
+	Before []lake.BaseFile `json:"before"` // the same with those that they had; with Path
+	Deltas []lake.Delta    `json:"deltas"` // that are pending, with Path
 }
 
 // RowColumn is the number of a row in the body, from 1, a BIGINT.
@@ -255,7 +273,7 @@ func (s Spec) check() error {
 	parts := map[Kind]bool{
 		KindImport: s.Import != nil, KindFold: s.Fold != nil,
 		KindDedupe: s.Dedupe != nil, KindChanges: s.Changes != nil, KindCheck: s.Check != nil, KindMarks: s.Marks != nil,
-		KindRewrite: s.Rewrite != nil,
+		KindRewrite: s.Rewrite != nil, KindOverlay: s.Overlay != nil,
 	}
 	for kind, set := range parts {
 		if set != (kind == s.Kind) {

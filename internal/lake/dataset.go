@@ -39,7 +39,7 @@ type BaseFile struct {
 	// Identity is fileid.Of(Path) when the file was last verified. A reader that
 	// finds another one must not read on.
 	Identity string `json:"identity,omitempty"` // or NotLocal
-	// Foreign files were written by others and carry no hash in their name.
+	// Foreign files were written by others: their rows are in any order.
 	Foreign bool `json:"foreign,omitempty"`
 }
 

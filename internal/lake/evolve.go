@@ -177,8 +177,7 @@ func checkNumberName(name string) error {
 	return nil
 }
 
-// widens says whether a column of type t can be read as type to, by one of Iceberg's
-// promotions.
+// widens says why WidensTo is false.
 func (t Type) widens(to Type) error {
 	switch {
 	case t.Kind == Integer && to.Kind == Bigint,
@@ -189,6 +188,10 @@ func (t Type) widens(to Type) error {
 	return Errorf(CodeUnsupported, "type %s cannot become %s", t, to).
 		WithHint("INTEGER becomes BIGINT, FLOAT becomes DOUBLE, DECIMAL(p,s) one of more digits and the same scale; for anything else add a column, fill it and drop the old one")
 }
+
+// WidensTo says whether a column of type t can be read as type to, by one of Iceberg's
+// promotions.
+func (t Type) WidensTo(to Type) bool { return t.widens(to) == nil }
 
 // sameSchema compares all but the schemas' ids.
 func sameSchema(a, b Schema) bool {

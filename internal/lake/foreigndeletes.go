@@ -23,7 +23,8 @@ type ForeignDelete struct {
 // snapshot of it.
 type MarkedFile struct {
 	Key       string         `json:"key"`
-	Location  string         `json:"location"` // as position deletes name it
+	Location  string         `json:"location"`         // as position deletes name it
+	Writes    string         `json:"writes,omitempty"` // as those that are written are to name it; "": likewise
 	Rows      int64          `json:"rows"`
 	Before    []DeleteFile   `json:"before,omitempty"` // that the table had
 	Snapshots []MarkSnapshot `json:"snapshots"`
