@@ -251,9 +251,7 @@ func builderOf(df iceberg.DataFile, uri string, size int64) (*iceberg.DataFileBu
 	if err != nil {
 		return nil, lake.Errorf(lake.CodeInternal, "%s: %w", uri, err)
 	}
-	b.ColumnSizes(df.ColumnSizes()).ValueCounts(df.ValueCounts()).NullValueCounts(df.NullValueCounts()).
-		NaNValueCounts(df.NaNValueCounts()).LowerBoundValues(df.LowerBoundValues()).UpperBoundValues(df.UpperBoundValues()).
-		SplitOffsets(df.SplitOffsets())
+	measured(b, df)
 	if id := df.SortOrderID(); id != nil {
 		b.SortOrderID(*id)
 	}
@@ -261,4 +259,11 @@ func builderOf(df iceberg.DataFile, uri string, size int64) (*iceberg.DataFileBu
 		b.FirstRowID(*id)
 	}
 	return b, nil
+}
+
+// measured gives an entry what another says of a file's columns.
+func measured(b *iceberg.DataFileBuilder, df iceberg.DataFile) *iceberg.DataFileBuilder {
+	return b.ColumnSizes(df.ColumnSizes()).ValueCounts(df.ValueCounts()).NullValueCounts(df.NullValueCounts()).
+		NaNValueCounts(df.NaNValueCounts()).LowerBoundValues(df.LowerBoundValues()).UpperBoundValues(df.UpperBoundValues()).
+		SplitOffsets(df.SplitOffsets())
 }

@@ -179,7 +179,8 @@ func (t *Table) dataFile(key string, df iceberg.DataFile, seq int64) (dataFile, 
 	}
 	f := dataFile{ice: df, seq: seq, base: lake.BaseFile{Key: key, Rows: df.Count(), Bytes: df.FileSizeBytes()}}
 	_, hashed := HashInName(key)
-	f.base.Foreign = !hashed
+	_, theirs := FromOwner(key)
+	f.base.Foreign = !hashed || theirs
 	if t.schema.Keyed() {
 		first := t.schema.Columns[t.schema.KeyIndexes()[0]]
 		var err error

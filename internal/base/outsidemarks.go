@@ -157,7 +157,7 @@ type Mark struct {
 
 // TakeInMark is TakeInDeletes for a data file of a proposal.
 func (p *Proposal) TakeInMark(ctx context.Context, path string, file, snapshot int, rows int64) (Mark, error) {
-	d, err := p.table.takeInDeletes(ctx, path, p.marks.Files[file].Location, rows)
+	d, err := p.table.TakeInDeletesAt(ctx, path, p.marks.Files[file].Location, rows)
 	return Mark{file, snapshot, d}, err
 }
 

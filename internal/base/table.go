@@ -36,6 +36,7 @@ type Table struct {
 	schemas []since // that it had, from which sequences on; none: it never changed
 	// contentAt is the sequence of the newest commit of another program, 0 for none.
 	contentAt int64
+	attached  *Attachment // nil: the table is tarn's own
 
 	mu struct {
 		sync.Mutex
@@ -218,8 +219,13 @@ func describe(fs *FS, key, folder string, number int64, meta table.Metadata) (*T
 	if err != nil {
 		return nil, damaged(key, "table property %s: %w", propertyContentAt, err)
 	}
+	attached, err := attachedOf(meta.Properties())
+	if err != nil {
+		return nil, lake.Step(key, err)
+	}
 	return &Table{
 		fs: fs, key: key, number: number, folder: folder, root: root, meta: meta, schema: schema, folded: folded, schemas: schemas, contentAt: contentAt,
+		attached: attached,
 	}, nil
 }
 

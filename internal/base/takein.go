@@ -61,10 +61,12 @@ func (t *Table) TakeInDeletes(ctx context.Context, path string, of lake.BaseFile
 	if err != nil {
 		return NewDeletes{}, err
 	}
-	return t.takeInDeletes(ctx, path, location, rows)
+	return t.TakeInDeletesAt(ctx, path, location, rows)
 }
 
-func (t *Table) takeInDeletes(ctx context.Context, path, location string, rows int64) (NewDeletes, error) {
+// TakeInDeletesAt is TakeInDeletes for a data file that the table has or is to have, by its
+// location.
+func (t *Table) TakeInDeletesAt(ctx context.Context, path, location string, rows int64) (NewDeletes, error) {
 	if t.Vectors() {
 		return t.takeInVector(ctx, path, location, rows)
 	}
