@@ -1,6 +1,7 @@
 package compaction
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -53,11 +54,18 @@ func (c *Compactor) target(s *dataset.State) int64 {
 	return TargetFileBytes(bytes)
 }
 
-// marks says whether a fold marks rows of such a dataset. A column that is called as
-// a row's number in DuckDB's scans would hide it from queries.
-func (c *Compactor) marks(s lake.Schema) bool {
-	_, hidden := s.Column("file_row_number")
-	return c.DeadShare > 0 && s.Keyed() && !hidden
+// deadShare is the share of dead rows from which a fold of s rewrites a file; 0: it marks
+// none dead. A column that is called as a row's number in DuckDB's scans would hide it from
+// queries. Files of an owner are marked whatever the setting.
+func (c *Compactor) deadShare(s *dataset.State) float64 {
+	_, hidden := s.Schema.Column("file_row_number")
+	switch {
+	case !s.Schema.Keyed() || hidden:
+		return 0
+	case s.Table.Attached() != nil:
+		return cmp.Or(c.DeadShare, wornShare)
+	}
+	return c.DeadShare
 }
 
 // Plan says what a fold would do now.
@@ -70,11 +78,7 @@ func (c *Compactor) planAt(ctx context.Context, s *dataset.State) (Plan, error) 
 	if err != nil {
 		return Plan{}, lake.Step("plan the compaction of "+s.Name.String(), err)
 	}
-	share := 0.0
-	if c.marks(s.Schema) {
-		share = c.DeadShare
-	}
-	return NewPlan(s, touched, c.target(s), share), nil
+	return NewPlan(s, touched, c.target(s), c.deadShare(s)), nil
 }
 
 // Touched gives the keys of the base files into whose key ranges the pending
@@ -157,15 +161,18 @@ func (c *Compactor) Fold(ctx context.Context, progress func(job.Progress)) (Outc
 
 func (c *Compactor) spec(ctx context.Context, s *dataset.State, plan Plan) (job.Spec, error) {
 	f := &job.Fold{Schema: s.Schema, Base: plan.Rewrite, Groups: plan.Groups, Deltas: plan.Deltas}
-	if c.marks(s.Schema) {
+	if share := c.deadShare(s); share > 0 {
 		f.Base = slices.Concat(plan.Mark, plan.Rewrite)
-		f.Marking = &job.Marking{DeadShare: c.DeadShare, Whole: s.Table.Vectors()}
+		f.Marking = &job.Marking{DeadShare: share, Whole: s.Table.Vectors()}
 		for i, file := range f.Base {
 			location, err := s.Table.DataLocation(ctx, file.Key)
 			if err != nil {
 				return job.Spec{}, err
 			}
 			f.Marking.Locations = append(f.Marking.Locations, location)
+			if s.Table.Fixed(file.Key) {
+				f.Marking.Fixed = append(f.Marking.Fixed, i)
+			}
 			if i >= len(plan.Mark) {
 				f.Marking.Rewrite = append(f.Marking.Rewrite, i)
 			}

@@ -46,7 +46,7 @@ const mostDeletes = 256
 // NewPlan plans a fold of everything pending in s. touched holds the keys of the
 // base files into whose key ranges pending changes fall; a deadShare above 0 says that
 // the rows, of a dataset with a key, are marked dead instead of rewriting their files,
-// until a larger share of a file is.
+// until a larger share of a file is. Files of an owner are not rewritten.
 func NewPlan(s *dataset.State, touched map[string]bool, targetBytes int64, deadShare float64) Plan {
 	p := Plan{Name: s.Name, UUID: s.UUID, Snapshot: s.Table.SnapshotID(), Through: s.Sequence, Deltas: s.Pending()}
 	p.DeltasWithChanges, p.DeltaRows, p.PendingBytes = s.PendingSize()
@@ -57,7 +57,7 @@ func NewPlan(s *dataset.State, touched map[string]bool, targetBytes int64, deadS
 		return p
 	}
 	if deadShare > 0 {
-		p.mark(s.Files, touched, worn, targetBytes)
+		p.mark(s, touched, worn, targetBytes)
 		return p
 	}
 	more := 0
@@ -71,7 +71,7 @@ func NewPlan(s *dataset.State, touched map[string]bool, targetBytes int64, deadS
 	if !s.Schema.Keyed() {
 		take = takeTail
 	}
-	small := take(s.Files, touched, targetBytes)
+	small := take(afterFixed(s), touched, targetBytes)
 	p.Rewrite, p.Keep, p.Groups = part(s, touched, targetBytes)
 	for _, f := range p.Rewrite {
 		p.RewriteBytes += f.Bytes
@@ -102,8 +102,12 @@ func wornFiles(s *dataset.State, deadShare float64) map[string]bool {
 	share := cmp.Or(deadShare, wornShare)
 	out := map[string]bool{}
 	from, rows, dead := len(s.Files), int64(0), int64(0)
+	first := len(s.Files) - len(afterFixed(s))
 	for i := len(s.Files) - 1; i >= 0; i-- {
 		f := s.Files[i]
+		if s.Table.Fixed(f.Key) || i < first && !s.Schema.Keyed() {
+			continue
+		}
 		rows, dead = rows+f.Rows, dead+f.Dead
 		switch {
 		case len(f.Deletes) < wornDeletes && float64(f.Dead) <= share*float64(f.Rows):
@@ -119,20 +123,30 @@ func wornFiles(s *dataset.State, deadShare float64) map[string]bool {
 	return out
 }
 
+// afterFixed gives the files that came after the last one of an owner: without a key only
+// they can be written anew, in the order of their arrival.
+func afterFixed(s *dataset.State) []lake.BaseFile {
+	n := len(s.Files)
+	for n > 0 && !s.Table.Fixed(s.Files[n-1].Key) {
+		n--
+	}
+	return s.Files[n:]
+}
+
 // mark plans a fold that marks rows. Only worn files are rewritten, and small ones, where
 // there are many of them: each such fold adds one.
-func (p *Plan) mark(files []lake.BaseFile, touched, worn map[string]bool, targetBytes int64) {
-	small := func(f lake.BaseFile) bool { return f.Bytes < targetBytes/smallShare }
+func (p *Plan) mark(s *dataset.State, touched, worn map[string]bool, targetBytes int64) {
+	files := s.Files
+	small := func(f lake.BaseFile) bool { return f.Bytes < targetBytes/smallShare && !s.Table.Fixed(f.Key) }
 	count, deletes := 0, 0
 	for _, f := range files {
-		deletes += len(f.Deletes)
-		if small(f) {
+		if deletes += len(f.Deletes); small(f) {
 			count++
 		}
 	}
 	for _, f := range files {
 		switch {
-		case worn[f.Key], count >= smallFiles && small(f), deletes > mostDeletes && touched[f.Key] && len(f.Deletes) > 0:
+		case worn[f.Key], count >= smallFiles && small(f), deletes > mostDeletes && touched[f.Key] && len(f.Deletes) > 0 && !s.Table.Fixed(f.Key):
 			p.Rewrite = append(p.Rewrite, f)
 			p.RewriteBytes += f.Bytes
 		case touched[f.Key]:

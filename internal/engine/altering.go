@@ -72,6 +72,9 @@ func (e *Engine) Alter(ctx context.Context, r AlterRequest) (AlterResult, error)
 	}
 	defer req.end()
 	m, err := e.member(r.Dataset)
+	if err == nil {
+		err = notAttached(m.ds.State(), "another schema")
+	}
 	if err != nil {
 		return AlterResult{}, err
 	}

@@ -35,6 +35,8 @@ type Description struct {
 	TrimmedThrough int64      `json:"trimmed_through" doc:"the earliest sequence after which GET …/changes can be read"`
 	ReadPoint      lake.Place `json:"read_point"`
 	ETag           string     `json:"-"`
+	// Attached says on which table of others the dataset stands; nil: it is tarn's own.
+	Attached *Attachment `json:"attached,omitempty" doc:"the table of others that the dataset stands on; absent: it is tarn's own"`
 	// Problem says, in a list, why the rows could not be counted; Rows is -1 then.
 	Problem string `json:"problem,omitempty"`
 }

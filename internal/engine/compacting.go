@@ -27,6 +27,11 @@ func (e *Engine) Compact(_ context.Context, r CompactRequest) (*Job, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(r.PrimaryKey) > 0 {
+		if err := notAttached(m.ds.State(), "the removal of duplicates"); err != nil {
+			return nil, err
+		}
+	}
 	if len(r.PrimaryKey) > 0 && m.ds.State().Schema.Keyed() {
 		return nil, lake.Errorf(lake.CodeHasPrimaryKey, "%s has the primary key %v: it holds no duplicates", r.Dataset, m.ds.State().Schema.Key).
 			WithHint("compact it without primary_key")
@@ -79,16 +84,12 @@ func (e *Engine) compact(ctx context.Context, m *member, dedupe []string, dryRun
 		return CompactResult{}, lake.Errorf(lake.CodeDatasetNotFound, "dataset %s was dropped", m.ds.State().Name)
 	}
 	began := time.Now()
-	work := func() (compaction.Outcome, error) {
+	out, err := whole(ctx, e, m, func() (compaction.Outcome, error) {
 		if len(dedupe) > 0 {
 			return m.compactor.Dedupe(ctx, dedupe, progress)
 		}
 		return m.compactor.Fold(ctx, progress)
-	}
-	out, err := work()
-	if lake.CodeOf(err) == lake.CodeDamaged && e.reverify(ctx, m) {
-		out, err = work() // the file was touched, and is whole after all
-	}
+	})
 	if err != nil {
 		return CompactResult{}, err
 	}

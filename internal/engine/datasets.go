@@ -92,6 +92,7 @@ func describeState(s *dataset.State) Description {
 	d := Description{
 		Dataset: s.Name.String(), PrimaryKey: append([]string{}, s.Schema.Key...), FormatVersion: s.Table.FormatVersion(),
 		Files: len(s.Files), FoldedThrough: s.FoldedThrough, TrimmedThrough: s.FirstKept(), ReadPoint: s.Place(), ETag: s.ETag(),
+		Attached: attachmentOf(s.Table),
 	}
 	for _, c := range s.Schema.Columns {
 		d.Columns = append(d.Columns, Column{c.Name, c.Type.SQL(), c.Nullable})

@@ -60,7 +60,7 @@ func comesBy(point string) {
 func failpointStepsAt(place string) ([]step, error) {
 	steps, err := failpointSteps()
 	if err != nil || !strings.Contains(place, "://") {
-		return withOutside(steps), err
+		return withAttached(place, withOutside(steps)), err
 	}
 	before := func(name string) int {
 		return slices.IndexFunc(steps, func(s step) bool { return s.name == name })
@@ -76,7 +76,7 @@ func failpointStepsAt(place string) ([]step, error) {
 func TestI1I4I6FailpointsInABucket(t *testing.T) {
 	s := s3test.Start(t)
 	killedEverywhere(t, inBucketOf(s), func(point string) bool {
-		return strings.HasPrefix(point, "store.") || strings.HasPrefix(point, "outside.") || elsewhere[point] || point == "seal.gap-filled"
+		return strings.HasPrefix(point, "store.") || strings.HasPrefix(point, "outside.") || attachPoint(point) || elsewhere[point] || point == "seal.gap-filled"
 	}, func(point string) bool {
 		if os.Getenv("TARN_FAILPOINTS") != "" || bucketPoint(point) || strings.HasPrefix(point, "open.") {
 			return true

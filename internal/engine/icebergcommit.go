@@ -51,6 +51,9 @@ func (e *Engine) commitOutside(ctx context.Context, r IcebergCommitRequest) (*da
 	}
 	defer leave()
 	s, err := m.called(r.Dataset)
+	if err == nil {
+		err = notAttached(s, "a commit of another program")
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +67,7 @@ func (e *Engine) commitOutside(ctx context.Context, r IcebergCommitRequest) (*da
 	case !p.Content():
 		return e.describeOutside(ctx, m, p)
 	}
-	o := outside{e: e, proposal: p}
+	o := outside{brought: brought{e: e}, proposal: p}
 	defer o.close()
 	if err := o.ready(ctx); err != nil {
 		return nil, err
@@ -94,45 +97,46 @@ func (e *Engine) describeOutside(ctx context.Context, m *member, p *base.Proposa
 	if err != nil {
 		return nil, err
 	}
-	files, err := e.shop.ReadableAfterCommit(e.ctx, t, s.Files)
-	if err != nil {
-		return nil, err
-	}
-	next := m.committer.PublishFold(change.NewBase{Table: t, Files: files, FoldedThrough: s.FoldedThrough})
-	if next == nil {
-		return nil, NoDataset(s.Name)
-	}
-	return next, nil
+	return e.showBase(m, s, t)
 }
 
 // outside is one commit of another program under way.
 type outside struct {
-	e        *Engine
+	brought
 	proposal *base.Proposal
 	pad      *workshop.Scratchpad
 	added    []lake.BaseFile // as they can be read on this machine
 	marked   []lake.BaseFile // files that stay and lose rows, as they are after the commit; likewise
-	leaves   []func()
 }
 
-// bring makes files ready to be read, until the commit ends.
-func (o *outside) bring(ctx context.Context, files []lake.BaseFile) ([]lake.BaseFile, error) {
-	files, err := o.e.shop.Verifier.Files(ctx, files)
+// brought keeps files of the store on this machine, to be read by a job.
+type brought struct {
+	e      *Engine
+	leaves []func()
+}
+
+// bring makes files ready to be read until close.
+func (b *brought) bring(ctx context.Context, files []lake.BaseFile) ([]lake.BaseFile, error) {
+	files, err := b.e.shop.Verifier.Files(ctx, files)
 	if err != nil {
 		return nil, err
 	}
-	here, leave, err := o.e.shop.Bring(ctx, files)
+	here, leave, err := b.e.shop.Bring(ctx, files)
 	if err != nil {
 		return nil, err
 	}
-	o.leaves = append(o.leaves, leave)
+	b.leaves = append(b.leaves, leave)
 	return here, nil
 }
 
-func (o *outside) close() {
-	for _, leave := range o.leaves {
+func (b *brought) close() {
+	for _, leave := range b.leaves {
 		leave()
 	}
+}
+
+func (o *outside) close() {
+	o.brought.close()
 	if o.pad != nil {
 		o.pad.Remove()
 	}

@@ -164,7 +164,7 @@ func (e *Engine) createOutside(ctx context.Context, r IcebergCommitRequest) (*da
 
 // checkNew reads the rows of a table that is to be made.
 func (e *Engine) checkNew(ctx context.Context, p *base.Proposal, schema lake.Schema) error {
-	o := outside{e: e, proposal: p}
+	o := outside{brought: brought{e: e}, proposal: p}
 	defer o.close()
 	if err := o.ready(ctx); err != nil {
 		return err

@@ -109,6 +109,9 @@ func (t *outsideTransaction) members(all []IcebergCommitRequest) ([]*member, err
 // propose holds one table's commit against it, and reads its delete files.
 func (t *outsideTransaction) propose(ctx context.Context, m *member, r IcebergCommitRequest) error {
 	s, err := m.called(r.Dataset)
+	if err == nil {
+		err = notAttached(s, "a commit of another program")
+	}
 	if err != nil {
 		return err
 	}
@@ -116,7 +119,7 @@ func (t *outsideTransaction) propose(ctx context.Context, m *member, r IcebergCo
 	if err != nil || p.Nothing {
 		return err
 	}
-	part := &outsidePart{outside: outside{e: t.e, proposal: p}, m: m, checked: -1}
+	part := &outsidePart{outside: outside{brought: brought{e: t.e}, proposal: p}, m: m, checked: -1}
 	t.parts = append(t.parts, part)
 	switch {
 	case p.Evolves() != nil:

@@ -96,6 +96,9 @@ func (e *Engine) checkImport(r ImportRequest) error {
 		}
 		return nil
 	}
+	if err == nil {
+		err = notAttached(m.ds.State(), "an import")
+	}
 	if err != nil {
 		return err
 	}
@@ -210,7 +213,7 @@ func (e *Engine) runImport(ctx context.Context, r ImportRequest, files []job.Inp
 	if r.Mode == ImportReplace {
 		into = e.importer.Replace
 	}
-	done, err := into(ctx, m.compactor, ir)
+	done, err := whole(ctx, e, m, func() (imports.Done, error) { return into(ctx, m.compactor, ir) })
 	if err != nil {
 		return ImportResult{}, err
 	}

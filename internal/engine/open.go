@@ -22,6 +22,7 @@ import (
 	"tarn/internal/dataset"
 	"tarn/internal/delta"
 	"tarn/internal/failpoint"
+	"tarn/internal/foreign"
 	"tarn/internal/format"
 	"tarn/internal/handover"
 	"tarn/internal/imports"
@@ -57,6 +58,8 @@ type Options struct {
 	ReadOnly bool
 	// Clusters answer queries that ask for them by their name; nil: none.
 	Clusters map[string]handover.Cluster
+	// Foreign is where tables of others may be attached from; nil: nowhere.
+	Foreign  *foreign.Places
 	Log      *slog.Logger
 	Registry *prometheus.Registry // nil: metrics of its own, unseen
 
@@ -137,6 +140,7 @@ type member struct {
 	committer *change.Committer
 	compactor *compaction.Compactor
 	policy    backOff
+	syncing   backOff
 }
 
 // Open opens a lake, or makes a new one, and recovers it: every acknowledged
@@ -241,6 +245,7 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	}
 	e.going.Go(e.runUpkeep)
 	e.going.Go(e.runPolicy)
+	e.going.Go(e.runSync)
 	if !o.Brief {
 		e.going.Go(func() { e.cache.Run(e.ctx) })
 	}

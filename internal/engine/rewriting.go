@@ -87,7 +87,7 @@ func (w *rewriting) prepare(ctx context.Context, s *dataset.State, q change.Requ
 		return q, err
 	}
 	q.SchemaID, q.LetGo = s.Schema.ID, w.release
-	made, err := w.execute(ctx, s, read)
+	made, err := whole(ctx, w.e, w.m, func() (executed, error) { return w.execute(ctx, w.m.ds.State(), read) })
 	if err != nil {
 		return q, err
 	}

@@ -72,6 +72,10 @@ type Settings struct {
 	// base files and pending changes.
 	HandoverBytes int64
 
+	// AttachInterval is how often the owners of attached tables are asked for what is new;
+	// below zero: only when a sync is asked for.
+	AttachInterval time.Duration
+
 	FollowInterval time.Duration // how often a follower looks for what is new
 	MaxStaleness   time.Duration // beyond it a follower answers nothing: CodeBehind
 	// For a lake in a bucket.
@@ -119,6 +123,7 @@ func Defaults(memoryBytes int64) Settings {
 		UpkeepInterval: time.Minute,
 		IcebergFold:    FoldBounded, IcebergFoldBytes: 256 * mib, IcebergFoldWait: 10 * time.Second, IcebergFileGrace: 24 * time.Hour, IcebergFormatVersion: base.VersionDefault,
 		HandoverBytes:  64 * gib,
+		AttachInterval: time.Minute,
 		FollowInterval: time.Second, MaxStaleness: time.Minute,
 		StoreTimeout: bucket.DefaultTimeout, FenceCheckInterval: 5 * time.Second, OutageReadLimit: 24 * time.Hour,
 	}

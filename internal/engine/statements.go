@@ -110,6 +110,9 @@ func (x *execution) run(ctx context.Context) (StatementResult, error) {
 		q.Hash = requestHash(x.r.Idempotency, sqlAsked(x.r.SQL, x.r.Params))
 	}
 	if x.byPlace(s) {
+		if err := notAttached(s, "a change of rows without a primary key"); err != nil {
+			return StatementResult{}, err
+		}
 		return x.rewrite(ctx, q)
 	}
 	if q.Key != "" && !s.Schema.Keyed() && x.e.rewroteBy(q.Key) {

@@ -1,0 +1,465 @@
+package engine_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"tarn/internal/engine"
+	"tarn/internal/foreign"
+	"tarn/internal/lake"
+	"tarn/internal/rows"
+)
+
+// attaches lets tables be attached from a folder, and none be followed unasked.
+func attaches(t testing.TB, root string) func(*engine.Options) {
+	t.Helper()
+	places, err := foreign.Open([]string{root}, nil, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { places.Close() })
+	return func(o *engine.Options) { o.Foreign, o.Settings.AttachInterval = places, time.Hour }
+}
+
+// folderOf is where the table of a dataset lies, as another program finds it.
+func folderOf(t testing.TB, dir, dataset string) string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(dir, "base", "main", dataset+"-*"))
+	if err != nil || len(found) != 1 {
+		t.Fatalf("the table of %s in %s: %v %v", dataset, dir, found, err)
+	}
+	return found[0]
+}
+
+func (o *opened) tryAttach(dataset, location string, key ...string) (engine.AttachResult, error) {
+	return attachResult(o.Attach(context.Background(), engine.AttachRequest{Dataset: parsed(dataset), Source: foreign.Source{Location: location}, PrimaryKey: key}))
+}
+
+func (o *opened) trySync(dataset string) (engine.AttachResult, error) {
+	return attachResult(o.Sync(context.Background(), parsed(dataset)))
+}
+
+func attachResult(j *engine.Job, err error) (engine.AttachResult, error) {
+	if err != nil {
+		return engine.AttachResult{}, err
+	}
+	r, err := j.Wait(context.Background())
+	if err != nil {
+		return engine.AttachResult{}, err
+	}
+	return r.(engine.AttachResult), nil
+}
+
+func (o *opened) attach(dataset, location string, key ...string) engine.AttachResult {
+	o.t.Helper()
+	r, err := o.tryAttach(dataset, location, key...)
+	if err != nil {
+		o.t.Fatalf("attach %s: %v", dataset, err)
+	}
+	return r
+}
+
+func (o *opened) sync(dataset string) engine.AttachResult {
+	o.t.Helper()
+	r, err := o.trySync(dataset)
+	if err != nil {
+		o.t.Fatalf("sync %s: %v", dataset, err)
+	}
+	return r
+}
+
+// ownersTable is a lake whose dataset t, of two data files, others attach.
+func ownersTable(t *testing.T, key []string, change ...func(*engine.Options)) (owner *opened, dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	owner = openLake(t, dir, append([]func(*engine.Options){noRetentionOf, func(o *engine.Options) { o.Settings.TargetFileBytes = 1 }}, change...)...)
+	t.Cleanup(owner.close)
+	owner.create("t", schema(t, key, "id BIGINT", "v VARCHAR"))
+	for _, lines := range [][]string{{`{"id":1,"v":"a"}`, `{"id":2,"v":"b"}`}, {`{"id":11,"v":"k"}`, `{"id":12,"v":"l"}`}} {
+		owner.change("t", engine.OpUpsert, lines...)
+		owner.compact("t")
+	}
+	return owner, dir
+}
+
+// TestAttach: a table of others is read, hot and cold, and changed; its owner does not see
+// that, and what he commits is taken, with what was changed on top. Detached it is tarn's own.
+func TestAttach(t *testing.T) {
+	owner, dir := ownersTable(t, []string{"id"})
+	here := t.TempDir()
+	o := openLake(t, here, attaches(t, dir), noRetentionOf)
+	defer func() { o.close() }()
+	before := filesUnder(t, dir)
+	r := o.attach("a", folderOf(t, dir, "t"))
+	if r.Files != 2 || r.FilesLinked+r.FilesCopied != 2 || r.Rows != 4 || !r.Changed {
+		t.Errorf("attach says %+v", r)
+	}
+	o.bothWays("select id, v from a order by id", "a", `[1,"a"]`, `[2,"b"]`, `[11,"k"]`, `[12,"l"]`)
+	o.change("a", engine.OpUpsert, `{"id":2,"v":"mine"}`, `{"id":3,"v":"new"}`)
+	o.change("a", engine.OpDelete, `{"id":11}`)
+	mine := []string{`[1,"a"]`, `[2,"mine"]`, `[3,"new"]`, `[12,"l"]`}
+	o.bothWays("select id, v from a order by id", "a", mine...)
+	if c := o.compact("a"); c.FilesRewritten != 0 || c.DeleteFiles != 2 {
+		t.Errorf("a fold of attached files: %+v", c)
+	}
+	o.bothWays("select id, v from a order by id", "a", mine...)
+	if after := filesUnder(t, dir); !slices.Equal(before, after) {
+		t.Errorf("the owner's files were\n%s\nand are\n%s", strings.Join(before, "\n"), strings.Join(after, "\n"))
+	}
+	if r := o.sync("a"); r.Changed {
+		t.Errorf("a sync without a commit of the owner: %+v", r)
+	}
+	// The owner rewrites the files of 1, 2 and 11, 12.
+	owner.change("t", engine.OpUpsert, `{"id":1,"v":"theirs"}`, `{"id":2,"v":"theirs"}`, `{"id":11,"v":"theirs"}`, `{"id":13,"v":"theirs"}`)
+	owner.compact("t")
+	if _, err := owner.trySync("t"); lake.CodeOf(err) != lake.CodeUnsupported {
+		t.Errorf("a sync of a dataset that is tarn's own: %v", err)
+	}
+	o.change("a", engine.OpUpsert, `{"id":12,"v":"pending"}`)
+	if r := o.sync("a"); !r.Changed || r.RowsOnTop != 4 || r.Rows != 5 {
+		t.Errorf("sync says %+v", r)
+	}
+	want := []string{`[1,"theirs"]`, `[2,"mine"]`, `[3,"new"]`, `[12,"pending"]`, `[13,"theirs"]`}
+	o.bothWays("select id, v from a order by id", "a", want...)
+	o.compact("a")
+	o.bothWays("select id, v from a order by id", "a", want...)
+	o.close()
+	o = openLake(t, here, noRetentionOf) // without a place to attach from
+	o.want("select id, v from a order by id", want...)
+	_, err := o.trySync("a")
+	wantCode(t, err, lake.CodeUnsupported)
+	if d := o.describe("a"); d.Attached == nil || d.FormatVersion != 3 {
+		t.Errorf("described as %+v", d)
+	}
+	d, err := o.Detach(t.Context(), parsed("a"))
+	if err != nil || d.Attached != nil {
+		t.Fatalf("detach: %+v, %v", d, err)
+	}
+	o.alter("a add column w BIGINT")
+	o.change("a", engine.OpUpsert, `{"id":1,"v":"own","w":1}`)
+	o.compact("a")
+	o.want("select id, v, w from a where id < 3 order by id", `[1,"own",1]`, `[2,"mine",null]`)
+	if _, err := o.Detach(t.Context(), parsed("a")); lake.CodeOf(err) != lake.CodeUnsupported {
+		t.Errorf("detached twice: %v", err)
+	}
+	o.verifyClean()
+}
+
+// TestAttachedIsTheOwners: what would need the owner's files or columns to be others is
+// refused, and names the way out.
+func TestAttachedIsTheOwners(t *testing.T) {
+	_, dir := ownersTable(t, nil)
+	o := openLake(t, t.TempDir(), attaches(t, dir))
+	defer o.close()
+	o.attach("a", folderOf(t, dir, "t"))
+	o.attach("k", folderOf(t, dir, "t"), "id")
+	n := parsed("a")
+	for what, try := range map[string]func() error{
+		"another schema": func() error { _, err := o.tryAlter("a add column w BIGINT"); return err },
+		"an import": func() error {
+			_, err := o.importText("a", engine.ImportAppend, rows.CSV, nil, "", "id,v\n7,x\n")
+			return err
+		},
+		"a replacing import": func() error {
+			_, err := o.importText("k", engine.ImportReplace, rows.CSV, nil, "", "id,v\n7,x\n")
+			return err
+		},
+		"duplicates":        func() error { _, err := o.tryCompact("a", "id"); return err },
+		"places":            func() error { _, err := o.exec("delete from a where id = 1"); return err },
+		"places in another": func() error { _, err := o.exec("update a set v = 'x'"); return err },
+		"another program": func() error {
+			tbl, err := loadOutside(o, "k")
+			if err != nil {
+				return err
+			}
+			return appendOutside(tbl, `{"id":7,"v":"x"}`)
+		},
+	} {
+		if err := try(); lake.CodeOf(err) != lake.CodeUnsupported || !strings.Contains(lake.HintOf(err), "detach") {
+			t.Errorf("%s: %v (%s)", what, err, lake.HintOf(err))
+		}
+	}
+	if _, err := o.Compact(t.Context(), engine.CompactRequest{Dataset: &n, DryRun: true}); err != nil {
+		t.Error(err)
+	}
+	o.did(1, "delete from k where id = 1")
+	o.want("select id from k order by id", "[2]", "[11]", "[12]")
+}
+
+// TestAttachWithoutAKey: rows are appended beside the owner's, whose commits go on.
+func TestAttachWithoutAKey(t *testing.T) {
+	owner, dir := ownersTable(t, nil)
+	o := openLake(t, t.TempDir(), attaches(t, dir), noRetentionOf)
+	defer o.close()
+	o.attach("a", folderOf(t, dir, "t"))
+	for i := range 12 { // enough for small files to be merged
+		o.change("a", engine.OpUpsert, fmt.Sprintf(`{"id":%d,"v":"mine"}`, 100+i))
+		o.compact("a")
+	}
+	if files := o.describe("a").Files; files > 12 {
+		t.Errorf("there are %d files", files)
+	}
+	if _, err := owner.exec("delete from t where id < 10"); err != nil {
+		t.Fatal(err)
+	}
+	o.attach("touched", folderOf(t, dir, "t")) // what the owner reads next
+	if _, err := owner.importText("t", engine.ImportAppend, rows.CSV, nil, "", "id,v\n50,theirs\n"); err != nil {
+		t.Fatal(err)
+	}
+	o.change("a", engine.OpUpsert, `{"id":200,"v":"pending"}`)
+	o.sync("a")
+	want := []string{"[11]", "[12]", "[50]"}
+	for i := range 12 {
+		want = append(want, fmt.Sprintf("[%d]", 100+i))
+	}
+	want = append(want, "[200]")
+	o.bothWays("select id from a order by id", "a", want...)
+	o.compact("a")
+	o.bothWays("select id from a order by id", "a", want...)
+	o.verifyClean()
+}
+
+// TestAttachFollowsColumns: the owner's schema changes are followed, and files of before them
+// read on; one that cannot be followed is refused.
+func TestAttachFollowsColumns(t *testing.T) {
+	owner, dir := ownersTable(t, []string{"id"})
+	owner.alter("t add column gone INTEGER")
+	owner.alter("t drop column gone")
+	owner.alter("t add column n INTEGER")
+	owner.change("t", engine.OpUpsert, `{"id":2,"v":"b","n":2}`)
+	owner.compact("t")
+	o := openLake(t, t.TempDir(), attaches(t, dir), noRetentionOf)
+	defer o.close()
+	o.attach("a", folderOf(t, dir, "t"))
+	o.bothWays("select * from a order by id", "a", `[1,"a",null]`, `[2,"b",2]`, `[11,"k",null]`, `[12,"l",null]`)
+	o.change("a", engine.OpUpsert, `{"id":12,"v":"mine","n":12}`)
+	o.compact("a")
+	owner.alter("t rename column v to w")
+	owner.alter("t alter column n type BIGINT")
+	owner.alter("t add column more VARCHAR")
+	owner.change("t", engine.OpUpsert, `{"id":1,"w":"theirs","n":5000000000,"more":"m"}`)
+	owner.compact("t")
+	o.sync("a")
+	want := []string{`[1,"theirs",5000000000,"m"]`, `[2,"b",2,null]`, `[11,"k",null,null]`, `[12,"mine",12,null]`}
+	o.bothWays("select id, w, n, more from a order by id", "a", want...)
+	o.compact("a")
+	o.bothWays("select id, w, n, more from a order by id", "a", want...)
+	o.verifyClean()
+}
+
+// TestAttachRefuses: what is no table, or none that can be a base, leaves nothing behind.
+func TestAttachRefuses(t *testing.T) {
+	owner, dir := ownersTable(t, nil)
+	here := t.TempDir()
+	o := openLake(t, here, attaches(t, dir), noRetentionOf)
+	defer o.close()
+	owner.change("t", engine.OpUpsert, `{"id":1,"v":"again"}`)
+	owner.change("t", engine.OpUpsert, `{"id":null,"v":"null"}`)
+	owner.compact("t")
+	table := folderOf(t, dir, "t")
+	for _, c := range []struct {
+		location string
+		key      []string
+		code     lake.Code
+		text     string
+	}{
+		{table, []string{"id"}, lake.CodeRowsInvalid, "null"},
+		{table, []string{"nothing"}, lake.CodeInvalidRequest, "nothing"},
+		{filepath.Join(dir, "absent"), nil, lake.CodeNotFound, "absent"},
+		{here, nil, lake.CodeUnsupported, "attach_roots"},
+	} {
+		if _, err := o.tryAttach("a", c.location, c.key...); lake.CodeOf(err) != c.code || !strings.Contains(err.Error()+lake.HintOf(err), c.text) {
+			t.Errorf("%s %v: %v (%s)", c.location, c.key, err, lake.CodeOf(err))
+		}
+	}
+	owner.did(1, "delete from t where id is null")
+	owner.compact("t")
+	if _, err := o.tryAttach("a", table, "id"); lake.CodeOf(err) != lake.CodeKeyConflict {
+		t.Errorf("a key twice: %v", err)
+	}
+	if _, err := o.Describe(t.Context(), parsed("a")); lake.CodeOf(err) != lake.CodeDatasetNotFound {
+		t.Errorf("the dataset is there: %v", err)
+	}
+	owner.did(1, "delete from t where v = 'again'")
+	owner.compact("t")
+	o.attach("a", table, "id")
+	if _, err := o.tryAttach("a", table); lake.CodeOf(err) != lake.CodeDatasetExists {
+		t.Errorf("attached twice under one name: %v", err)
+	}
+	owner.change("t", engine.OpUpsert, `{"id":12,"v":"again"}`)
+	owner.compact("t")
+	if _, err := o.trySync("a"); lake.CodeOf(err) != lake.CodeKeyConflict {
+		t.Errorf("a commit that breaks the key: %v", err)
+	}
+	o.want("select id, v from a order by id", `[1,"a"]`, `[2,"b"]`, `[11,"k"]`, `[12,"l"]`)
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	o.want("select count(*) from a", "[4]")
+	o.verifyClean()
+}
+
+// attachHistory is an owner, a dataset on top of his table, and what both should hold.
+type attachHistory struct {
+	t        *testing.T
+	rnd      *rand.Rand
+	owner, o *opened
+	here     string
+	options  []func(*engine.Options)
+	theirs   map[int]int // as the owner's newest snapshot has it
+	taken    map[int]int // as the dataset took it last
+	mine     map[int]int // upserts of ours
+	tombs    map[int]bool
+	value    int
+}
+
+const attachKeys = 60
+
+func (h *attachHistory) lines(n int, into map[int]int) (lines []string) {
+	for range n {
+		k := h.rnd.IntN(attachKeys)
+		h.value++
+		into[k] = h.value
+		lines = append(lines, fmt.Sprintf(`{"id":%d,"v":%d}`, k, h.value))
+	}
+	return lines
+}
+
+// theirsChange changes rows of the owner and folds them.
+func (h *attachHistory) theirsChange() {
+	h.owner.change("t", engine.OpUpsert, h.lines(1+h.rnd.IntN(6), h.theirs)...)
+	var gone []string
+	for range h.rnd.IntN(5) {
+		k := h.rnd.IntN(attachKeys)
+		delete(h.theirs, k)
+		gone = append(gone, fmt.Sprintf(`{"id":%d}`, k))
+	}
+	if len(gone) > 0 {
+		h.owner.change("t", engine.OpDelete, gone...)
+	}
+	h.owner.compact("t")
+}
+
+func (h *attachHistory) upsert() {
+	set := map[int]int{}
+	h.o.change("a", engine.OpUpsert, h.lines(1+h.rnd.IntN(5), set)...)
+	for k, v := range set {
+		h.mine[k] = v
+		delete(h.tombs, k)
+	}
+}
+
+func (h *attachHistory) remove() {
+	var gone []string
+	for range 1 + h.rnd.IntN(4) {
+		k := h.rnd.IntN(attachKeys)
+		delete(h.mine, k)
+		h.tombs[k] = true
+		gone = append(gone, fmt.Sprintf(`{"id":%d}`, k))
+	}
+	h.o.change("a", engine.OpDelete, gone...)
+}
+
+func (h *attachHistory) sync() {
+	if r := h.o.sync("a"); !r.Changed {
+		return
+	}
+	maps.DeleteFunc(h.tombs, func(k int, _ bool) bool { _, had := h.taken[k]; return !had })
+	h.taken = maps.Clone(h.theirs)
+}
+
+func (h *attachHistory) reopen() {
+	h.o.close()
+	h.o = openLake(h.t, h.here, h.options...)
+}
+
+// check compares the dataset with the maps.
+func (h *attachHistory) check(step string) {
+	h.t.Helper()
+	all := maps.Clone(h.taken)
+	maps.Copy(all, h.mine)
+	for k := range h.tombs {
+		delete(all, k)
+	}
+	var want []string
+	for _, k := range slices.Sorted(maps.Keys(all)) {
+		want = append(want, fmt.Sprintf("[%d,%d]", k, all[k]))
+	}
+	if got := h.o.rows("select id, v from a order by id"); !slices.Equal(got, want) {
+		h.t.Fatalf("after %s:\n got %v\nwant %v", step, got, want)
+	}
+}
+
+// TestAttachAgainstAMap: an owner of either format version, who rewrites files or marks rows,
+// and a dataset on top of his table; both change rows, compact, restart.
+func TestAttachAgainstAMap(t *testing.T) {
+	seeds := 4
+	if testing.Short() {
+		seeds = 1
+	}
+	for i := range seeds {
+		seed := testSeed(t) + int64(i)
+		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			h := &attachHistory{
+				t: t, rnd: rand.New(rand.NewPCG(uint64(seed), 7)), here: t.TempDir(),
+				theirs: map[int]int{}, mine: map[int]int{}, tombs: map[int]bool{},
+			}
+			dir := t.TempDir()
+			h.owner = openLake(t, dir, noRetentionOf, func(o *engine.Options) {
+				o.Settings.TargetFileBytes, o.Settings.IcebergFormatVersion = 1, 2+h.rnd.IntN(2)
+				if h.rnd.IntN(3) > 0 {
+					o.Settings.CompactDeadShare = 0.2 + 0.7*h.rnd.Float64()
+				}
+			})
+			defer h.owner.close()
+			h.owner.create("t", schema(t, []string{"id"}, "id BIGINT", "v BIGINT"))
+			for range 1 + h.rnd.IntN(5) {
+				h.theirsChange()
+			}
+			h.options = []func(*engine.Options){attaches(t, dir), noRetentionOf, func(o *engine.Options) {
+				o.Settings.TargetFileBytes = []int64{1, 0}[h.rnd.IntN(2)]
+				if h.rnd.IntN(2) > 0 {
+					o.Settings.CompactDeadShare = h.rnd.Float64()
+				}
+			}}
+			h.o = openLake(t, h.here, h.options...)
+			defer func() { h.o.close() }()
+			h.o.attach("a", folderOf(t, dir, "t"))
+			h.taken = maps.Clone(h.theirs)
+			h.check("attach")
+			steps := []struct {
+				name string
+				do   func()
+			}{
+				{"the owner's change", h.theirsChange}, {"the owner's change", h.theirsChange}, {"upsert", h.upsert}, {"upsert", h.upsert}, {"delete", h.remove},
+				{"fold", func() { h.o.compact("a") }}, {"sync", h.sync}, {"sync", h.sync}, {"restart", h.reopen},
+				{"pin", func() { h.o.pin("a") }}, {"evict", func() { h.o.evict("a") }},
+			}
+			for range 60 {
+				s := steps[h.rnd.IntN(len(steps))]
+				s.do()
+				h.check(s.name)
+			}
+			h.sync()
+			h.check("the last sync")
+			h.o.compact("a")
+			h.check("the last fold")
+			h.o.verifyClean()
+			if _, err := h.o.Detach(t.Context(), parsed("a")); err != nil {
+				t.Fatal(err)
+			}
+			h.upsert()
+			h.o.compact("a")
+			h.check("detach")
+			h.o.verifyClean()
+		})
+	}
+}
