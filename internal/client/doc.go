@@ -4,7 +4,7 @@
 //
 // Words. A body is rows, keys or a file with its media type. An answer is the
 // stream of a query; it has ended well only when its trailers have come. A job
-// is an import or compaction as the server tells of it.
+// is an import, compaction or the like as the server tells of it.
 //
 // Errors are *lake.Error with the server's code, step and hint. The client adds
 // three kinds of its own: CodeUnavailable where no connection came about,

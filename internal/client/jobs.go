@@ -11,7 +11,7 @@ import (
 	"tarn/internal/lake"
 )
 
-// Job is an import or compaction as the server tells of it.
+// Job is an import, compaction or the like as the server tells of it.
 type Job struct {
 	ID       string
 	Kind     string

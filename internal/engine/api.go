@@ -213,10 +213,10 @@ type JobProgress struct {
 	Total int64  `json:"total"`
 }
 
-// JobInfo is one import, compaction, backup or re-rooting as clients see it.
+// JobInfo is one job as clients see it.
 type JobInfo struct {
 	ID       string      `json:"id"`
-	Kind     string      `json:"kind"` // import, compact, backup, reroot
+	Kind     string      `json:"kind"` // import, compact, attach, sync, backup, reroot
 	Dataset  string      `json:"dataset,omitempty"`
 	State    JobState    `json:"state"`
 	Created  time.Time   `json:"created"`
@@ -381,6 +381,11 @@ type Door interface {
 	Import(ctx context.Context, r ImportRequest) (*Job, error)
 	// Compact starts a job; its result is a CompactResult or CompactResults.
 	Compact(ctx context.Context, r CompactRequest) (*Job, error)
+	// Attach starts a job that makes a dataset of a table of others, Sync one that takes the
+	// owner's newest commit; their results are an AttachResult. Detach makes it tarn's own.
+	Attach(ctx context.Context, r AttachRequest) (*Job, error)
+	Sync(ctx context.Context, name lake.Name) (*Job, error)
+	Detach(ctx context.Context, name lake.Name) (Description, error)
 	// Backup starts a job; its result is a BackupResult.
 	Backup(ctx context.Context, r BackupRequest) (*Job, error)
 	// IcebergNames, IcebergLoad, IcebergCreate and IcebergCommit are for programs of

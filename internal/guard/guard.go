@@ -218,6 +218,30 @@ func (d *Door) Compact(ctx context.Context, r engine.CompactRequest) (*engine.Jo
 	return d.door.Compact(ctx, r)
 }
 
+// Attach implements engine.Door. It names a place of the server's machine.
+func (d *Door) Attach(ctx context.Context, r engine.AttachRequest) (*engine.Job, error) {
+	if err := d.everywhere(access.Admin, "attach tables"); err != nil {
+		return nil, err
+	}
+	return d.door.Attach(ctx, r)
+}
+
+// Sync implements engine.Door.
+func (d *Door) Sync(ctx context.Context, name lake.Name) (*engine.Job, error) {
+	if err := d.need(access.Write, name); err != nil {
+		return nil, err
+	}
+	return d.door.Sync(ctx, name)
+}
+
+// Detach implements engine.Door. It copies nothing and reaches no place but the lake.
+func (d *Door) Detach(ctx context.Context, name lake.Name) (engine.Description, error) {
+	if err := d.need(access.Write, name); err != nil {
+		return engine.Description{}, err
+	}
+	return d.door.Detach(ctx, name)
+}
+
 // Backup implements engine.Door. It writes to a folder of the server's machine.
 func (d *Door) Backup(ctx context.Context, r engine.BackupRequest) (*engine.Job, error) {
 	if err := d.everywhere(access.Admin, "back the lake up"); err != nil {

@@ -74,6 +74,7 @@ func TestRoles(t *testing.T) {
 		{"POST /query/sql", `{"sql":"ALTER TABLE IF EXISTS hqzxkvwj DROP COLUMN IF EXISTS none"}`, []lake.Code{ok, ok, denied, denied, ok, denied, none}},
 		{"POST /query/sql", `{"sql":"ALTER TABLE orders RENAME TO clients"}`, []lake.Code{lake.CodeDatasetExists, lake.CodeDatasetExists, denied, denied, denied, denied, none}},
 		{"DELETE /datasets/elsewhere.new", "", []lake.Code{ok, no, denied, denied, no, denied, none}},
+		{"POST /datasets/sales.new/attach", `{}`, []lake.Code{lake.CodeInvalidRequest, denied, denied, denied, denied, denied, none}},
 		{"POST /query/compact", `{"dataset":"orders"}`, []lake.Code{ok, ok, denied, denied, ok, denied, none}},
 		{"POST /query/compact", "", []lake.Code{ok, ok, denied, denied, denied, denied, none}},
 		{"POST /query/cache/pin", `{"dataset":"orders"}`, []lake.Code{ok, denied, denied, denied, denied, denied, none}},

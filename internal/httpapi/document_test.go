@@ -93,6 +93,7 @@ var contract = []string{
 	"POST /query/sql", "GET /datasets", "GET /datasets/{name}", "PUT /datasets/{name}", "DELETE /datasets/{name}",
 	"POST /datasets/{name}/rename", "POST /datasets/{name}/schema", "POST /datasets/{name}/import", "POST /datasets/{name}/rows", "POST /datasets/{name}/changes", "GET /datasets/{name}/changes",
 	"POST /datasets/{name}/delete", "POST /datasets/{name}/get", "GET /datasets/{name}/rows/{key}", "GET /datasets/{name}/deltas",
+	"POST /datasets/{name}/attach", "POST /datasets/{name}/sync", "POST /datasets/{name}/detach",
 	"POST /query/compact", "POST /backups", "POST /reroot", "GET /jobs", "GET /jobs/{id}", "DELETE /jobs/{id}", "GET /queries", "GET /workers", "DELETE /queries/{id}",
 	"GET /health", "GET /ready", "GET /metrics", "GET /openapi.json", "GET /docs",
 }

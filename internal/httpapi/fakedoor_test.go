@@ -265,6 +265,53 @@ func (d *door) Compact(_ context.Context, r engine.CompactRequest) (*engine.Job,
 	return job.Job, nil
 }
 
+// attached is what an attach, or a sync, of a table of others gives.
+func attached(name lake.Name, source string) engine.AttachResult {
+	return engine.AttachResult{
+		Dataset: name.String(), Changed: true, Attached: engine.Attachment{Source: source, Table: "9c12f9a4-0000-4000-8000-000000000001", Metadata: "/srv/wh/trips/metadata/00007-a.metadata.json", Snapshot: "77"},
+		Rows: 300, Files: 5, FilesLinked: 4, FilesCopied: 1, BytesCopied: 900, RowsOnTop: 2, Sequence: 8, ReadPoint: lake.ReadPoint{TableUUID: tableUUID, Sequence: 8}, ElapsedMS: 1.5,
+	}
+}
+
+func (d *door) Attach(ctx context.Context, r engine.AttachRequest) (*engine.Job, error) {
+	d.logf("attach %s source=%+v key=%q", r.Dataset, r.Source, r.PrimaryKey)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := told(r.Source.Location, "fail"); err != nil {
+		return nil, err
+	}
+	job := d.start("attach", r.Dataset.String())
+	if err := told(r.Source.Location, "late"); err != nil {
+		job.end(engine.JobFailed, nil, err)
+		return job.Job, nil
+	}
+	source := r.Source.Location
+	if r.Source.Catalog != "" {
+		source = "catalog:" + r.Source.Catalog + "/" + r.Source.Table
+	}
+	job.end(engine.JobDone, attached(r.Dataset, source), nil)
+	return job.Job, nil
+}
+
+func (d *door) Sync(ctx context.Context, name lake.Name) (*engine.Job, error) {
+	d.logf("sync %s", name)
+	if err := errors.Join(ctx.Err(), known(name)); err != nil {
+		return nil, unjoin(err)
+	}
+	job := d.start("sync", name.String())
+	job.end(engine.JobDone, attached(name, "/srv/wh/trips"), nil)
+	return job.Job, nil
+}
+
+func (d *door) Detach(ctx context.Context, name lake.Name) (engine.Description, error) {
+	d.logf("detach %s", name)
+	if err := errors.Join(ctx.Err(), known(name)); err != nil {
+		return engine.Description{}, unjoin(err)
+	}
+	return description(name), nil
+}
+
 func (d *door) Backup(_ context.Context, r engine.BackupRequest) (*engine.Job, error) {
 	d.logf("backup to %q keep=%d", r.Path, r.Keep)
 	if r.Path == "" {

@@ -59,7 +59,7 @@ func (a *api) describe(routes []*route) *huma.OpenAPI {
 			}},
 		},
 	}
-	for _, tag := range []string{tagQueries, tagCache, tagDatasets, tagImport, tagRows, tagMoves, tagRunning, tagServer} {
+	for _, tag := range []string{tagQueries, tagCache, tagDatasets, tagImport, tagAttach, tagRows, tagMoves, tagRunning, tagServer} {
 		doc.Tags = append(doc.Tags, &huma.Tag{Name: tag})
 	}
 	for _, rt := range routes {

@@ -17,7 +17,7 @@ import (
 func FuzzRequest(f *testing.F) {
 	for _, line := range []string{
 		"GET /datasets", "GET /v1/datasets/ts", "PUT /datasets/x", "DELETE /datasets/ts", "POST /datasets/ts/rename", "GET /datasets/ts/deltas", "POST /datasets/ts/rows?missing=null", "POST /datasets/ts/changes",
-		"POST /datasets/ts/delete", "POST /datasets/ts/get", "GET /datasets/ts/rows/1,%2C", "GET /datasets/ts/rows/", "POST /datasets/x/import?mode=create&primary_key=a,b", "POST /query/sql", "POST /query/compact?wait=false",
+		"POST /datasets/ts/delete", "POST /datasets/ts/get", "GET /datasets/ts/rows/1,%2C", "GET /datasets/ts/rows/", "POST /datasets/x/import?mode=create&primary_key=a,b", "POST /datasets/x/attach?wait=false", "POST /datasets/ts/sync", "POST /datasets/ts/detach", "POST /query/sql", "POST /query/compact?wait=false",
 		"GET /jobs", "GET /jobs/1", "DELETE /jobs/x", "GET /queries", "DELETE /queries/x", "GET /health", "GET /ready", "GET /metrics", "GET /openapi.json", "GET /docs", "BREW /", "GET /v1", "GET //x", "GET /datasets/../x", "GET /datasets/%2e%2e", "OPTIONS *",
 		"GET /datasets/%00", "GET /datasets/a%2Fb", "GET /?", "GET /datasets?a=1&a=2", "GET /datasets?%zz", "GET http://other/datasets",
 	} {

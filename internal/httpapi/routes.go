@@ -16,6 +16,7 @@ const (
 	tagCache    = "Cache"
 	tagDatasets = "Datasets"
 	tagImport   = "Import and compaction"
+	tagAttach   = "Tables of others"
 	tagRows     = "Rows"
 	tagRunning  = "What runs"
 	tagMoves    = "Backup and moves"
@@ -24,7 +25,7 @@ const (
 
 // routes is the table of calls.
 func (a *api) routes() []*route {
-	return slices.Concat(a.queryRoutes(), a.cacheRoutes(), a.datasetRoutes(), a.jobRoutes(), a.rowRoutes(), a.moveRoutes(), a.runningRoutes(), a.workerRoutes(), a.serverRoutes())
+	return slices.Concat(a.queryRoutes(), a.cacheRoutes(), a.datasetRoutes(), a.jobRoutes(), a.attachRoutes(), a.rowRoutes(), a.moveRoutes(), a.runningRoutes(), a.workerRoutes(), a.serverRoutes())
 }
 
 // queryErrors are what every read of rows can end in.
@@ -255,7 +256,7 @@ func (a *api) runningRoutes() []*route {
 	return []*route{{
 		method: http.MethodGet, path: "/jobs", id: "list-jobs", tag: tagRunning, needs: reads(ofLists),
 		summary: "List jobs", handle: a.listJobs,
-		answers: []answer{{status: http.StatusOK, doc: "imports, compactions, backups and re-rootings, those that ended for 24 h", content: jsonOf(jobsAnswer{})}},
+		answers: []answer{{status: http.StatusOK, doc: "imports, compactions, attaches and syncs, backups and re-rootings, those that ended for 24 h", content: jsonOf(jobsAnswer{})}},
 	}, {
 		method: http.MethodGet, path: "/jobs/{id}", id: "show-job", tag: tagRunning, needs: reads(ofJob),
 		summary: "Show a job", handle: a.showJob,
