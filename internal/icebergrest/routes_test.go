@@ -73,6 +73,9 @@ func TestReading(t *testing.T) {
 	} {
 		l.expect(c.method, c.path, "", "", c.status, c.kind)
 	}
+	if a := l.expect("POST", "/namespaces/main/register", "", `{"name":"t","metadata-location":"file:///srv/wh/t/metadata/v1.metadata.json"}`, 406, "UnsupportedOperationException"); !strings.Contains(fmt.Sprint(a.body), "tarn attach") {
+		t.Errorf("register is refused by %v", a.body)
+	}
 	for path, status := range map[string]int{
 		"/namespaces/main": 204, "/namespaces/none": 404, "/namespaces/" + nested: 404, "/namespaces/main/tables/orders": 204,
 		"/namespaces/main/tables/ORDERS": 204, "/namespaces/main/tables/none": 404, "/namespaces/" + nested + "/tables/snapshots": 404,

@@ -267,6 +267,6 @@ func renameTable(c *httpapi.MountCall) error {
 }
 
 func registerTable(*httpapi.MountCall) error {
-	return lake.Errorf(lake.CodeUnsupported, "a table that tarn did not make cannot be registered: its files have no hashes, and lie elsewhere").
-		WithHint("import its rows: tarn import, or CREATE TABLE … AS from an engine that has both catalogs")
+	return lake.Errorf(lake.CodeUnsupported, "a table that tarn did not make is not registered here: it stays its owner's, and its files lie elsewhere").
+		WithHint("attach it: tarn attach, or POST /datasets/{name}/attach, makes a dataset on top of it; or import its rows")
 }
