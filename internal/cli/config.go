@@ -33,7 +33,7 @@ type configuration struct {
 
 	loaded bool
 	path   string
-	file   map[string]string // nil without a file
+	file   map[string]any // a string, or a []any of them; nil without a file
 }
 
 // Validate has nothing to say: which file to read is not known yet.
@@ -85,15 +85,24 @@ func (c *configuration) load(ctx *kong.Context) error {
 		return usagef("read the configuration: %w", err)
 	}
 	c.path = path
-	c.file, err = parseConfig(path, text, knownSettings(ctx.Model))
+	c.file, err = parseConfig(path, text, knownSettings(ctx.Model), listSettings(ctx.Model))
 	return err
 }
 
 // knownSettings lists the settings of all commands: a file serves them all.
 func knownSettings(app *kong.Application) []string {
+	return settingsWhere(app, func(*kong.Flag) bool { return true })
+}
+
+// listSettings lists those that have several values.
+func listSettings(app *kong.Application) []string {
+	return settingsWhere(app, func(f *kong.Flag) bool { return f.IsSlice() })
+}
+
+func settingsWhere(app *kong.Application, is func(*kong.Flag) bool) []string {
 	var names []string
 	_ = kong.Visit(app, func(node kong.Visitable, next kong.Next) error {
-		if f, ok := node.(*kong.Flag); ok && f.Tag.Has(settingTag) && f.Name != "config" {
+		if f, ok := node.(*kong.Flag); ok && f.Tag.Has(settingTag) && f.Name != "config" && is(f) {
 			names = append(names, fileName(f.Name))
 		}
 		return next(nil)
@@ -102,25 +111,42 @@ func knownSettings(app *kong.Application) []string {
 	return slices.Compact(names)
 }
 
-// parseConfig reads `name: value` lines of YAML. A name that is no setting is
-// an error: a misspelt limit must not pass for one that holds.
-func parseConfig(path string, text []byte, known []string) (map[string]string, error) {
+// parseConfig reads `name: value` lines of YAML; those in lists may have a list of
+// values. A name that is no setting is an error: a misspelt limit must not pass for one
+// that holds.
+func parseConfig(path string, text []byte, known, lists []string) (map[string]any, error) {
 	var doc map[string]yaml.Node
 	if err := yaml.NewDecoder(bytes.NewReader(text)).Decode(&doc); err != nil && len(bytes.TrimSpace(text)) > 0 && err.Error() != "EOF" {
 		return nil, usagef("%s: %w", path, err)
 	}
-	out := map[string]string{}
+	out := map[string]any{}
 	for name, value := range doc {
 		if !slices.Contains(known, name) {
 			return nil, usagef("%s:%d: %q is not a setting%s", path, value.Line, name, nearest(name, known))
 		}
-		if value.Kind != yaml.ScalarNode || value.Tag == "!!null" {
+		switch list := slices.Contains(lists, name); {
+		case single(&value):
+			out[name] = value.Value
+		case list && value.Kind == yaml.SequenceNode:
+			all := []any{}
+			for _, one := range value.Content {
+				if !single(one) {
+					return nil, usagef("%s:%d: %s must be a list of single values", path, one.Line, name)
+				}
+				all = append(all, one.Value)
+			}
+			out[name] = all
+		case list:
+			return nil, usagef("%s:%d: %s must be a list of values, or a single one", path, value.Line, name)
+		default:
 			return nil, usagef("%s:%d: %s must be a single value, like `%s: 5s`", path, value.Line, name, name)
 		}
-		out[name] = value.Value
 	}
 	return out, nil
 }
+
+// single says whether a node of YAML is a value that a flag could have.
+func single(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag != "!!null" }
 
 // nearest hints at the name that was probably meant.
 func nearest(name string, known []string) string {

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"tarn/internal/engine"
+	"tarn/internal/foreign"
 	"tarn/internal/httpapi"
 	"tarn/internal/icebergrest"
 	"tarn/internal/lake"
@@ -30,6 +31,7 @@ type serveCommand struct {
 	AuditLog    string `setting:"" placeholder:"FILE" help:"Write changes and refusals here, a JSON line each; - is stderr."`
 
 	clusterFlags `embed:""`
+	attachFlags  `embed:""`
 
 	Grace time.Duration `setting:"" default:"30s" placeholder:"TIME" help:"How long requests may go on after SIGTERM."`
 
@@ -68,6 +70,13 @@ func (c *serveCommand) Run(ctx context.Context, p *Program) error {
 		return err
 	}
 	defer protect.close()
+	var places *foreign.Places // a follower attaches nothing
+	if !c.ReadOnly {
+		if places, err = c.places(log); err != nil {
+			return err
+		}
+		defer closePlaces(places, log)
+	}
 	listener, err := net.Listen("tcp", c.Listen)
 	if err != nil {
 		return lake.Errorf(lake.CodeUnavailable, "listen on %s: %w", c.Listen, err).
@@ -82,7 +91,7 @@ func (c *serveCommand) Run(ctx context.Context, p *Program) error {
 	}
 	defer clusters.close(log)
 	o := c.options(p, log)
-	o.URL, o.Registry, o.ReadOnly, o.Clusters = url, registry, c.ReadOnly, clusters
+	o.URL, o.Registry, o.ReadOnly, o.Clusters, o.Foreign = url, registry, c.ReadOnly, clusters, places
 	opened, err := engine.Open(ctx, o)
 	if err != nil {
 		return err

@@ -62,6 +62,8 @@ type settings struct {
 
 	HandoverBytes *size `group:"settings" setting:"" placeholder:"SIZE" help:"With engine=auto: a query goes to the cluster where its datasets have more than this."`
 
+	AttachInterval *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"How often the owners of attached tables are asked for newer commits; 0 is only by tarn sync."`
+
 	FollowInterval     *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"With --read-only: how often it is looked for what is new."`
 	MaxStaleness       *time.Duration `group:"settings" setting:"" placeholder:"TIME" help:"With --read-only: how old an answer may be; beyond it 503."`
 	DiskCacheBytes     *size          `group:"settings" setting:"" placeholder:"SIZE" help:"Of a lake in a bucket: files of it on this machine's disk; 0 is most of what the disk of --state has free, at most 100GB."`
@@ -93,6 +95,9 @@ func (s settings) over(defaults engine.Settings) engine.Settings {
 	}
 	none(s.CacheBytes, &defaults.CacheBytes)
 	none(s.ResultCacheBytes, &defaults.ResultCacheBytes)
+	if s.AttachInterval != nil && *s.AttachInterval == 0 {
+		defaults.AttachInterval = engine.NoSync
+	}
 	return defaults
 }
 

@@ -35,7 +35,7 @@ func (s Settings) check() error {
 				return badSetting(name, x, "must not be below zero")
 			}
 		case time.Duration:
-			if x < 0 {
+			if x < 0 && !(x == NoSync && name == "AttachInterval") {
 				return badSetting(name, x, "must not be below zero")
 			}
 		}

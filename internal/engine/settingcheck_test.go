@@ -15,6 +15,7 @@ func TestSettingsThatMeanNothingAreRefused(t *testing.T) {
 		"query_concurrency":  func(s *engine.Settings) { s.QueryConcurrency = -1 },
 		"compact_interval":   func(s *engine.Settings) { s.CompactInterval = -time.Second },
 		"upkeep_interval":    func(s *engine.Settings) { s.UpkeepInterval = -time.Second },
+		"attach_interval":    func(s *engine.Settings) { s.AttachInterval = -time.Second },
 		"query_timeout":      func(s *engine.Settings) { s.QueryTimeout = -1 },
 		"snapshot_retention": func(s *engine.Settings) { s.SnapshotRetention = -time.Hour },
 		"threads":            func(s *engine.Settings) { s.Threads = 100_000 },

@@ -102,6 +102,10 @@ func resultShare(cacheBytes int64) int64 { return min(cacheBytes/32, 256*mib) }
 // NoCache is the budget of a cache that holds nothing, as 0 means the default.
 const NoCache = -1
 
+// NoSync is the AttachInterval of a lake that syncs only when it is asked to, as 0 means the
+// default.
+const NoSync = time.Duration(-1)
+
 // Defaults are settings that work with no setting at all on any machine of
 // memoryBytes. The cache has 16 GB or half of the memory, whichever is less;
 // queries have half of the rest, and jobs, of which an import or compaction and a
