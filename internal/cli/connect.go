@@ -40,6 +40,12 @@ const (
 // order: the server of --server; the server that has the folder open, found by
 // its lock; the folder itself, opened here. The work sees no difference.
 func (f *clientFlags) withLake(ctx context.Context, p *Program, must lakeMust, work func(lakeDoor) error) error {
+	return f.withLakeAnd(ctx, p, must, func(*engine.Options) (func(), error) { return func() {}, nil }, work)
+}
+
+// withLakeAnd is withLake where a lake that is opened here needs more than settings: add
+// puts it into the options, and gives what ends it once the lake is closed.
+func (f *clientFlags) withLakeAnd(ctx context.Context, p *Program, must lakeMust, add func(*engine.Options) (end func(), err error), work func(lakeDoor) error) error {
 	if f.Server != "" {
 		return f.atServer(f.Server, work)
 	}
@@ -57,6 +63,11 @@ func (f *clientFlags) withLake(ctx context.Context, p *Program, must lakeMust, w
 			return err
 		}
 	}
+	done, err := add(&o)
+	if err != nil {
+		return err
+	}
+	defer done()
 	opened, err := engine.Open(ctx, o)
 	if err != nil {
 		return err

@@ -96,6 +96,9 @@ func writeDescription(w io.Writer, d engine.Description, width int) error {
 		{"format", fmt.Sprintf("Iceberg version %d", d.FormatVersion)},
 		{"snapshot", snapshot},
 	}
+	if a := d.Attached; a != nil {
+		lines = append(lines, [2]string{"attached", fmt.Sprintf("to %s, at its %s", shown(a.Source), theirSnapshot(*a))})
+	}
 	for _, line := range lines {
 		if _, err := fmt.Fprintf(w, "%-12s %s\n", line[0], line[1]); err != nil {
 			return err

@@ -11,7 +11,7 @@ import (
 var update = flag.Bool("update", false, "write the golden files anew")
 
 func TestHelpReadsAsWritten(t *testing.T) {
-	commands := []string{"", "serve", "sql", "import", "upsert", "delete", "changes", "datasets", "create", "alter", "rename", "drop", "cache", "cache stats", "cache pin", "cache unpin", "cache evict", "compact", "backup", "restore", "reroot", "verify", "token", "token new", "token list", "token revoke", "demo", "bench", "version"}
+	commands := []string{"", "serve", "sql", "import", "upsert", "delete", "changes", "datasets", "create", "alter", "attach", "sync", "detach", "rename", "drop", "cache", "cache stats", "cache pin", "cache unpin", "cache evict", "compact", "backup", "restore", "reroot", "verify", "token", "token new", "token list", "token revoke", "demo", "bench", "version"}
 	for _, command := range commands {
 		name := strings.ReplaceAll(command, " ", "-")
 		if name == "" {
@@ -95,6 +95,18 @@ func TestWrongUsageIsOneLineAndExitCode2(t *testing.T) {
 		{[]string{"serve", "--spark-url", "http://host:15002"}, "sc://host:15002"},
 		{[]string{"serve", "--spark-url", "sc://host/;token=secret;use_ssl=false"}, "TLS"},
 		{[]string{"serve", "--trino-url", "http://host:8080"}, "user"},
+		{[]string{"serve", "--attach-roots", filepath.Join(dir, "none")}, "none: no such file"},
+		{[]string{"serve", "--attach-catalogs", "prod=http://127.0.0.1:1"}, "--attach-roots"},
+		{[]string{"serve", "--attach-interval", "soon"}, "soon"},
+		{[]string{"attach", "t"}, "<table>"},
+		{[]string{"attach", "bad name", dir}, "bad name"},
+		{[]string{"attach", "t", ""}, "empty name"},
+		{[]string{"attach", "t", "orders", "--catalog", "prod"}, "such as sales.orders"},
+		{[]string{"attach", "t", dir + "/a.b", "--catalog", "prod"}, "such as sales.orders"},
+		{[]string{"attach", "t", dir, "-o", "table"}, "text"},
+		{[]string{"attach", "t", dir, "--data", filepath.Join(dir, "lake"), "--attach-roots", filepath.Join(dir, "none")}, "none: no such file"},
+		{[]string{"sync"}, "<name>"},
+		{[]string{"detach", "a", "b"}, "b"},
 		{[]string{"sql", "select 1", "--engine", "duckdb"}, "spark"},
 		{[]string{"demo", "--scale", "0"}, "scale"},
 		{[]string{"cache", "evict"}, "--all"},

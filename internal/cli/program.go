@@ -41,6 +41,9 @@ type commands struct {
 	Datasets datasetsCommand `cmd:"" group:"data" help:"List datasets, or describe one."`
 	Create   createCommand   `cmd:"" group:"data" help:"Create an empty dataset."`
 	Alter    alterCommand    `cmd:"" group:"data" help:"Add, drop, rename and widen columns."`
+	Attach   attachCommand   `cmd:"" group:"data" help:"Take an Iceberg table of others as the base of a dataset."`
+	Sync     syncCommand     `cmd:"" group:"data" help:"Take what the owner of an attached table has committed since."`
+	Detach   detachCommand   `cmd:"" group:"data" help:"Make an attached dataset tarn's own."`
 	Rename   renameCommand   `cmd:"" group:"data" help:"Rename a dataset."`
 	Drop     dropCommand     `cmd:"" group:"data" help:"Drop a dataset and all its rows."`
 
