@@ -120,7 +120,7 @@ func TestI8BrokenDisk(t *testing.T) {
 			return o.again(steps[i], stepKey(i), states[i])
 		})
 	}
-	if len(heard) == 0 && times >= usual {
+	if len(heard) == 0 && times >= 10 { // of two it can be that none is in anybody's way
 		t.Errorf("no client heard of any of %d faults", times)
 	}
 	t.Logf("%d faults among %d calls, seed %d; heard %v", times, calls, seed, heard)
