@@ -37,6 +37,7 @@ type Attachment struct {
 	UUID     string `json:"uuid"`               // the owner's table's
 	Metadata string `json:"metadata"`           // the owner's metadata file that was taken
 	Snapshot int64  `json:"snapshot,omitempty"` // and its snapshot, 0 for none
+	Files    int    `json:"files"`              // data files in it
 }
 
 // Attached says which table of others the table stands on; nil: it is tarn's own.
@@ -193,8 +194,9 @@ func cannotFollow(format string, args ...any) error {
 
 // TakeInAttached is TakeIn for a data file of an owner, of which df is the owner's entry and
 // uri the owner's name. The file must have the columns of the table, as far as it was written
-// with them: they are found by field ids.
-func (t *Table) TakeInAttached(ctx context.Context, path, uri string, df iceberg.DataFile) (NewFile, error) {
+// with them: they are found by field ids. Those of inPath, by field id, have to be in it: where a
+// table is partitioned by them other programs may read them from paths.
+func (t *Table) TakeInAttached(ctx context.Context, path, uri string, df iceberg.DataFile, inPath []int) (NewFile, error) {
 	id := OwnersFile(uri)
 	key, size, err := t.move(ctx, path, func(hash string) string {
 		return fmt.Sprintf("attached-%s-%s-x%s.parquet", id, uuid.NewString()[:8], hash)
@@ -205,7 +207,7 @@ func (t *Table) TakeInAttached(ctx context.Context, path, uri string, df iceberg
 	if size != df.FileSizeBytes() {
 		return NewFile{}, lake.Errorf(lake.CodeRowsInvalid, "%s has %d bytes, and its manifest says %d", uri, size, df.FileSizeBytes())
 	}
-	if err := t.checkColumns(ctx, key, df.Count()); err != nil {
+	if err := t.checkColumns(ctx, key, df.Count(), inPath); err != nil {
 		return NewFile{}, lake.Step(uri, err)
 	}
 	b, err := iceberg.NewDataFileBuilder(*iceberg.UnpartitionedSpec, iceberg.EntryContentData, t.root+"/"+key, iceberg.ParquetFile, nil, nil, nil, df.Count(), size)
@@ -222,7 +224,7 @@ func (t *Table) TakeInAttached(ctx context.Context, path, uri string, df iceberg
 
 // checkColumns holds the columns of a file of an owner against the table's. A column that
 // came after the file was written is not in it, and one that may be null reads as null then.
-func (t *Table) checkColumns(ctx context.Context, key string, rows int64) error {
+func (t *Table) checkColumns(ctx context.Context, key string, rows int64, inPath []int) error {
 	o, err := t.fs.store.Open(ctx, key)
 	if err != nil {
 		return err
@@ -245,8 +247,8 @@ func (t *Table) checkColumns(ctx context.Context, key string, rows int64) error 
 		switch {
 		case !ok && !want.Nullable:
 			return lake.Errorf(lake.CodeUnsupported, "it has no column with the field id %d (%q), which may not be null", want.ID, want.Name)
-		case !ok && !t.Evolved():
-			return lake.Errorf(lake.CodeUnsupported, "it has no column with the field id %d (%q), and the table had that always", want.ID, want.Name).
+		case !ok && (!t.Evolved() || slices.Contains(inPath, want.ID)):
+			return lake.Errorf(lake.CodeUnsupported, "it has no column with the field id %d (%q), and other programs do not read null for it", want.ID, want.Name).
 				WithHint("the values of such a column are in the paths of the files; rewrite them (rewrite_data_files)")
 		case ok && !got.Type.Equal(want.Type) && !got.Type.WidensTo(want.Type):
 			return lake.Errorf(lake.CodeUnsupported, "its column %q is %s, and the table's %q is %s", got.Name, got.Type, want.Name, want.Type)
@@ -270,7 +272,11 @@ func (t *Table) Overlay(ctx context.Context) (Overlay, error) {
 	if err != nil {
 		return Overlay{}, err
 	}
-	then, err := t.readContent(ctx, t.fs.view(ctx, t.root), t.meta.SnapshotByName(attachedTag))
+	tagged := t.meta.SnapshotByName(attachedTag)
+	if t.attached == nil || tagged == nil && t.attached.Files > 0 {
+		return Overlay{}, damaged(t.key, "it has no snapshot with the tag %s, which an owner's table with files gave it", attachedTag)
+	}
+	then, err := t.readContent(ctx, t.fs.view(ctx, t.root), tagged)
 	if err != nil {
 		return Overlay{}, err
 	}

@@ -20,7 +20,7 @@ func (t *Table) Root() string { return t.root }
 
 // Reroot writes the metadata of the same table under another root, the URI of the
 // lake where it is now, and gives the table as it is then: its current snapshot
-// alone, with the same id, files, sequence numbers and counts. No data file is
+// alone, and the owner's where it is attached, with the same id, files, sequence numbers and counts. No data file is
 // copied; position delete files are, as they name data files by their locations.
 //
 // Nothing refers to what was written until the new MetadataKey stands in the catalog.
@@ -29,7 +29,7 @@ func (t *Table) Reroot(ctx context.Context, root string) (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &rerooter{table: t, root: root, from: t.fs.view(ctx, t.root)}
+	r := &rerooter{table: t, root: root, from: t.fs.view(ctx, t.root), manifests: map[string]iceberg.ManifestFile{}, files: map[string]iceberg.DataFile{}}
 	r.to = namer{view: t.fs.view(ctx, root)}
 	meta, err := r.metadata(ctx)
 	if err != nil {
@@ -57,6 +57,11 @@ type rerooter struct {
 	root  string
 	from  *view // reads what is there
 	to    namer // of what is written
+
+	// What was written for manifests and files, by their old locations: two snapshots share
+	// most of them.
+	manifests map[string]iceberg.ManifestFile // nil: there is nothing live in it
+	files     map[string]iceberg.DataFile
 }
 
 // metadata is the table's metadata under the new root.
@@ -75,24 +80,29 @@ func (r *rerooter) metadata(ctx context.Context) (table.Metadata, error) {
 	for _, history := range []string{"metadata-log", "statistics", "partition-statistics"} {
 		delete(m, history) // of what is under the old root
 	}
-	current := t.meta.CurrentSnapshot()
-	if current != nil {
-		list, err := r.manifestList(ctx, current)
-		if err != nil {
+	lists := map[string]string{} // of the snapshots that stay, by their ids
+	for _, stays := range []*table.Snapshot{t.meta.CurrentSnapshot(), t.meta.SnapshotByName(attachedTag)} {
+		if stays == nil || lists[fmt.Sprint(stays.SnapshotID)] != "" {
+			continue
+		}
+		if lists[fmt.Sprint(stays.SnapshotID)], err = r.manifestList(ctx, stays); err != nil {
 			return nil, err
 		}
-		is := func(entry any) bool {
-			e, ok := entry.(map[string]any)
-			return ok && fmt.Sprint(e["snapshot-id"]) == fmt.Sprint(current.SnapshotID)
-		}
-		m["snapshots"] = only(m["snapshots"], is)
-		m["snapshot-log"] = only(m["snapshot-log"], is)
+	}
+	stays := func(entry any) bool {
+		e, ok := entry.(map[string]any)
+		return ok && lists[fmt.Sprint(e["snapshot-id"])] != ""
+	}
+	if len(lists) > 0 {
+		m["snapshots"] = only(m["snapshots"], stays)
+		m["snapshot-log"] = only(m["snapshot-log"], stays)
 		for _, s := range m["snapshots"].([]any) {
-			s.(map[string]any)["manifest-list"] = list
+			s := s.(map[string]any)
+			s["manifest-list"] = lists[fmt.Sprint(s["snapshot-id"])]
 		}
 		if refs, ok := m["refs"].(map[string]any); ok {
 			for name, ref := range refs {
-				if !is(ref) {
+				if !stays(ref) {
 					delete(refs, name)
 				}
 			}
@@ -126,9 +136,12 @@ func (r *rerooter) manifestList(ctx context.Context, s *table.Snapshot) (string,
 	}
 	var out []iceberg.ManifestFile
 	for _, m := range manifests {
-		made, err := r.manifest(ctx, version, m)
-		if err != nil {
-			return "", err
+		made, done := r.manifests[m.FilePath()]
+		if !done {
+			if made, err = r.manifest(ctx, version, m); err != nil {
+				return "", err
+			}
+			r.manifests[m.FilePath()] = made
 		}
 		if made != nil {
 			out = append(out, made)
@@ -165,9 +178,13 @@ func (r *rerooter) manifest(ctx context.Context, version int, m iceberg.Manifest
 		if err != nil {
 			return nil, readFailed(m.FilePath(), err)
 		}
-		df, err := r.dataFile(ctx, entry.DataFile())
-		if err != nil {
-			return nil, err
+		old := entry.DataFile()
+		df, done := r.files[old.FilePath()]
+		if !done {
+			if df, err = r.dataFile(ctx, old); err != nil {
+				return nil, err
+			}
+			r.files[old.FilePath()] = df
 		}
 		snapshot := entry.SnapshotID()
 		b := iceberg.NewManifestEntryBuilder(iceberg.EntryStatusEXISTING, &snapshot, df).SequenceNum(entry.SequenceNum())

@@ -29,8 +29,8 @@ type AttachResult struct {
 	Dataset     string         `json:"dataset"`
 	Changed     bool           `json:"changed" doc:"false: the owner committed nothing since, and nothing was done"`
 	Attached    Attachment     `json:"attached"`
-	Rows        int64          `json:"rows" doc:"in the owner's snapshot"`
-	Files       int            `json:"files" doc:"data files in it"`
+	Rows        int64          `json:"rows" doc:"in the owner's snapshot; 0 where nothing changed"`
+	Files       int            `json:"files" doc:"data files in it; likewise"`
 	FilesLinked int            `json:"files_linked" doc:"new ones that are hard links now"`
 	FilesCopied int            `json:"files_copied" doc:"new ones that were copied"`
 	BytesCopied int64          `json:"bytes_copied"`

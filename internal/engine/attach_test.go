@@ -153,6 +153,48 @@ func TestAttach(t *testing.T) {
 	o.verifyClean()
 }
 
+// TestAttachedIsMoved: a lake that is moved, backed up and restored keeps what it stands on,
+// and what is on top.
+func TestAttachedIsMoved(t *testing.T) {
+	owner, dir := ownersTable(t, []string{"id"}, marking)
+	owner.change("t", engine.OpDelete, `{"id":12}`)
+	owner.compact("t")
+	old, place := filepath.Join(t.TempDir(), "old"), attaches(t, dir)
+	o := openLake(t, old, place, noRetentionOf)
+	o.attach("a", folderOf(t, dir, "t"))
+	o.change("a", engine.OpUpsert, `{"id":2,"v":"mine"}`)
+	o.change("a", engine.OpDelete, `{"id":11}`)
+	o.compact("a")
+	want := []string{`[1,"a"]`, `[2,"mine"]`}
+	o.want("select id, v from a order by id", want...)
+	backup, restored, moved := filepath.Join(t.TempDir(), "backup"), filepath.Join(t.TempDir(), "restored"), filepath.Join(t.TempDir(), "new")
+	o.backup(backup, 1)
+	o.close()
+	if err := os.Rename(old, moved); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := engine.Restore(t.Context(), engine.RestoreRequest{Path: backup, Options: engine.Options{
+		Data: restored, Settings: testSettings(), MemoryBytes: 2 << 30, Log: quiet(),
+	}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	owner.change("t", engine.OpUpsert, `{"id":1,"v":"theirs"}`, `{"id":2,"v":"theirs"}`, `{"id":11,"v":"theirs"}`, `{"id":12,"v":"theirs"}`)
+	owner.compact("t")
+	for _, lake := range []string{moved, restored} {
+		o = openLake(t, lake, place, noRetentionOf)
+		o.want("select id, v from a order by id", want...)
+		o.reroot()
+		o.want("select id, v from a order by id", want...)
+		if r := o.sync("a"); r.RowsOnTop != 2 {
+			t.Errorf("sync says %+v", r)
+		}
+		o.compact("a")
+		o.want("select id, v from a order by id", `[1,"theirs"]`, `[2,"mine"]`, `[12,"theirs"]`)
+		o.verifyClean()
+		o.close()
+	}
+}
+
 // TestAttachedIsTheOwners: what would need the owner's files or columns to be others is
 // refused, and names the way out.
 func TestAttachedIsTheOwners(t *testing.T) {
@@ -462,4 +504,10 @@ func TestAttachAgainstAMap(t *testing.T) {
 			h.o.verifyClean()
 		})
 	}
+}
+
+// tableOf is the folder of a table, by the location of a metadata file.
+func tableOf(metadata string) string {
+	table, _, _ := strings.Cut(metadata, "/metadata/")
+	return table
 }

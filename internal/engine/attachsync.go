@@ -48,7 +48,7 @@ func (e *Engine) sync(ctx context.Context, m *member, progress func(job.Progress
 		return AttachResult{}, lake.Errorf(lake.CodeUnsupported, "%s is another table now: its uuid is %s, and the dataset stands on %s", source, theirs.UUID, a.UUID).
 			WithHint("detach the dataset, and attach the new table under another name")
 	case a.Metadata == theirs.Metadata:
-		return AttachResult{Dataset: s.Name.String(), Attached: *attachmentOf(s.Table), Files: len(theirs.Files), Sequence: s.Sequence, ReadPoint: s.ReadPoint()}, nil
+		return AttachResult{Dataset: s.Name.String(), Attached: *attachmentOf(s.Table), Sequence: s.Sequence, ReadPoint: s.ReadPoint()}, nil
 	}
 	if err := e.followSchema(ctx, m, theirs); err != nil {
 		return AttachResult{}, err

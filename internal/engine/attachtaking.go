@@ -107,7 +107,7 @@ func (k *taking) take(ctx context.Context, f foreign.File) (base.NewFile, error)
 		k.result.FilesCopied++
 		k.result.BytesCopied += f.Data.FileSizeBytes()
 	}
-	one, err := k.table.TakeInAttached(ctx, path, f.URI, f.Data)
+	one, err := k.table.TakeInAttached(ctx, path, f.URI, f.Data, k.theirs.InPath)
 	failpoint.Hit("attach.taken-in")
 	return one, err
 }
@@ -227,7 +227,7 @@ func (k *taking) taken(folded, sequence int64) base.Taken {
 		Keep: k.own, Add: k.added, Deletes: k.deletes, FoldedThrough: folded, ContentAt: sequence,
 		Attached: base.Attachment{
 			Location: k.source.Location, Catalog: k.source.Catalog, Table: k.source.Table,
-			UUID: k.theirs.UUID, Metadata: k.theirs.Metadata, Snapshot: k.theirs.Snapshot,
+			UUID: k.theirs.UUID, Metadata: k.theirs.Metadata, Snapshot: k.theirs.Snapshot, Files: len(k.files),
 		},
 	}
 	for _, f := range k.files {

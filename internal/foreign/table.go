@@ -23,6 +23,9 @@ type Table struct {
 	Schema   *iceberg.Schema // the current one of Schemas, which ascend by id
 
 	LastColumnID int
+	// InPath are the columns, by field id, by whose values the table is or was partitioned:
+	// files that were not written by Iceberg may have them in their paths alone.
+	InPath []int
 
 	Files   []File   // live data files, all Parquet, in the order of their manifests; no location twice
 	Deletes []Delete // position delete files and deletion vectors that may apply to at least one of them
@@ -79,6 +82,13 @@ func (p *Places) load(ctx context.Context, s Source) (*Table, error) {
 	}
 	t := &Table{
 		Metadata: uri, Version: meta.Version(), Schemas: meta.Schemas(), Schema: meta.CurrentSchema(), LastColumnID: meta.LastColumnID(),
+	}
+	for _, spec := range meta.PartitionSpecs() {
+		for _, field := range spec.Fields() {
+			if _, ok := field.Transform.(iceberg.IdentityTransform); ok {
+				t.InPath = append(t.InPath, field.SourceID())
+			}
+		}
 	}
 	if id := meta.TableUUID(); id != uuid.Nil {
 		t.UUID = id.String()
