@@ -7,7 +7,7 @@ VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 SCALE       ?= 1
 # Where goroutines share what they have; the others would only be slower.
-RACED       := $(addprefix ./internal/,access audit certs store store/bucket store/diskcache catalog delta change query results cache compaction worker serving job engine httpapi icebergrest handover client)
+RACED       := $(addprefix ./internal/,access audit certs foreign store store/bucket store/diskcache catalog delta change query results cache compaction worker serving job engine httpapi icebergrest handover client)
 
 .PHONY: help build demo bench peers test race lint clean tools
 

@@ -34,8 +34,8 @@ func TestAttachByClient(t *testing.T) {
 	if err != nil || about.Rows != 3 || about.ETag == "" {
 		t.Errorf("%+v, %v", about, err)
 	}
-	if got := strings.Join(d.heard(), "; "); got != `attach ns.trips source={Location:/srv/wh/trips Catalog: Table:} key=["a" "b,c"]; `+
-		`attach ns.trips source={Location: Catalog:prod Table:sales.trips} key=[]; sync ts; detach ts` {
+	if got := strings.Join(d.heard(), "; "); got != `attach ns.trips source=/srv/wh/trips key=["a" "b,c"]; `+
+		`attach ns.trips source=catalog:prod/sales.trips key=[]; sync ts; detach ts` {
 		t.Error(got)
 	}
 	for code, call := range map[lake.Code]func() error{

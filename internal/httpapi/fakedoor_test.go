@@ -274,7 +274,7 @@ func attached(name lake.Name, source string) engine.AttachResult {
 }
 
 func (d *door) Attach(ctx context.Context, r engine.AttachRequest) (*engine.Job, error) {
-	d.logf("attach %s source=%+v key=%q", r.Dataset, r.Source, r.PrimaryKey)
+	d.logf("attach %s source=%s key=%q", r.Dataset, r.Source, r.PrimaryKey)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}

@@ -1,0 +1,178 @@
+package icebergrest_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"tarn/internal/engine"
+	"tarn/internal/foreign"
+)
+
+// attachingLab is a lab that may attach tables from some places.
+func attachingLab(t *testing.T, catalogs []foreign.Catalog, roots ...string) *lab {
+	t.Helper()
+	places, err := foreign.Open(roots, catalogs, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { places.Close() })
+	o := engine.Options{Data: t.TempDir(), Foreign: places}
+	o.Settings.AttachInterval = time.Hour
+	return openLabOf(t, o, "")
+}
+
+func (l *lab) attached(j *engine.Job, err error) engine.AttachResult {
+	l.t.Helper()
+	if err == nil {
+		var r any
+		if r, err = j.Wait(context.Background()); err == nil {
+			return r.(engine.AttachResult)
+		}
+	}
+	l.t.Fatal(err)
+	return engine.AttachResult{}
+}
+
+// TestAttachCatalog: a table of another server's catalog is attached, and its commits are
+// followed, those of a third program too.
+func TestAttachCatalog(t *testing.T) {
+	owner := filled(t)
+	o := attachingLab(t, []foreign.Catalog{{Name: "prod", URI: owner.uri}}, owner.dir)
+	r := o.attached(o.Attach(t.Context(), engine.AttachRequest{Dataset: o.name("a"), Source: foreign.Source{Catalog: "prod", Table: "main.d"}}))
+	if r.Attached.Source != "catalog:prod/main.d" {
+		t.Errorf("attached as %+v", r.Attached)
+	}
+	o.want("select id, v from a order by id", owner.rows(allOfD)...)
+	o.change("a", engine.OpUpsert, `{"id":2,"v":"mine"}`)
+	o.compact("a")
+	owner.change("d", engine.OpUpsert, `{"id":1,"v":"theirs"}`, `{"id":2,"v":"theirs"}`, `{"id":9,"v":"theirs"}`)
+	// The catalog folds as it is asked, so that what was acknowledged there is taken.
+	o.attached(o.Sync(t.Context(), o.name("a")))
+	o.want("select id, v from a order by id", `[1,"theirs"]`, `[2,"mine"]`, `[3,"c"]`, `[9,"theirs"]`)
+	o.whole()
+}
+
+// TestAttachSpark: tables that Spark writes with a catalog in a folder, in both format
+// versions, partitioned, with merge-on-read: attached, changed, and followed over what Spark
+// does to them, its maintenance included. Spark reads the dataset as tarn does.
+func TestAttachSpark(t *testing.T) {
+	p := newPython(t, "pyspark")
+	if !startSpark(p) {
+		t.Skip("there is no Spark")
+	}
+	for _, version := range []int{2, 3} {
+		t.Run(fmt.Sprintf("version %d", version), func(t *testing.T) { attachSpark(t, p.of(t), version) })
+	}
+}
+
+func attachSpark(t *testing.T, p *python, version int) {
+	warehouse := t.TempDir()
+	catalog := fmt.Sprintf("own%d", version)
+	table := catalog + ".db.t"
+	p.run(`session = spark.newSession()
+session.conf.set("spark.sql.catalog.%[1]s", "org.apache.iceberg.spark.SparkCatalog")
+session.conf.set("spark.sql.catalog.%[1]s.type", "hadoop")
+session.conf.set("spark.sql.catalog.%[1]s.warehouse", %[2]q)
+def q(sql): return [list(r) for r in session.sql(sql).collect()]`, catalog, "file://"+warehouse)
+	p.run(`q(%q)`, "CREATE TABLE "+table+" (id BIGINT NOT NULL, v STRING, day DATE, parts ARRAY<STRUCT<a: INT, b: STRING>>) USING iceberg PARTITIONED BY (bucket(3, id), day) "+
+		fmt.Sprintf("TBLPROPERTIES ('format-version' = '%d', 'write.delete.mode' = 'merge-on-read', 'write.update.mode' = 'merge-on-read', 'write.merge.mode' = 'merge-on-read')", version))
+	p.run(`q(%q)`, "INSERT INTO "+table+" SELECT id, 'v' || id, date_add(DATE'2026-01-01', CAST(id % 3 AS INT)), array(named_struct('a', CAST(id AS INT), 'b', 'x')) FROM range(300)")
+	p.run(`q(%q)`, "DELETE FROM "+table+" WHERE id % 10 = 3")
+	l := attachingLab(t, nil, warehouse)
+	r := l.attached(l.Attach(t.Context(), engine.AttachRequest{
+		Dataset: l.name("a"), Source: foreign.Source{Location: filepath.Join(warehouse, "db", "t")}, PrimaryKey: []string{"id"},
+	}))
+	if r.Rows != 270 || r.FilesLinked+r.FilesCopied != r.Files || r.Files < 9 {
+		t.Errorf("attach says %+v", r)
+	}
+	mine, columns := map[int64]string{}, "id, v, CAST(day AS VARCHAR)"
+	check := func(when string) {
+		t.Helper()
+		var theirs [][]json.RawMessage
+		text := p.run(`q(%q); out = q(%q)`, "REFRESH TABLE "+table, "SELECT "+strings.ReplaceAll(columns, "VARCHAR", "STRING")+" FROM "+table)
+		if err := json.Unmarshal(text, &theirs); err != nil {
+			t.Fatal(err)
+		}
+		all := map[int64]string{}
+		for _, row := range theirs {
+			var id int64
+			parts := make([]string, len(row))
+			for i, cell := range row {
+				parts[i] = string(cell)
+			}
+			if err := json.Unmarshal(row[0], &id); err != nil {
+				t.Fatal(err)
+			}
+			all[id] = "[" + strings.Join(parts, ",") + "]"
+		}
+		maps.Copy(all, mine)
+		var want []string
+		for _, id := range slices.Sorted(maps.Keys(all)) {
+			if all[id] != "" {
+				want = append(want, all[id])
+			}
+		}
+		if got := l.rows("select " + columns + " from a order by id"); !slices.Equal(got, want) {
+			t.Fatalf("%s: %d rows where %d are due\n got %.2000v\nwant %.2000v", when, len(got), len(want), got, want)
+		}
+	}
+	check("attached")
+	l.change("a", engine.OpUpsert, `{"id":5,"v":"mine","day":"2026-02-01","parts":[]}`, `{"id":1000,"v":"new","day":"2026-02-01","parts":null}`)
+	l.change("a", engine.OpDelete, `{"id":7}`)
+	mine[5], mine[1000], mine[7] = `[5,"mine","2026-02-01"]`, `[1000,"new","2026-02-01"]`, ""
+	check("changed")
+	l.compact("a")
+	check("compacted")
+	p.run(`spark_attach(session, "tarn%d", %q)`, version, l.uri)
+	inSpark := func() {
+		t.Helper()
+		got := string(p.run(`q("REFRESH TABLE tarn%[1]d.main.a"); out = q("SELECT count(*), sum(id), count(DISTINCT day) FROM tarn%[1]d.main.a")`, version))
+		if want := "[" + l.rows("select count(*), sum(id)::BIGINT, count(distinct day) from a")[0] + "]"; strings.ReplaceAll(got, ", ", ",") != want {
+			t.Errorf("Spark reads %s, and tarn %s", got, want)
+		}
+	}
+	inSpark()
+	for _, sql := range []string{
+		"UPDATE %s SET v = 'theirs' WHERE id % 20 = 5",
+		"MERGE INTO %s t USING (SELECT id, 'merged' AS v FROM range(0, 400, 7)) s ON t.id = s.id WHEN MATCHED THEN UPDATE SET v = s.v WHEN NOT MATCHED THEN INSERT (id, v, day) VALUES (s.id, s.v, DATE'2026-01-09')",
+		"ALTER TABLE %s ADD COLUMN n INT",
+		"INSERT INTO %s VALUES (2000, 'more', DATE'2026-01-02', NULL, 7)",
+		"ALTER TABLE %s RENAME COLUMN v TO w",
+		"DELETE FROM %s WHERE id BETWEEN 100 AND 120",
+		"CALL %c.system.rewrite_data_files(table => 'db.t', options => map('min-input-files', '1', 'delete-file-threshold', '1'))",
+		"CALL %c.system.rewrite_manifests('db.t')",
+		"CALL %c.system.expire_snapshots(table => 'db.t', older_than => TIMESTAMP '2100-01-01 00:00:00', retain_last => 1)",
+		"DELETE FROM %s WHERE id = 2000",
+	} {
+		sql = strings.ReplaceAll(strings.ReplaceAll(sql, "%s", table), "%c", catalog)
+		p.run(`q(%q)`, sql)
+		if strings.Contains(sql, "RENAME") {
+			columns = strings.ReplaceAll(columns, "v,", "w,")
+		}
+		l.attached(l.Sync(t.Context(), l.name("a")))
+		check(sql)
+		l.want("select count(*) from a where id in (5, 7)", "[1]")
+		if strings.Contains(sql, "rewrite_data_files") || strings.Contains(sql, "2000") {
+			l.compact("a")
+			check(sql + ", and compacted")
+			inSpark()
+		}
+	}
+	l.want("select w, n from a where id = 5", `["mine",null]`)
+	l.whole()
+	if _, err := l.Detach(t.Context(), l.name("a")); err != nil {
+		t.Fatal(err)
+	}
+	l.execute("UPDATE a SET n = 1 WHERE id < 50")
+	l.compact("a")
+	l.want("select sum(n) from a", l.rows("select cast(count(*) as varchar) from a where id < 50")...)
+	l.whole()
+}
