@@ -102,9 +102,8 @@ func (v *Verifier) load(path string) error {
 	return nil
 }
 
-// Files gives data files with the Path and Identity to read them by, and their
-// delete files with Path, each verified on this machine. The paths stay until
-// Forget or Close.
+// Files gives data files and their delete files with the Path and Identity to read
+// them by, each verified on this machine. The paths stay until Forget or Close.
 func (v *Verifier) Files(ctx context.Context, files []lake.BaseFile) ([]lake.BaseFile, error) {
 	out := slices.Clone(files)
 	for i := range out {
@@ -114,7 +113,8 @@ func (v *Verifier) Files(ctx context.Context, files []lake.BaseFile) ([]lake.Bas
 		}
 		out[i].Deletes = slices.Clone(out[i].Deletes)
 		for d := range out[i].Deletes {
-			if out[i].Deletes[d].Path, _, err = v.Verify(ctx, out[i].Deletes[d].Key); err != nil {
+			of := &out[i].Deletes[d]
+			if of.Path, of.Identity, err = v.Verify(ctx, of.Key); err != nil {
 				return nil, err
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"tarn/internal/engine"
 	"tarn/internal/lake"
@@ -20,21 +21,21 @@ import (
 // and gives its content.
 func damagedLake(t *testing.T, dir string) string {
 	t.Helper()
-	o := openLake(t, dir)
-	for _, n := range []string{"t", "u"} {
-		o.create(n, schema(t, []string{"id"}, "id BIGINT", "v VARCHAR"))
+	o := openLake(t, dir, marking)
+	for i, n := range []string{"t", "u"} {
+		o.createAs(2+i, n, schema(t, []string{"id"}, "id BIGINT", "v VARCHAR"))
+		var lines []string
+		for i := range 300 {
+			lines = append(lines, fmt.Sprintf(`{"id":%d,"v":"%s"}`, i, n))
+		}
+		o.change(n, engine.OpUpsert, lines...)
 		for i := range 3 {
-			o.change(n, engine.OpUpsert, fmt.Sprintf(`{"id":%d,"v":"%s"}`, i, n), fmt.Sprintf(`{"id":%d,"v":"%s"}`, 10*i, n))
-			if i < 2 {
-				o.compact(n)
-			}
+			o.compact(n)
+			o.change(n, engine.OpUpsert, fmt.Sprintf(`{"id":%d,"v":"again"}`, i), fmt.Sprintf(`{"id":%d,"v":"%s"}`, 1000+i, n))
 		}
 		o.change(n, engine.OpDelete, `{"id":20}`)
 	}
-	content, err := o.content()
-	if err != nil {
-		t.Fatal(err)
-	}
+	content := o.mustContent()
 	o.close()
 	return content
 }
@@ -53,6 +54,10 @@ func kindOf(key string) string {
 		return "manifest list"
 	case strings.HasSuffix(name, ".avro"):
 		return "manifest"
+	case strings.HasSuffix(name, ".puffin"):
+		return "deletion vector"
+	case strings.HasPrefix(name, "deletes-"):
+		return "position deletes"
 	case strings.HasSuffix(name, ".parquet"):
 		return "data file"
 	}
@@ -173,7 +178,7 @@ func TestI7DamageIsFound(t *testing.T) {
 	lakeDir := t.TempDir()
 	content := damagedLake(t, lakeDir)
 	kinds := durableFiles(t, lakeDir)
-	if len(kinds) != 6 {
+	if len(kinds) != 8 {
 		t.Fatalf("kinds of files: %v", kinds)
 	}
 	all := mutations(random, kinds)
@@ -276,4 +281,28 @@ func TestI7DamageWhileOpen(t *testing.T) {
 		o.close()
 	}
 	t.Logf("%d mutations of open lakes: %d right answers, %d refused, seed %d", len(all), answered, refused, seed)
+}
+
+// TestTouchedFilesAreReadOn: files of a base that have other times and the same bytes are
+// verified anew and read on, by the worker that runs and by the next.
+func TestTouchedFilesAreReadOn(t *testing.T) {
+	dir := t.TempDir()
+	content := damagedLake(t, dir)
+	o := openLake(t, dir)
+	defer o.close()
+	for i, kind := range []string{"data file", "position deletes"} {
+		at := time.Unix(int64(1_000_000_000+i), 0)
+		for _, key := range durableFiles(t, dir)[kind] {
+			if err := os.Chtimes(filepath.Join(dir, key), at, at); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 2 {
+			if err := o.is(content); err != nil {
+				t.Errorf("each %s was touched: %v", kind, err)
+			}
+			o.KillWorker()
+		}
+	}
+	o.verifyClean()
 }

@@ -137,7 +137,13 @@ func schema(t testing.TB, key []string, columns ...string) lake.Schema {
 
 func (o *opened) create(dataset string, s lake.Schema) {
 	o.t.Helper()
-	if _, err := o.Create(context.Background(), engine.CreateRequest{Dataset: name(o.t, dataset), Schema: s}); err != nil {
+	o.createAs(0, dataset, s)
+}
+
+// createAs makes a dataset whose Iceberg table has a format version.
+func (o *opened) createAs(version int, dataset string, s lake.Schema) {
+	o.t.Helper()
+	if _, err := o.Create(context.Background(), engine.CreateRequest{Dataset: name(o.t, dataset), Schema: s, FormatVersion: version}); err != nil {
 		o.t.Fatalf("create %s: %v", dataset, err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -123,15 +124,9 @@ func whole[T any](ctx context.Context, e *Engine, m *member, work func() (T, err
 }
 
 func sameIdentities(a, b []lake.BaseFile) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i].Identity != b[i].Identity || a[i].Path != b[i].Path {
-			return false
-		}
-	}
-	return true
+	return slices.EqualFunc(a, b, func(a, b lake.BaseFile) bool {
+		return a.Identity == b.Identity && a.Path == b.Path && slices.Equal(a.Deletes, b.Deletes)
+	})
 }
 
 // Get gives the rows of keys; absent ones are left out.

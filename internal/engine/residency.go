@@ -191,7 +191,8 @@ func local(files []lake.BaseFile, held map[string]heldFile) []lake.BaseFile {
 		f.Path, f.Identity = held[f.Key].Path, held[f.Key].identity
 		f.Deletes = slices.Clone(f.Deletes)
 		for d := range f.Deletes {
-			f.Deletes[d].Path = held[f.Deletes[d].Key].Path
+			of := &f.Deletes[d]
+			of.Path, of.Identity = held[of.Key].Path, held[of.Key].identity
 		}
 	}
 	return out

@@ -56,9 +56,10 @@ func (f BaseFile) Live() int64 { return f.Rows - f.Dead }
 
 // DeleteFile is an Iceberg v2 position delete file.
 type DeleteFile struct {
-	Key   string `json:"key"`
-	Path  string `json:"path,omitempty"`
-	Bytes int64  `json:"bytes,omitempty"`
+	Key      string `json:"key"`
+	Path     string `json:"path,omitempty"`
+	Bytes    int64  `json:"bytes,omitempty"`
+	Identity string `json:"identity,omitempty"` // as that of a BaseFile
 }
 
 // Delta names one delta of a dataset and what its footer says of it.

@@ -45,7 +45,7 @@ func newGuard(version int64, v coldView) (*guard, error) {
 			return nil, err
 		}
 		for _, d := range f.Deletes {
-			if err := add(guardedFile{kind: "delete file", key: d.Key, path: d.Path}); err != nil {
+			if err := add(guardedFile{"delete file", d.Key, d.Path, d.Identity}); err != nil {
 				return nil, err
 			}
 		}
