@@ -44,16 +44,20 @@ type pristine struct {
 func newPristine(t *testing.T) *pristine {
 	p := &pristine{dir: t.TempDir(), files: map[string][]byte{}, kinds: map[string][]string{}, kindOf: map[string]string{}}
 	o := openLake(t, p.dir, marking)
-	o.create("marked", schema(t, []string{"id"}, "id BIGINT", "v VARCHAR"))
 	var lines []string
 	for i := range 2000 {
 		lines = append(lines, fmt.Sprintf(`{"id":%d,"v":"%x"}`, i, i*i*7919))
 	}
-	o.change("marked", engine.OpUpsert, lines...)
-	o.compact("marked")
-	o.change("marked", engine.OpDelete, `{"id":5}`, `{"id":7}`)
-	o.compact("marked")
-	o.change("marked", engine.OpUpsert, lines[5:900]...)
+	for i, n := range []string{"marked", "vectors"} {
+		o.createAs(2+i, n, schema(t, []string{"id"}, "id BIGINT", "v VARCHAR"))
+		o.change(n, engine.OpUpsert, lines...)
+		for _, gone := range []string{`{"id":5}`, `{"id":7}`} {
+			o.compact(n)
+			o.change(n, engine.OpDelete, gone)
+		}
+		o.compact(n)
+		o.change(n, engine.OpUpsert, lines[5:900]...)
+	}
 	o.create("log", schema(t, nil, "n BIGINT"))
 	o.change("log", engine.OpUpsert, `{"n":1}`)
 	o.compact("log")
@@ -62,9 +66,6 @@ func newPristine(t *testing.T) *pristine {
 	o.close()
 	for kind, keys := range durableFiles(t, p.dir) {
 		for _, key := range keys {
-			if kind == "data file" && strings.HasPrefix(filepath.Base(key), "deletes-") {
-				kind = "position deletes"
-			}
 			p.files[key] = readFile(t, filepath.Join(p.dir, key))
 			p.keys = append(p.keys, key)
 			p.kinds[kind] = append(p.kinds[kind], key)
@@ -87,7 +88,7 @@ type change struct {
 // Files of one level do not reach each other, so that many can be damaged at once and
 // each has to be named. A damaged manifest, or list, ends the reading of its table's
 // metadata: of these one a table.
-var levels = [][]string{{"catalog version"}, {"metadata"}, {"manifest list"}, {"manifest"}, {"data file", "position deletes", "delta"}}
+var levels = [][]string{{"catalog version"}, {"metadata"}, {"manifest list"}, {"manifest"}, {"data file", "position deletes", "deletion vector", "delta"}}
 
 // filesAtOnce is how many files one lake has damaged at most.
 const filesAtOnce = 12
@@ -292,7 +293,7 @@ func (w *bench) reset() error {
 func TestI7Mutations(t *testing.T) {
 	total, seed := mutationCount(t), testSeed(t)
 	p := newPristine(t)
-	if len(p.kinds) != 7 {
+	if len(p.kinds) != 8 {
 		t.Fatalf("kinds of files: %v", slices.Sorted(maps.Keys(p.kinds)))
 	}
 	var mu sync.Mutex
