@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,12 +28,13 @@ const (
 // their own, one after the other, and say on standard output what was
 // acknowledged, while compaction runs. Writer w owns the keys w*1e9+i; it
 // continues after the highest that the lake has.
-func crashServer(dir string) int {
+func crashServer(dir, marks string) int {
 	ctx := context.Background()
 	set := testSettings()
 	set.CompactAuto, set.CompactInterval, set.CompactDeltas = true, 20*time.Millisecond, 8
-	set.CompactDeadShare = []float64{0, 0.5}[os.Getpid()%2] // one life rewrites, another marks
-	set.IcebergFormatVersion = []int{2, 3}[os.Getpid()/2%2]
+	if marks == "true" {
+		set.CompactDeadShare = 0.5
+	}
 	set.UpkeepInterval, set.SnapshotRetention, set.DeltaRetention, set.IdempotencyRetention = 50*time.Millisecond, 1, 1, 1
 	e, err := engine.Open(ctx, engine.Options{
 		Data: dir, Settings: set, MemoryBytes: 2 << 30, Log: quiet(), WorkerCommand: self(asWorker), JobCommand: self(asJob),
@@ -78,9 +80,26 @@ func crashServer(dir string) int {
 		})
 	}
 	group.Go(func() { heatAndKill(e, ds) })
+	group.Go(func() { saysFolds(e, ds, &out) })
 	fmt.Println("writing")
 	group.Wait()
 	return 0
+}
+
+// saysFolds says on standard output that a compaction was committed.
+func saysFolds(e *engine.Engine, ds lake.Name, out *sync.Mutex) {
+	for last := int64(-1); ; time.Sleep(time.Millisecond) {
+		d, err := e.Describe(context.Background(), ds)
+		if err != nil { // also while a worker is replaced
+			continue
+		}
+		if last >= 0 && d.FoldedThrough > last {
+			out.Lock()
+			fmt.Println("folded", d.FoldedThrough)
+			out.Unlock()
+		}
+		last = d.FoldedThrough
+	}
 }
 
 // heatAndKill loads the dataset and lets it go for ever, with its worker killed in
@@ -119,22 +138,28 @@ func passes(err error) error {
 
 // TestCrash is I1 and I4: whenever the server is killed, every acknowledged row
 // is there afterwards, once, and nothing of a request is there in part.
-// TARN_CRASH_ROUNDS kills it so many times.
+// TARN_CRASH_ROUNDS kills it so many times, half of them with deletion vectors.
 func TestCrash(t *testing.T) {
+	rounds := crashRounds
+	if testing.Short() {
+		rounds = 2
+	}
+	rounds = numberFrom(t, "TARN_CRASH_ROUNDS", rounds)
+	t.Run("position deletes", func(t *testing.T) { crashes(t, 2, (rounds+1)/2) })
+	t.Run("deletion vectors", func(t *testing.T) { crashes(t, 3, (rounds+1)/2) })
+}
+
+func crashes(t *testing.T, version, rounds int) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	dir := t.TempDir()
 	o := openLake(t, dir)
-	o.create("t", schema(t, []string{"id"}, "id BIGINT", "v BIGINT"))
+	o.createAs(version, "t", schema(t, []string{"id"}, "id BIGINT", "v BIGINT"))
 	o.close()
 	acked := map[int]int64{}
-	rounds := crashRounds
-	if testing.Short() {
-		rounds = 2
-	}
-	for round := range numberFrom(t, "TARN_CRASH_ROUNDS", rounds) {
-		killedUnderLoad(t, dir, time.Duration(50+random.IntN(500))*time.Millisecond, round%2 == 0, acked)
+	for round := range rounds {
+		killedUnderLoad(t, dir, time.Duration(random.IntN(500))*time.Millisecond, killedFrom[round%len(killedFrom)], round%3 != 2, acked)
 		o := openLake(t, dir)
 		cold, total := o.evictedRows(), 0
 		if o.pin("t"); o.servedFrom("select 1 from t limit 1") != lake.ServedFromImage {
@@ -164,7 +189,8 @@ func TestCrash(t *testing.T) {
 			}
 			total += int(count)
 		}
-		t.Logf("round %d: %d rows", round, total)
+		kinds := durableFiles(t, dir)
+		t.Logf("round %d: %d rows; %d data files, %d position deletes, %d deletion vectors", round, total, len(kinds["data file"]), len(kinds["position deletes"]), len(kinds["deletion vector"]))
 		o.verifyClean()
 		if round%10 == 9 { // its own compactions seldom live long enough to make room
 			o.compact("t")
@@ -194,11 +220,15 @@ func (o *opened) evictedRows() []string {
 	return o.rows(allOfT)
 }
 
-// killedUnderLoad runs a crash server for so long once it writes, or once it has
-// acknowledged something, kills it, and takes down what it acknowledged.
-func killedUnderLoad(t *testing.T, dir string, after time.Duration, once bool, acked map[int]int64) {
+// killedFrom are what a crash server says first before it is killed: that it writes, has
+// acknowledged something, or has committed a compaction.
+var killedFrom = []string{"ack", "folded", "writing", "folded"}
+
+// killedUnderLoad runs a crash server for so long once it has said something, kills it,
+// and takes down what it acknowledged. Its compactions mark rows, or rewrite files.
+func killedUnderLoad(t *testing.T, dir string, after time.Duration, from string, marks bool, acked map[int]int64) {
 	t.Helper()
-	cmd := exec.Command(self(asServer)[0], asServer, dir)
+	cmd := exec.Command(self(asServer)[0], asServer, dir, strconv.FormatBool(marks))
 	cmd.Stderr = os.Stderr
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
@@ -212,25 +242,19 @@ func killedUnderLoad(t *testing.T, dir string, after time.Duration, once bool, a
 	idle := time.AfterFunc(time.Minute, func() { stuck.Store(true); kill() })
 	lines := bufio.NewScanner(stdout)
 	for lines.Scan() {
-		if lines.Text() == "writing" {
-			if !once {
-				time.AfterFunc(after, kill)
-			}
-			continue
+		if strings.HasPrefix(lines.Text(), from) && idle.Stop() {
+			time.AfterFunc(after, kill)
 		}
 		var w int
 		var i int64
 		if _, err := fmt.Sscanf(lines.Text(), "ack %d %d", &w, &i); err == nil {
-			if idle.Stop() && once {
-				time.AfterFunc(after, kill)
-			}
 			acked[w] = i
 		}
 	}
 	err = cmd.Wait()
 	idle.Stop()
 	if stuck.Load() {
-		t.Fatal("nothing was acknowledged in a minute")
+		t.Fatalf("it did not say %q in a minute", from)
 	}
 	if cmd.ProcessState.ExitCode() >= 0 {
 		t.Fatalf("the crash server ended by itself: %v", err)

@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 		case asFlaky:
 			os.Exit(flakyWorker(os.Args[2]))
 		case asServer:
-			os.Exit(crashServer(os.Args[2]))
+			os.Exit(crashServer(os.Args[2], os.Args[3]))
 		case asFailpoints:
 			os.Exit(failpointServer(os.Args[2], os.Args[3], os.Args[4], os.Args[5]))
 		}
