@@ -8,13 +8,15 @@ import (
 	"tarn/internal/engine"
 )
 
-// A dataset of very many columns takes rows and can be compacted.
+// TestAWideDataset: a dataset of very many columns takes rows, can be compacted, and starts
+// with changes pending.
 func TestAWideDataset(t *testing.T) {
 	const width = 2000
-	o := openLake(t, t.TempDir(), func(o *engine.Options) {
+	dir := t.TempDir()
+	o := openLake(t, dir, func(o *engine.Options) {
 		o.Settings.JobMemoryBytes = 512 << 20 // each column has buffers of its own
 	})
-	defer o.close()
+	defer func() { o.close() }()
 	columns := []string{"id BIGINT"}
 	row := []string{`"id":1`}
 	for i := range width {
@@ -36,4 +38,7 @@ func TestAWideDataset(t *testing.T) {
 		t.Fatalf("%+v", c)
 	}
 	o.want("select id, c0, c1, c1999 from wide order by id", `[1,0,"1","1999"]`, `[2,0,"1","1999"]`)
+	o.change("wide", engine.OpDelete, `{"id":1}`)
+	o = reopened(t, o, dir, "select id, c0, c1, c1999 from wide", `[2,0,"1","1999"]`)
+	o.verifyClean()
 }
