@@ -1,7 +1,6 @@
 package base
 
 import (
-	"fmt"
 	"os"
 
 	"github.com/apache/iceberg-go"
@@ -47,22 +46,27 @@ func WriteVector(files icebergio.IO, df iceberg.DataFile, path string) error {
 }
 
 // readVector reads one, which must hold what its manifest says.
-func readVector(files icebergio.IO, df iceberg.DataFile) (bitmap *dv.RoaringPositionBitmap, err error) {
+func readVector(files icebergio.IO, df iceberg.DataFile) (*dv.RoaringPositionBitmap, error) {
 	fault := func(err error) error {
 		return lake.Errorf(lake.CodeRowsInvalid, "the deletion vector %s: %w", df.FilePath(), err)
 	}
-	defer func() {
-		if r := recover(); r != nil {
-			bitmap, err = nil, fault(fmt.Errorf("%v", r))
-		}
-	}()
 	// Its format may be spelled in small letters, which iceberg-go does not know.
 	b, err := iceberg.NewDataFileBuilder(*iceberg.UnpartitionedSpec, df.ContentType(), df.FilePath(), iceberg.PuffinFile, nil, nil, nil, df.Count(), df.FileSizeBytes())
 	if err != nil {
 		return nil, fault(err)
 	}
 	b.ReferencedDataFile(*df.ReferencedDataFile()).ContentOffset(*df.ContentOffset()).ContentSizeInBytes(*df.ContentSizeInBytes())
-	bitmap, err = dv.ReadDV(files, b.Build())
+	bitmap, err := soundVector(func() (*dv.RoaringPositionBitmap, error) {
+		f, err := files.Open(df.FilePath())
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		if err := checkBitmapsAt(f, *df.ContentOffset(), *df.ContentSizeInBytes()); err != nil {
+			return nil, err
+		}
+		return dv.ReadDV(files, b.Build())
+	})
 	if err != nil && (lake.CodeOf(err) == lake.CodeInternal || lake.CodeOf(err) == lake.CodeDamaged) {
 		return nil, fault(err)
 	}

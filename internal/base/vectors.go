@@ -152,7 +152,7 @@ func checkVector(ctx context.Context, s store.Store, key, positions string) erro
 	if err != nil {
 		return damaged(key, "%w", err)
 	}
-	vector, err := dv.DeserializeDV(blob.Data, -1)
+	vector, err := decodeVector(blob.Data, -1)
 	if err != nil {
 		return damaged(key, "%w", err)
 	}

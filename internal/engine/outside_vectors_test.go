@@ -2,7 +2,9 @@ package engine_test
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"slices"
@@ -141,8 +143,8 @@ func TestVectorWithoutItsDataFile(t *testing.T) {
 	deletes("0")
 }
 
-// TestVectorsThatAreRefused: a vector is of the data file that it says, and has no more rows
-// than that.
+// TestVectorsThatAreRefused: a vector is of the data file that it says, has no more rows
+// than that, and no more bitmaps than it has bytes for.
 func TestVectorsThatAreRefused(t *testing.T) {
 	o := vectored(t, false)
 	tbl, tasks := o.outsideFiles(t)
@@ -174,6 +176,16 @@ func TestVectorsThatAreRefused(t *testing.T) {
 	refused("does not match", one, b.ReferencedDataFile(other).ContentOffset(*one.ContentOffset()).ContentSizeInBytes(*one.ContentSizeInBytes()).Build())
 	refused("names the row 3", made(file, 3))
 	refused("4 rows", made(file, 0, 1, 2, 3))
+	vast := made(file, 1)
+	path := strings.TrimPrefix(vast.FilePath(), "file://")
+	body := readFile(t, path)
+	blob := body[*vast.ContentOffset():][:*vast.ContentSizeInBytes()]
+	binary.LittleEndian.PutUint64(blob[8:], 1<<25) // bitmaps that it says to have
+	binary.BigEndian.PutUint32(blob[len(blob)-4:], crc32.ChecksumIEEE(blob[4:len(blob)-4]))
+	if err := os.WriteFile(path, body, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	refused("cannot hold", vast)
 	o.verifyClean()
 }
 
