@@ -18,7 +18,7 @@ type verifyCommand struct {
 }
 
 func (*verifyCommand) Help() string {
-	return `Reads every catalog version, delta, Iceberg table and data file of the lake, checks every byte, count and reference, and says what is wrong. Exit code 1 says that something is. The lake must not be served meanwhile. --data may also name a folder of backups.`
+	return `Reads every catalog version, delta, Iceberg table and data file of the lake, checks every byte, count and reference, and says what is wrong. Exit code 1 says that something is. A lake in a folder must not be served meanwhile; one in a bucket is read beside its server. --data may also name a folder of backups.`
 }
 
 // Run looks at the files themselves: verifying is no part of the HTTP of a server,

@@ -44,7 +44,7 @@ const (
 // is held is lake.CodeLocked, naming the holder's pid and URL.
 func Lock(dir string, holder Holder) (*LockFile, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, notCreated(dir, "make the lake's folder", err)
+		return nil, notCreated(dir, "make the folder", err)
 	}
 	path := filepath.Join(dir, lockName)
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)

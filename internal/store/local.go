@@ -108,7 +108,7 @@ func (l *Local) makeRoot() error {
 	}
 	_, statErr := l.fs.Stat(l.dir)
 	if err := l.fs.MkdirAll(l.dir, 0o755); err != nil {
-		return notCreated(l.dir, "make the lake's folder", err)
+		return notCreated(l.dir, "make the folder", err)
 	}
 	for _, dir := range missing {
 		err := l.syncPath(filepath.Dir(dir))
