@@ -82,10 +82,10 @@ func (t *Table) Fixed(key string) bool {
 
 // CreateAttached is CreateWith for a table that is to stand on one of others: its columns
 // have the owner's field ids, its schemas are those that the owner's table had, then the
-// current one as the dataset has it, and new columns get ids after the owner's last one. It
-// has deletion vectors.
-func CreateAttached(ctx context.Context, fs *FS, folder string, schema lake.Schema, tableUUID string, had []*iceberg.Schema, lastColumnID int) (*Table, error) {
-	t, _, err := draft(fs, folder, schema, tableUUID, VersionVectors, nil)
+// current one as the dataset has it, and new columns get ids after the owner's last one. One
+// that stays attached has deletion vectors.
+func CreateAttached(ctx context.Context, fs *FS, folder string, schema lake.Schema, tableUUID string, version int, had []*iceberg.Schema, lastColumnID int) (*Table, error) {
+	t, _, err := draft(fs, folder, schema, tableUUID, version, nil)
 	if err != nil {
 		return nil, lake.Step("create table", err)
 	}

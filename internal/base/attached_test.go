@@ -20,7 +20,7 @@ func TestTake(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(7, 7))
 	had := iceberg.NewSchema(0, iceberg.NestedField{ID: 40, Name: "was", Type: iceberg.PrimitiveTypes.Int64})
 	schema := keyed(t)
-	tbl, err := base.CreateAttached(t.Context(), l.fs, "base/main/owned-0190d9a8-0000-7000-8000-000000000077", schema, "0190d9a8-0000-7000-8000-000000000077", []*iceberg.Schema{had}, 50)
+	tbl, err := base.CreateAttached(t.Context(), l.fs, "base/main/owned-0190d9a8-0000-7000-8000-000000000077", schema, "0190d9a8-0000-7000-8000-000000000077", base.VersionVectors, []*iceberg.Schema{had}, 50)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +58,7 @@ func TestTake(t *testing.T) {
 			}
 			tbl, l.current = next, next.MetadataKey()
 		default:
-			k := base.Taken{Attached: base.Attachment{Location: "/elsewhere", UUID: "u", Metadata: fmt.Sprint(i), Snapshot: int64(i)}}
+			k := base.Taken{Attached: &base.Attachment{Location: "/elsewhere", UUID: "u", Metadata: fmt.Sprint(i), Snapshot: int64(i)}}
 			clear(dead)
 			for _, f := range files {
 				if rnd.IntN(3) == 0 {
@@ -79,7 +79,7 @@ func TestTake(t *testing.T) {
 				t.Fatal(err)
 			}
 			tbl = next
-			if a := tbl.Attached(); a == nil || *a != k.Attached {
+			if a := tbl.Attached(); a == nil || *a != *k.Attached {
 				t.Fatalf("attached to %+v", a)
 			}
 			got := l.files(tbl)

@@ -20,10 +20,10 @@ import (
 type Taken struct {
 	Keep          []lake.BaseFile // live data files of the table
 	Add           []NewFile
-	Deletes       []NewDeletes // deletion vectors, of files of Keep and Add; no other is left
-	Attached      Attachment
-	FoldedThrough int64 // changes up to it are in the base, or, where ContentAt is larger, stay on top
-	ContentAt     int64 // the sequence of the commit
+	Deletes       []NewDeletes // of files of Keep and Add; no other is left
+	Attached      *Attachment  // nil: the table is tarn's own from now on
+	FoldedThrough int64        // changes up to it are in the base, or, where ContentAt is larger, stay on top
+	ContentAt     int64        // the sequence of the commit
 }
 
 // Take commits a snapshot of an owner's table as the base. Where it has the files that the
@@ -37,15 +37,18 @@ func (t *Table) Take(ctx context.Context, k Taken, makeCurrent func(ctx context.
 	if err != nil {
 		return nil, err
 	}
-	text, err := json.Marshal(k.Attached)
-	if err != nil {
-		return nil, lake.Errorf(lake.CodeInternal, "commit: %w", err)
-	}
 	w := takenWriter{table: t, meta: meta, view: t.fs.view(ctx, t.root), taken: k, before: before, stays: map[string]bool{}}
 	for _, f := range k.Keep {
 		w.stays[f.Key] = true
 	}
-	properties := iceberg.Properties{propertyAttached: string(text), propertyFolded: strconv.FormatInt(k.FoldedThrough, 10)}
+	properties := iceberg.Properties{propertyFolded: strconv.FormatInt(k.FoldedThrough, 10)}
+	if k.Attached != nil {
+		text, err := json.Marshal(k.Attached)
+		if err != nil {
+			return nil, lake.Errorf(lake.CodeInternal, "commit: %w", err)
+		}
+		properties[propertyAttached] = string(text)
+	}
 	if k.ContentAt > 0 {
 		properties[propertyContentAt] = strconv.FormatInt(k.ContentAt, 10)
 	}
@@ -57,7 +60,7 @@ func (t *Table) Take(ctx context.Context, k Taken, makeCurrent func(ctx context.
 		}
 		updates = append(updates, table.NewAddSnapshotUpdate(current), table.NewSetSnapshotRefUpdate(table.MainBranch, current.SnapshotID, table.BranchRef, 0, 0, 0))
 	}
-	if current != nil {
+	if current != nil && k.Attached != nil {
 		updates = append(updates, table.NewSetSnapshotRefUpdate(attachedTag, current.SnapshotID, table.TagRef, 0, 0, 0))
 	}
 	files, rows := w.totals()
@@ -105,8 +108,11 @@ func (w *takenWriter) snapshot() (*table.Snapshot, error) {
 		s.ParentSnapshotID = &p.SnapshotID
 	}
 	schema := w.meta.CurrentSchema().ID
-	first, added := w.meta.NextRowID(), int64(0)
-	s.SchemaID, s.FirstRowID, s.AddedRows = &schema, &first, &added // namer makes added what it is
+	s.SchemaID = &schema
+	if w.table.Vectors() {
+		first, added := w.meta.NextRowID(), int64(0)
+		s.FirstRowID, s.AddedRows = &first, &added // namer makes added what it is
+	}
 	for _, step := range []func(s *table.Snapshot) error{w.kept, w.added, w.deletes} {
 		if err := step(s); err != nil {
 			return nil, err
@@ -194,7 +200,7 @@ func (w *takenWriter) added(s *table.Snapshot) error {
 	})
 }
 
-// deletes writes the manifest of deletion vectors: those that come, and that all others go.
+// deletes writes the manifest of delete files: those that come, and that all others go.
 func (w *takenWriter) deletes(s *table.Snapshot) error {
 	if len(w.taken.Deletes)+len(w.before.deletes) == 0 {
 		return nil
@@ -240,6 +246,10 @@ func (w *takenWriter) write(s *table.Snapshot, content iceberg.ManifestContent, 
 // summary counts what the snapshot has, and what it changes.
 func (w *takenWriter) summary() *table.Summary {
 	n := map[string]int64{}
+	kind := "position-delete-files"
+	if w.table.Vectors() {
+		kind = "dvs"
+	}
 	count := func(what string, files, rows, bytes int64) {
 		n[what+"-data-files"] += files
 		n[what+"-records"] += rows
@@ -260,12 +270,12 @@ func (w *takenWriter) summary() *table.Summary {
 	}
 	for _, d := range w.before.deletes {
 		n["removed-delete-files"]++
-		n["removed-dvs"]++
+		n["removed-"+kind]++
 		n["removed-position-deletes"] += d.ice.Count()
 		n["removed-files-size"] += d.ice.FileSizeBytes()
 	}
 	for _, d := range w.taken.Deletes {
-		for _, what := range []string{"total-delete-files", "added-delete-files", "added-dvs"} {
+		for _, what := range []string{"total-delete-files", "added-delete-files", "added-" + kind} {
 			n[what]++
 		}
 		for _, what := range []string{"total-position-deletes", "added-position-deletes"} {

@@ -22,6 +22,8 @@ type AttachRequest struct {
 	Dataset    lake.Name
 	Source     foreign.Source
 	PrimaryKey []string // nil: the table's identifier fields
+	// Own has the dataset be tarn's own from the start: nobody is followed.
+	Own bool
 }
 
 // AttachResult says what an attach, or a sync, made of the table of the owner.
@@ -50,10 +52,13 @@ type Attachment struct {
 
 // attachmentOf is the attachment of a table as clients see it, nil where there is none.
 func attachmentOf(t *base.Table) *Attachment {
-	a := t.Attached()
-	if a == nil {
-		return nil
+	if a := t.Attached(); a != nil {
+		return seen(a)
 	}
+	return nil
+}
+
+func seen(a *base.Attachment) *Attachment {
 	out := &Attachment{Source: sourceOf(a).String(), Table: a.UUID, Metadata: a.Metadata}
 	if a.Snapshot != 0 {
 		out.Snapshot = strconv.FormatInt(a.Snapshot, 10)
@@ -123,11 +128,15 @@ func (e *Engine) attach(ctx context.Context, r AttachRequest, progress func(job.
 	defer leave()
 	id := uuid.NewString()
 	defer e.shop.InUse(id)()
-	t, err := base.CreateAttached(ctx, e.shop.FS, imports.Folder(r.Dataset, id), schema, id, theirs.Schemas, theirs.LastColumnID)
+	version := base.VersionVectors
+	if r.Own {
+		version = max(theirs.Version, base.VersionDefault)
+	}
+	t, err := base.CreateAttached(ctx, e.shop.FS, imports.Folder(r.Dataset, id), schema, id, version, theirs.Schemas, theirs.LastColumnID)
 	if err != nil {
 		return AttachResult{}, err
 	}
-	k := taking{brought: brought{e: e}, theirs: theirs, source: r.Source, table: t, progress: progress}
+	k := taking{brought: brought{e: e}, theirs: theirs, source: r.Source, table: t, forGood: r.Own, progress: progress}
 	defer k.close()
 	if err := k.ready(ctx, nil); err != nil {
 		return AttachResult{}, err

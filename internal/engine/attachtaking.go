@@ -23,6 +23,7 @@ type taking struct {
 	theirs   *foreign.Table
 	source   foreign.Source
 	table    *base.Table // before
+	forGood  bool        // what is taken is tarn's own from then on
 	progress func(job.Progress)
 	pad      *workshop.Scratchpad
 
@@ -225,10 +226,9 @@ func (k *taking) check(ctx context.Context) error {
 func (k *taking) taken(folded, sequence int64) base.Taken {
 	out := base.Taken{
 		Keep: k.own, Add: k.added, Deletes: k.deletes, FoldedThrough: folded, ContentAt: sequence,
-		Attached: base.Attachment{
-			Location: k.source.Location, Catalog: k.source.Catalog, Table: k.source.Table,
-			UUID: k.theirs.UUID, Metadata: k.theirs.Metadata, Snapshot: k.theirs.Snapshot, Files: len(k.files),
-		},
+	}
+	if !k.forGood {
+		out.Attached = k.attachment()
 	}
 	for _, f := range k.files {
 		if !f.fresh {
@@ -238,10 +238,17 @@ func (k *taking) taken(folded, sequence int64) base.Taken {
 	return out
 }
 
+func (k *taking) attachment() *base.Attachment {
+	return &base.Attachment{
+		Location: k.source.Location, Catalog: k.source.Catalog, Table: k.source.Table,
+		UUID: k.theirs.UUID, Metadata: k.theirs.Metadata, Snapshot: k.theirs.Snapshot, Files: len(k.files),
+	}
+}
+
 // done is the answer once the snapshot is the base of a state.
 func (k *taking) done(s *dataset.State) AttachResult {
 	out := k.result
-	out.Dataset, out.Changed, out.Attached, out.Files = s.Name.String(), true, *attachmentOf(s.Table), len(k.files)
+	out.Dataset, out.Changed, out.Attached, out.Files = s.Name.String(), true, *seen(k.attachment()), len(k.files)
 	for _, f := range k.files {
 		out.Rows += f.Live()
 	}

@@ -60,6 +60,37 @@ func TestAttachCatalog(t *testing.T) {
 	o.whole()
 }
 
+// TestRegister: a table that was written elsewhere is registered, by its metadata file, and is
+// tarn's own then, of the format version that it had.
+func TestRegister(t *testing.T) {
+	for _, version := range []int{2, 3} {
+		owner := filled(t, func(s *engine.Settings) { s.CompactDeadShare, s.IcebergFormatVersion = 0.9, version })
+		owner.change("d", engine.OpDelete, `{"id":1}`)
+		owner.compact("d")
+		o := attachingLab(t, nil, owner.dir)
+		d, err := owner.IcebergLoad(t.Context(), engine.IcebergLoadRequest{Dataset: owner.name("d")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		body := fmt.Sprintf(`{"name":"r","metadata-location":%q}`, d.MetadataLocation)
+		a := o.expect("POST", "/namespaces/main/register", "", body, 200, "")
+		if a.body["metadata-location"] == "" || a.body["metadata-location"] == d.MetadataLocation {
+			t.Errorf("registered as %v", a.body["metadata-location"])
+		}
+		o.expect("POST", "/namespaces/main/register", "", body, 409, "AlreadyExistsException")
+		o.expect("POST", "/namespaces/main/register", "", strings.Replace(body, `"r",`, `"s","overwrite":true,`, 1), 406, "UnsupportedOperationException")
+		o.expect("POST", "/namespaces/main/register", "", `{"name":"s","metadata-location":"/etc/passwd"}`, 406, "UnsupportedOperationException")
+		o.want("select id, v from r order by id", owner.rows(allOfD)...)
+		if d := o.described("r", 2); d.Attached != nil || d.FormatVersion != version {
+			t.Errorf("registered as %+v", d)
+		}
+		o.execute("UPDATE r SET v = 'mine' WHERE id = 2")
+		o.compact("r")
+		o.want("select id, v from r order by id", `[2,"mine"]`, `[3,"c"]`)
+		o.whole()
+	}
+}
+
 // TestAttachSpark: tables that Spark writes with a catalog in a folder, in both format
 // versions, partitioned, with merge-on-read: attached, changed, and followed over what Spark
 // does to them, its maintenance included. Spark reads the dataset as tarn does.
@@ -168,6 +199,12 @@ def q(sql): return [list(r) for r in session.sql(sql).collect()]`, catalog, "fil
 	}
 	l.want("select w, n from a where id = 5", `["mine",null]`)
 	l.whole()
+	newest := string(p.run(`out = q("SELECT file FROM %s.metadata_log_entries ORDER BY timestamp DESC LIMIT 1")`, table))
+	newest = strings.Trim(newest, `[]"`)
+	p.run(`q("CALL tarn%d.system.register_table(table => 'main.registered', metadata_file => '%s')")`, version, newest)
+	p.want(string(p.run(`out = q("SELECT count(*), sum(id) FROM %s")`, table)), `out = q("SELECT count(*), sum(id) FROM tarn%d.main.registered")`, version)
+	p.run(`q("DELETE FROM tarn%d.main.registered WHERE id < 100")`, version)
+	l.want("select min(id) >= 100 from registered", "[true]")
 	if _, err := l.Detach(t.Context(), l.name("a")); err != nil {
 		t.Fatal(err)
 	}

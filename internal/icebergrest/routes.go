@@ -59,7 +59,7 @@ func routes() []route {
 		write(http.MethodDelete, table, dropTable),
 		write(http.MethodPost, "/tables/rename", renameTable),
 		write(http.MethodPost, "/transactions/commit", commitTransaction),
-		untold(write(http.MethodPost, ns+"/register", registerTable)),
+		write(http.MethodPost, ns+"/register", registerTable),
 		untold(read(http.MethodGet, views, listViews)),
 		untold(read(http.MethodGet, views+"/{view}", noView)),
 		untold(read(http.MethodHead, views+"/{view}", noView)),

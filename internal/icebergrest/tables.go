@@ -10,6 +10,7 @@ import (
 	icebergtable "github.com/apache/iceberg-go/table"
 
 	"tarn/internal/engine"
+	"tarn/internal/foreign"
 	"tarn/internal/httpapi"
 	"tarn/internal/lake"
 )
@@ -266,7 +267,36 @@ func renameTable(c *httpapi.MountCall) error {
 	return nil
 }
 
-func registerTable(*httpapi.MountCall) error {
-	return lake.Errorf(lake.CodeUnsupported, "a table that tarn did not make is not registered here: it stays its owner's, and its files lie elsewhere").
-		WithHint("attach it: tarn attach, or POST /datasets/{name}/attach, makes a dataset on top of it; or import its rows")
+// registerTable makes a dataset of a table that somebody else wrote, as its metadata file
+// says: tarn owns it from then on. The files stay where they are too; in the lake they are links or
+// copies, so that the table has another location and uuid than the file says.
+func registerTable(c *httpapi.MountCall) error {
+	var body struct {
+		Name      string `json:"name"`
+		Location  string `json:"metadata-location"`
+		Overwrite bool   `json:"overwrite"`
+	}
+	if err := read(c, &body, maxSmallBytes); err != nil {
+		return err
+	}
+	name, err := identifier{[]string{c.R.PathValue("ns")}, body.Name}.lake()
+	if err != nil {
+		return err
+	}
+	c.Named(name)
+	if body.Overwrite {
+		return lake.Errorf(lake.CodeUnsupported, "a table is not registered over another").WithHint("drop the other first")
+	}
+	j, err := c.Door.Attach(c.R.Context(), engine.AttachRequest{Dataset: name, Source: foreign.Source{Location: body.Location}, Own: true})
+	if err != nil {
+		return err
+	}
+	if _, err := j.Wait(c.R.Context()); err != nil {
+		return err
+	}
+	t, err := c.Door.IcebergLoad(c.R.Context(), engine.IcebergLoadRequest{Dataset: name})
+	if err != nil {
+		return err
+	}
+	return replyTable(c, t)
 }
