@@ -16,18 +16,9 @@ import (
 )
 
 // sync makes the owner's newest snapshot the base. What tarn put on top of the one before
-// and folded is made a delta first, which changes nothing; then it lies on top of the new one
+// and folded is made a delta before, which changes nothing; then it lies on top of the new one
 // as all that is pending does.
 func (e *Engine) sync(ctx context.Context, m *member, progress func(job.Progress)) (AttachResult, error) {
-	source, err := m.follows()
-	if err != nil {
-		return AttachResult{}, err
-	}
-	progress(job.Progress{Step: "read the owner's metadata"})
-	theirs, err := e.opts.Foreign.Load(ctx, source)
-	if err != nil {
-		return AttachResult{}, err
-	}
 	leave, err := e.shop.EnterBulk(ctx)
 	if err != nil {
 		return AttachResult{}, err
@@ -38,11 +29,18 @@ func (e *Engine) sync(ctx context.Context, m *member, progress func(job.Progress
 		return AttachResult{}, err
 	}
 	defer unlock()
-	if _, err := m.follows(); err != nil {
+	source, err := m.follows()
+	if err != nil {
 		return AttachResult{}, err
 	}
 	s := m.ds.State()
 	defer e.shop.InUse(s.UUID)()
+	// Read with the locks held: another sync may have taken what was the newest before.
+	progress(job.Progress{Step: "read the owner's metadata"})
+	theirs, err := e.opts.Foreign.Load(ctx, source)
+	if err != nil {
+		return AttachResult{}, err
+	}
 	switch a := s.Table.Attached(); {
 	case a.UUID != theirs.UUID:
 		return AttachResult{}, lake.Errorf(lake.CodeUnsupported, "%s is another table now: its uuid is %s, and the dataset stands on %s", source, theirs.UUID, a.UUID).
@@ -58,12 +56,7 @@ func (e *Engine) sync(ctx context.Context, m *member, progress func(job.Progress
 	if _, err := whole(ctx, e, m, func() (compaction.Outcome, error) { return m.compactor.Fold(ctx, progress) }); err != nil {
 		return AttachResult{}, err
 	}
-	onTop, err := e.raiseOverlay(ctx, m)
-	if err != nil {
-		return AttachResult{}, err
-	}
-	failpoint.Hit("sync.raised")
-	return e.take(ctx, m, source, theirs, onTop, progress)
+	return e.take(ctx, m, source, theirs, progress)
 }
 
 // follows is the source that the dataset follows.
@@ -149,11 +142,10 @@ func (e *Engine) overlayByJob(ctx context.Context, s *dataset.State, q *change.R
 
 // take commits the owner's snapshot as the base. Nobody else changes the base meanwhile, as
 // the dataset's job lock is held; rows go on being changed.
-func (e *Engine) take(ctx context.Context, m *member, source foreign.Source, theirs *foreign.Table, onTop int64, progress func(job.Progress)) (AttachResult, error) {
+func (e *Engine) take(ctx context.Context, m *member, source foreign.Source, theirs *foreign.Table, progress func(job.Progress)) (_ AttachResult, err error) {
 	s := m.ds.State()
 	k := taking{brought: brought{e: e}, theirs: theirs, source: source, table: s.Table, progress: progress}
 	defer k.close()
-	k.result.RowsOnTop = onTop
 	if !s.Schema.Keyed() {
 		k.own = own(s.Files)
 	}
@@ -172,8 +164,12 @@ func (e *Engine) take(ctx context.Context, m *member, source foreign.Source, the
 		}
 		return k.done(next), nil
 	}
+	if k.result.RowsOnTop, err = e.raiseOverlay(ctx, m); err != nil {
+		return AttachResult{}, err
+	}
+	failpoint.Hit("sync.raised")
 	var next *dataset.State
-	err := m.committer.Exclusive(ctx, func(held context.Context, h *change.Held) (err error) {
+	err = m.committer.Exclusive(ctx, func(held context.Context, h *change.Held) (err error) {
 		if h.State().Dropped {
 			return NoDataset(h.State().Name)
 		}
@@ -184,7 +180,7 @@ func (e *Engine) take(ctx context.Context, m *member, source foreign.Source, the
 		return AttachResult{}, lake.Step("commit", err)
 	}
 	out := k.done(next)
-	e.log.Info("took the owner's commit", "dataset", out.Dataset, "snapshot", out.Attached.Snapshot, "files", out.Files, "linked", out.FilesLinked, "copied", out.FilesCopied, "on_top", onTop)
+	e.log.Info("took the owner's commit", "dataset", out.Dataset, "snapshot", out.Attached.Snapshot, "files", out.Files, "linked", out.FilesLinked, "copied", out.FilesCopied, "on_top", out.RowsOnTop)
 	return out, nil
 }
 

@@ -66,20 +66,24 @@ func (k *taking) ready(ctx context.Context, have []lake.BaseFile) (err error) {
 
 // fetch brings the owner's data files into the lake that are not there.
 func (k *taking) fetch(ctx context.Context, have []lake.BaseFile) error {
-	known := map[string]lake.BaseFile{}
+	here := map[string]lake.BaseFile{}
 	for _, f := range have {
 		if id, ok := base.FromOwner(f.Key); ok {
-			known[id] = f
+			here[id] = f
 		}
+	}
+	known := func(f foreign.File) (lake.BaseFile, bool) {
+		old, there := here[base.OwnersFile(f.URI)]
+		return old, there && old.Bytes == f.Data.FileSizeBytes() && old.Rows == f.Data.Count()
 	}
 	bytes, done := int64(0), int64(0)
 	for _, f := range k.theirs.Files {
-		if _, there := known[base.OwnersFile(f.URI)]; !there {
+		if _, there := known(f); !there {
 			bytes += f.Data.FileSizeBytes()
 		}
 	}
 	for _, f := range k.theirs.Files {
-		if old, there := known[base.OwnersFile(f.URI)]; there {
+		if old, there := known(f); there {
 			k.files = append(k.files, ownersFile{BaseFile: old})
 			continue
 		}
@@ -92,7 +96,7 @@ func (k *taking) fetch(ctx context.Context, have []lake.BaseFile) error {
 		k.files = append(k.files, ownersFile{BaseFile: one.BaseFile, fresh: true, changed: true})
 		done += f.Data.FileSizeBytes()
 	}
-	k.changes = len(k.added) > 0 || len(have) != len(k.files)+len(k.own)
+	k.changes = len(k.added) > 0 || len(have) != len(k.files)+len(k.own) // some go, or come
 	return nil
 }
 
