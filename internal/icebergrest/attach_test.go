@@ -31,14 +31,22 @@ func attachingLab(t *testing.T, catalogs []foreign.Catalog, roots ...string) *la
 
 func (l *lab) attached(j *engine.Job, err error) engine.AttachResult {
 	l.t.Helper()
-	if err == nil {
-		var r any
-		if r, err = j.Wait(context.Background()); err == nil {
-			return r.(engine.AttachResult)
-		}
+	r, err := attachResult(j, err)
+	if err != nil {
+		l.t.Fatal(err)
 	}
-	l.t.Fatal(err)
-	return engine.AttachResult{}
+	return r
+}
+
+func attachResult(j *engine.Job, err error) (engine.AttachResult, error) {
+	if err != nil {
+		return engine.AttachResult{}, err
+	}
+	r, err := j.Wait(context.Background())
+	if err != nil {
+		return engine.AttachResult{}, err
+	}
+	return r.(engine.AttachResult), nil
 }
 
 // TestAttachCatalog: a table of another server's catalog is attached, and its commits are
@@ -102,6 +110,43 @@ func TestAttachSpark(t *testing.T) {
 	for _, version := range []int{2, 3} {
 		t.Run(fmt.Sprintf("version %d", version), func(t *testing.T) { attachSpark(t, p.of(t), version) })
 	}
+	t.Run("keys of texts with bounds that are cut", func(t *testing.T) { attachLongKeys(t, p.of(t)) })
+}
+
+// attachLongKeys: Iceberg cuts the bounds of texts to 16 characters, so that every file may
+// have every key.
+func attachLongKeys(t *testing.T, p *python) {
+	warehouse := t.TempDir()
+	p.run(`session = spark.newSession()
+session.conf.set("spark.sql.catalog.long", "org.apache.iceberg.spark.SparkCatalog")
+session.conf.set("spark.sql.catalog.long.type", "hadoop")
+session.conf.set("spark.sql.catalog.long.warehouse", %q)
+def q(sql): return [list(r) for r in session.sql(sql).collect()]
+q("CREATE TABLE long.db.t (k STRING NOT NULL, part INT NOT NULL, v BIGINT)")
+for i in range(3): q("INSERT INTO long.db.t SELECT 'a customer with a long name ' || id, %%d, id FROM range(50)" %% i)`, "file://"+warehouse)
+	l := attachingLab(t, nil, warehouse)
+	l.attached(l.Attach(t.Context(), engine.AttachRequest{
+		Dataset: l.name("a"), Source: foreign.Source{Location: filepath.Join(warehouse, "db", "t")}, PrimaryKey: []string{"part", "k"},
+	}))
+	l.execute("UPDATE a SET v = -v WHERE v % 5 = 1 AND part < 2")
+	l.execute("DELETE FROM a WHERE v = 7")
+	l.execute("INSERT INTO a VALUES ('a customer with a long name 7', 1, 700), ('another', 9, 1)")
+	want := l.rows("select * from a order by all")
+	l.compact("a")
+	l.want("select * from a order by all", want...)
+	p.run(`q("INSERT INTO long.db.t VALUES ('a customer with a long name 7', 2, 7000), ('theirs', 0, 1)")
+q("UPDATE long.db.t SET v = v + 1000 WHERE k = 'a customer with a long name 6' AND part = 0")`)
+	if _, err := attachResult(l.Sync(t.Context(), l.name("a"))); err == nil || !strings.Contains(err.Error(), "key") {
+		t.Errorf("a key that is there twice: %v", err)
+	}
+	l.want("select * from a order by all", want...)
+	p.run(`q("DELETE FROM long.db.t WHERE v = 7")`)
+	l.attached(l.Sync(t.Context(), l.name("a")))
+	l.compact("a")
+	l.want("select v from a where k = 'a customer with a long name 7' order by part", "[700]")
+	l.want("select v from a where k = 'a customer with a long name 6' order by part", "[-6]", "[-6]", "[6]")
+	l.want("select count(*) from a", fmt.Sprintf("[%d]", len(want)+1))
+	l.whole()
 }
 
 func attachSpark(t *testing.T, p *python, version int) {
