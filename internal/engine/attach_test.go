@@ -349,6 +349,39 @@ func TestAttachRefuses(t *testing.T) {
 	o.verifyClean()
 }
 
+// TestAttachFollowsByItself: the owner's commits are taken without being asked for; one that
+// cannot be is left, and the next is taken.
+func TestAttachFollowsByItself(t *testing.T) {
+	owner, dir := ownersTable(t, nil)
+	o := openLake(t, t.TempDir(), attaches(t, dir), func(o *engine.Options) { o.Settings.AttachInterval = 50 * time.Millisecond })
+	defer o.close()
+	o.attach("a", folderOf(t, dir, "t"), "id")
+	o.change("a", engine.OpUpsert, `{"id":2,"v":"mine"}`)
+	shows := func(want ...string) {
+		t.Helper()
+		for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+			got := o.rows("select id, v from a order by id")
+			if slices.Equal(got, want) {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("it shows %v, and never %v", got, want)
+			}
+		}
+	}
+	owner.change("t", engine.OpUpsert, `{"id":20,"v":"theirs"}`)
+	owner.compact("t")
+	shows(`[1,"a"]`, `[2,"mine"]`, `[11,"k"]`, `[12,"l"]`, `[20,"theirs"]`)
+	owner.change("t", engine.OpUpsert, `{"id":20,"v":"twice"}`, `{"id":21,"v":"theirs"}`)
+	owner.compact("t")
+	for failed := false; !failed; {
+		failed = slices.ContainsFunc(o.Jobs(), func(j engine.JobInfo) bool { return j.Kind == "sync" && j.State == engine.JobFailed })
+	}
+	owner.did(1, "delete from t where v = 'twice'")
+	owner.compact("t")
+	shows(`[1,"a"]`, `[2,"mine"]`, `[11,"k"]`, `[12,"l"]`, `[20,"theirs"]`, `[21,"theirs"]`)
+}
+
 // attachHistory is an owner, a dataset on top of his table, and what both should hold.
 type attachHistory struct {
 	t        *testing.T

@@ -210,23 +210,8 @@ func own(files []lake.BaseFile) []lake.BaseFile {
 // runSync takes the commits of owners by itself, one dataset after the other, until the
 // engine closes.
 func (e *Engine) runSync() {
-	if e.opts.Foreign == nil || e.set.AttachInterval <= 0 {
-		return
-	}
-	tick := time.NewTicker(e.set.AttachInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-e.ctx.Done():
-			return
-		case <-tick.C:
-		}
-		for _, m := range e.members() {
-			if e.ctx.Err() != nil || e.draining.Load() {
-				return
-			}
-			e.syncIfDue(m)
-		}
+	if e.opts.Foreign != nil && e.set.AttachInterval > 0 {
+		e.lookAfter(e.set.AttachInterval, e.syncIfDue)
 	}
 }
 

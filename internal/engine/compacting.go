@@ -144,10 +144,15 @@ func planResult(p compaction.Plan) CompactResult {
 // runPolicy compacts by itself what the policy finds due, one dataset after the
 // other, until the engine closes.
 func (e *Engine) runPolicy() {
-	if !e.set.CompactAuto {
-		return
+	if e.set.CompactAuto {
+		e.lookAfter(e.set.CompactInterval, e.compactIfDue)
 	}
-	tick := time.NewTicker(e.set.CompactInterval)
+}
+
+// lookAfter looks at every dataset in turn, each time that an interval is over, until the
+// engine closes.
+func (e *Engine) lookAfter(interval time.Duration, look func(m *member)) {
+	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
 		select {
@@ -159,7 +164,7 @@ func (e *Engine) runPolicy() {
 			if e.ctx.Err() != nil || e.draining.Load() {
 				return
 			}
-			e.compactIfDue(m)
+			look(m)
 		}
 	}
 }

@@ -111,17 +111,22 @@ func (e *Engine) reverify(ctx context.Context, m *member) (mended bool) {
 	return mended
 }
 
-// whole does work that reads the base files of a dataset, and once more where a file was
-// touched since it was verified, and is whole after all: who links to a file touches it.
-func whole[T any](ctx context.Context, e *Engine, m *member, work func() (T, error)) (T, error) {
-	was := m.ds.State().Files
-	out, err := work()
-	// A query that was part of the work may have had them verified again.
-	if lake.CodeOf(err) == lake.CodeDamaged && (e.reverify(ctx, m) || !sameIdentities(was, m.ds.State().Files)) {
+// whole does work that reads the base files of a dataset, and again where a file was touched
+// since it was verified, and is whole after all: who links to a file touches it.
+func whole[T any](ctx context.Context, e *Engine, m *member, work func() (T, error)) (out T, err error) {
+	for range touchedTries {
+		was := m.ds.State().Files
 		out, err = work()
+		// A query that was part of the work may have had them verified again.
+		if lake.CodeOf(err) != lake.CodeDamaged || !e.reverify(ctx, m) && sameIdentities(was, m.ds.State().Files) {
+			break
+		}
 	}
 	return out, err
 }
+
+// touchedTries is how often work is tried while files are touched.
+const touchedTries = 4
 
 func sameIdentities(a, b []lake.BaseFile) bool {
 	return slices.EqualFunc(a, b, func(a, b lake.BaseFile) bool {
