@@ -150,10 +150,23 @@ func OwnersSchema(s *iceberg.Schema, key []string) (lake.Schema, error) {
 	if err := out.Check(); err != nil {
 		return lake.Schema{}, err
 	}
+	if err := numbersHidden(out); err != nil {
+		return lake.Schema{}, err
+	}
 	for _, i := range out.KeyIndexes() {
 		out.Columns[i].Nullable = false
 	}
 	return out, nil
+}
+
+// numbersHidden refuses a column that is called as the number of a row in DuckDB's scans: files
+// of an owner are not rewritten, and their rows are marked dead by these numbers.
+func numbersHidden(s lake.Schema) error {
+	if _, hidden := s.Column("file_row_number"); !hidden {
+		return nil
+	}
+	return lake.Errorf(lake.CodeUnsupported, "it has a column file_row_number, and rows of files are numbered by that name").
+		WithHint("have its owner rename the column and rewrite the files (rewrite_data_files): they keep the names that they were written with")
 }
 
 // Follow gives the operations that make the table's schema the one that its owner's table
@@ -175,6 +188,12 @@ func (t *Table) Follow(theirs *iceberg.Schema) ([]lake.SchemaOperation, error) {
 		return nil, nil
 	}
 	operations := difference(t.schema, wanted)
+	for i := range operations {
+		if o := &operations[i]; o.Op == lake.OpAddColumn { // he may have dropped others since
+			at, _ := wanted.Column(o.Name)
+			o.ID = wanted.Columns[at].ID
+		}
+	}
 	if len(operations) > 0 {
 		got, err := t.schema.Evolve(operations, t.meta.LastColumnID())
 		if err != nil {
@@ -237,6 +256,9 @@ func (t *Table) checkColumns(ctx context.Context, key string, rows int64, inPath
 	}
 	if n != rows {
 		return lake.Errorf(lake.CodeRowsInvalid, "it has %d rows, and its manifest says %d", n, rows)
+	}
+	if err := numbersHidden(lake.Schema{Columns: columns}); err != nil {
+		return err
 	}
 	had := map[int]lake.Column{}
 	for _, c := range columns {

@@ -269,6 +269,19 @@ func TestAttachWithoutAKey(t *testing.T) {
 	o.verifyClean()
 }
 
+// TestAttachNumbersRows: a column that hides the numbers by which
+// rows are marked dead is refused, as a fold would rewrite the owner's file.
+func TestAttachNumbersRows(t *testing.T) {
+	owner, dir := ownersTable(t, []string{"id"})
+	o := openLake(t, t.TempDir(), attaches(t, dir), noRetentionOf)
+	defer o.close()
+	owner.create("n", schema(t, []string{"id"}, "id BIGINT", "File_Row_Number VARCHAR"))
+	owner.change("n", engine.OpUpsert, `{"id":1,"File_Row_Number":"a"}`)
+	owner.compact("n")
+	_, err := o.tryAttach("a", folderOf(t, dir, "n"))
+	wantCode(t, err, lake.CodeUnsupported)
+}
+
 // TestAttachFollowsColumns: the owner's schema changes are followed, and files of before them
 // read on; one that cannot be followed is refused.
 func TestAttachFollowsColumns(t *testing.T) {
@@ -286,6 +299,8 @@ func TestAttachFollowsColumns(t *testing.T) {
 	o.compact("a")
 	owner.alter("t rename column v to w")
 	owner.alter("t alter column n type BIGINT")
+	owner.alter("t add column passing INTEGER")
+	owner.alter("t drop column passing") // its field id is gone as well
 	owner.alter("t add column more VARCHAR")
 	owner.change("t", engine.OpUpsert, `{"id":1,"w":"theirs","n":5000000000,"more":"m"}`)
 	owner.compact("t")

@@ -24,6 +24,9 @@ type SchemaOperation struct {
 	Name string // of the column, without regard to case
 	To   string // OpRenameColumn: its new name
 	Type Type   // OpAddColumn, OpSetType
+	// ID is the field id of an OpAddColumn, where those before it were given out elsewhere; 0:
+	// the next one.
+	ID int `json:",omitempty"`
 	// Unless makes an OpAddColumn of a column that there is, and an OpDropColumn of
 	// one that there is not, nothing to do instead of an error.
 	Unless bool
@@ -127,6 +130,7 @@ func (e *Evolved) add(op SchemaOperation) error {
 	if err := e.free(op.Name, -1); err != nil {
 		return err
 	}
+	e.LastID = max(e.LastID, op.ID-1)
 	added := numbered([]Column{{Name: op.Name, Type: op.Type, Nullable: true}}, &e.LastID)
 	e.Schema.Columns = append(e.Schema.Columns, added...)
 	return nil
