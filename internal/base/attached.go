@@ -25,6 +25,11 @@ const KindSync Kind = "sync"
 // Attachment as JSON.
 const propertyAttached = "tarn.attached"
 
+// propertyByID is the table property, true, of a table that has, or had, files of an owner:
+// they may call columns otherwise than any schema that is known, as Iceberg's own writers do
+// with names that Avro has not, and schemas that no snapshot has any more may be forgotten.
+const propertyByID = "tarn.columns-by-id"
+
 // attachedTag is the tag of the snapshot that holds exactly what the owner's does: what came
 // since is tarn's own. A tagged snapshot stays in the metadata.
 const attachedTag = "attached"
@@ -85,7 +90,7 @@ func (t *Table) Fixed(key string) bool {
 // current one as the dataset has it, and new columns get ids after the owner's last one. One
 // that stays attached has deletion vectors.
 func CreateAttached(ctx context.Context, fs *FS, folder string, schema lake.Schema, tableUUID string, version int, had []*iceberg.Schema, lastColumnID int) (*Table, error) {
-	t, _, err := draft(fs, folder, schema, tableUUID, version, nil)
+	t, _, err := draft(fs, folder, schema, tableUUID, version, map[string]string{propertyByID: "true"})
 	if err != nil {
 		return nil, lake.Step("create table", err)
 	}
@@ -269,7 +274,7 @@ func (t *Table) checkColumns(ctx context.Context, key string, rows int64, inPath
 		switch {
 		case !ok && !want.Nullable:
 			return lake.Errorf(lake.CodeUnsupported, "it has no column with the field id %d (%q), which may not be null", want.ID, want.Name)
-		case !ok && (!t.Evolved() || slices.Contains(inPath, want.ID)):
+		case !ok && slices.Contains(inPath, want.ID):
 			return lake.Errorf(lake.CodeUnsupported, "it has no column with the field id %d (%q), and other programs do not read null for it", want.ID, want.Name).
 				WithHint("the values of such a column are in the paths of the files; rewrite them (rewrite_data_files)")
 		case ok && !got.Type.Equal(want.Type) && !got.Type.WidensTo(want.Type):

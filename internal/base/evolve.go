@@ -115,9 +115,11 @@ func (t *Table) schemaID(s *iceberg.Schema) int {
 // LastColumnID is the highest field id that the table ever gave out.
 func (t *Table) LastColumnID() int { return t.meta.LastColumnID() }
 
-// Evolved says whether the table ever had another schema: its files may have other
-// columns than the present one.
-func (t *Table) Evolved() bool { return len(t.meta.Schemas()) > 1 }
+// Evolved says whether the table ever had another schema, or was attached: its files may
+// have other columns than the present one, or call them otherwise.
+func (t *Table) Evolved() bool {
+	return len(t.meta.Schemas()) > 1 || t.meta.Properties()[propertyByID] != ""
+}
 
 // Through is the highest sequence that the table tells of: the base contains it, another
 // program's commit took it, or the schema holds from it on. Deltas up to it were there

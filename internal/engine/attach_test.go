@@ -282,6 +282,41 @@ func TestAttachNumbersRows(t *testing.T) {
 	wantCode(t, err, lake.CodeUnsupported)
 }
 
+// TestAttachByFieldIDs: columns are found in an owner's files by field id where they are called
+// otherwise there, and no schema tells of it: Iceberg for Java writes a_x20b for "a b".
+func TestAttachByFieldIDs(t *testing.T) {
+	_, dir := ownersTable(t, nil)
+	here := t.TempDir()
+	o := openLake(t, here, attaches(t, dir), noRetentionOf)
+	defer func() { o.close() }()
+	table := folderOf(t, dir, "t")
+	said, err := os.ReadFile(o.attach("told", table).Attached.Metadata)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := strings.ReplaceAll(string(said), `"name":"v"`, `"name":"v v"`)
+	if err := os.WriteFile(filepath.Join(table, "metadata", "00099-other.metadata.json"), []byte(other), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{`[1,"a"]`, `[2,"b"]`, `[11,"k"]`, `[12,"l"]`}
+	for dataset, key := range map[string][]string{"a": nil, "k": {"id"}} {
+		o.attach(dataset, table, key...)
+		o.bothWays(`select id, "v v" from `+dataset+` order by id`, dataset, want...)
+		o.change(dataset, engine.OpUpsert, `{"id":20,"v v":"mine"}`)
+		o.compact(dataset)
+		o.bothWays(`select id, "v v" from `+dataset+` order by id`, dataset, append(want, `[20,"mine"]`)...)
+		if _, err := o.Detach(t.Context(), parsed(dataset)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o.close()
+	o = openLake(t, here, noRetentionOf)
+	for _, dataset := range []string{"a", "k"} {
+		o.bothWays(`select id, "v v" from `+dataset+` order by id`, dataset, append(want, `[20,"mine"]`)...)
+	}
+	o.verifyClean()
+}
+
 // TestAttachFollowsColumns: the owner's schema changes are followed, and files of before them
 // read on; one that cannot be followed is refused.
 func TestAttachFollowsColumns(t *testing.T) {
