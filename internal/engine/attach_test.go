@@ -1,7 +1,9 @@
 package engine_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -430,6 +432,81 @@ func TestAttachFollowsByItself(t *testing.T) {
 	owner.did(1, "delete from t where v = 'twice'")
 	owner.compact("t")
 	shows(`[1,"a"]`, `[2,"mine"]`, `[11,"k"]`, `[12,"l"]`, `[20,"theirs"]`, `[21,"theirs"]`)
+}
+
+// TestSyncWaits: a sync that waited for another job takes what the owner has committed by then.
+func TestSyncWaits(t *testing.T) {
+	owner, dir := ownersTable(t, []string{"id"})
+	o := openLake(t, t.TempDir(), attaches(t, dir), noRetentionOf)
+	defer o.close()
+	table := folderOf(t, dir, "t")
+	o.attach("a", table)
+	theirs := func(v string) {
+		owner.change("t", engine.OpUpsert, fmt.Sprintf(`{"id":1,"v":%q}`, v))
+		owner.compact("t")
+	}
+	theirs("first")
+	at, goOn := make(chan struct{}), make(chan struct{})
+	atFirst(t, "attach.ready", func() { close(at); <-goOn })
+	first, err := o.Attach(t.Context(), engine.AttachRequest{Dataset: parsed("other"), Source: foreign.Source{Location: table}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-at
+	waits, err := o.Sync(t.Context(), parsed("a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(200 * time.Millisecond) // it comes to where it waits
+	theirs("second")
+	close(goOn)
+	if _, err := first.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := attachResult(waits, nil); err != nil {
+		t.Fatal(err)
+	}
+	o.want("select v from a where id = 1", `["second"]`)
+}
+
+// TestSyncOfATableThatGotAUUID: in format version 1 a table need not have one.
+func TestSyncOfATableThatGotAUUID(t *testing.T) {
+	owner, dir := ownersTable(t, []string{"id"})
+	o := openLake(t, t.TempDir(), attaches(t, dir), noRetentionOf)
+	defer o.close()
+	table := folderOf(t, dir, "t")
+	said, err := os.ReadFile(o.attach("told", table).Attached.Metadata)
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc := map[string]any{}
+	d := json.NewDecoder(bytes.NewReader(said))
+	d.UseNumber() // a snapshot's id is no float
+	if err := d.Decode(&doc); err != nil {
+		t.Fatal(err)
+	}
+	doc["format-version"], doc["schema"], doc["partition-spec"] = 1, doc["schemas"].([]any)[0], []any{}
+	delete(doc, "table-uuid")
+	delete(doc, "last-sequence-number")
+	if said, err = json.Marshal(doc); err != nil {
+		t.Fatal(err)
+	}
+	first := filepath.Join(table, "metadata", "00050-other.metadata.json")
+	if err := os.WriteFile(first, said, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if a := o.attach("a", table); a.Attached.Table != "" {
+		t.Fatalf("it has the uuid %s", a.Attached.Table)
+	}
+	if err := os.Remove(first); err != nil {
+		t.Fatal(err)
+	}
+	owner.change("t", engine.OpUpsert, `{"id":1,"v":"theirs"}`)
+	owner.compact("t")
+	if a := o.sync("a"); a.Attached.Table == "" {
+		t.Error("it has no uuid yet")
+	}
+	o.want("select v from a where id = 1", `["theirs"]`)
 }
 
 // attachHistory is an owner, a dataset on top of his table, and what both should hold.

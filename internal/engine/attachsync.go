@@ -42,7 +42,7 @@ func (e *Engine) sync(ctx context.Context, m *member, progress func(job.Progress
 		return AttachResult{}, err
 	}
 	switch a := s.Table.Attached(); {
-	case a.UUID != theirs.UUID:
+	case a.UUID != theirs.UUID && a.UUID != "": // which tables of format version 1 need not have
 		return AttachResult{}, lake.Errorf(lake.CodeUnsupported, "%s is another table now: its uuid is %s, and the dataset stands on %s", source, theirs.UUID, a.UUID).
 			WithHint("detach the dataset, and attach the new table under another name")
 	case a.Metadata == theirs.Metadata:
