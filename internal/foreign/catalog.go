@@ -28,6 +28,10 @@ func checkCatalog(c Catalog) error {
 		return lake.Errorf(lake.CodeInvalidRequest, "the catalog %s: %q is no URI of an Iceberg REST catalog", c.Name, c.URI).
 			WithHint("write what stands before /v1/config, such as https://catalog.example.com/api/catalog")
 	}
+	if u.User != nil { // errors have the URI in them
+		return lake.Errorf(lake.CodeInvalidRequest, "the catalog %s: its URI has a user or password in it", c.Name).
+			WithHint("a catalog is asked with the token of its token file")
+	}
 	return nil
 }
 

@@ -212,7 +212,7 @@ func TestCatalogIsLarge(t *testing.T) {
 // TestNoCatalogs: what is configured and makes no sense.
 func TestNoCatalogs(t *testing.T) {
 	for _, all := range [][]Catalog{
-		{{URI: "http://h"}}, {{Name: "a/b", URI: "http://h"}}, {{Name: "a"}}, {{Name: "a", URI: "h:80"}}, {{Name: "a", URI: "ftp://h"}}, {{Name: "a", URI: "http://h?x=y"}},
+		{{URI: "http://h"}}, {{Name: "a/b", URI: "http://h"}}, {{Name: "a"}}, {{Name: "a", URI: "h:80"}}, {{Name: "a", URI: "ftp://h"}}, {{Name: "a", URI: "http://h?x=y"}}, {{Name: "a", URI: "http://user:secret@h"}},
 		{{Name: "a", URI: "http://h"}, {Name: "a", URI: "http://i"}},
 	} {
 		_, err := Open(nil, all, nil)
