@@ -263,12 +263,13 @@ func (t *Table) SnapshotID() *string {
 func (t *Table) MetadataURI() string { return t.fs.store.Root() + "/" + t.key }
 
 // OldSnapshots counts the snapshots from before an instant that the table could do
-// without: all but the current one.
+// without: all but the current one, and the owner's where it is attached.
 func (t *Table) OldSnapshots(before time.Time) int {
 	n := 0
-	current := t.meta.CurrentSnapshot()
+	current, owners := t.meta.CurrentSnapshot(), t.meta.SnapshotByName(attachedTag)
 	for _, s := range t.meta.Snapshots() {
-		if current != nil && s.SnapshotID != current.SnapshotID && s.TimestampMs < before.UnixMilli() {
+		stays := current == nil || s.SnapshotID == current.SnapshotID || owners != nil && s.SnapshotID == owners.SnapshotID
+		if !stays && s.TimestampMs < before.UnixMilli() {
 			n++
 		}
 	}

@@ -434,6 +434,41 @@ func TestAttachFollowsByItself(t *testing.T) {
 	shows(`[1,"a"]`, `[2,"mine"]`, `[11,"k"]`, `[12,"l"]`, `[20,"theirs"]`, `[21,"theirs"]`)
 }
 
+// TestAttachedIsTidied: upkeep lets go of what the owner's newest snapshot has not, and leaves it
+// at that: the snapshot itself, which stays, is none to expire.
+func TestAttachedIsTidied(t *testing.T) {
+	owner, dir := ownersTable(t, []string{"id"})
+	here := t.TempDir()
+	o := openLake(t, here, attaches(t, dir), noRetentionOf)
+	defer o.close()
+	o.attach("a", folderOf(t, dir, "t"))
+	tidied := func() []string {
+		t.Helper()
+		if err := o.Tidy(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return filesUnder(t, filepath.Join(here, "base"))
+	}
+	for i := range 3 {
+		owner.change("t", engine.OpUpsert, fmt.Sprintf(`{"id":1,"v":"theirs%d"}`, i), fmt.Sprintf(`{"id":12,"v":"theirs%d"}`, i))
+		owner.compact("t")
+		o.sync("a")
+		o.change("a", engine.OpUpsert, `{"id":2,"v":"mine"}`)
+		o.compact("a")
+		tidied()
+		once := tidied()
+		if again := tidied(); !slices.Equal(once, again) {
+			t.Fatalf("upkeep goes on: there was\n%s\nand is\n%s", strings.Join(once, "\n"), strings.Join(again, "\n"))
+		}
+		attached := slices.DeleteFunc(once, func(key string) bool { return !strings.Contains(key, "attached-") })
+		if len(attached) != 2 {
+			t.Fatalf("of the owner's two files there are %v", attached)
+		}
+		o.bothWays("select id, v from a order by id", "a", fmt.Sprintf(`[1,"theirs%d"]`, i), `[2,"mine"]`, `[11,"k"]`, fmt.Sprintf(`[12,"theirs%d"]`, i))
+	}
+	o.verifyClean()
+}
+
 // TestSyncWaits: a sync that waited for another job takes what the owner has committed by then.
 func TestSyncWaits(t *testing.T) {
 	owner, dir := ownersTable(t, []string{"id"})
