@@ -15,7 +15,8 @@ import (
 
 // content is what a table's current snapshot holds.
 type content struct {
-	files     []dataFile // by arrival
+	files     []dataFile     // by arrival
+	places    map[string]int // in files, by key
 	deletes   []deleteFile
 	manifests int
 	rows      int64 // by the manifests, before deletes
@@ -102,12 +103,36 @@ func (t *Table) readContent(ctx context.Context, v *view, snapshot *table.Snapsh
 		}
 	}
 	c.order()
-	for i := range c.files {
-		if err := c.files[i].mark(c.deletes); err != nil {
-			return nil, err
+	c.places = make(map[string]int, len(c.files))
+	for i, f := range c.files {
+		c.places[f.base.Key] = i
+	}
+	return c, c.mark()
+}
+
+// mark gives each data file the delete files that apply to it. Most are of one data file, as
+// all vectors are, and are not held against every other.
+func (c *content) mark() error {
+	byFile, several := map[string][]int{}, []int(nil)
+	for i, d := range c.deletes {
+		if of, one := d.reach.OneFile(); one {
+			byFile[of] = append(byFile[of], i)
+		} else {
+			several = append(several, i)
 		}
 	}
-	return c, nil
+	for i := range c.files {
+		may := slices.Concat(byFile[c.files[i].ice.FilePath()], several)
+		slices.Sort(may)
+		deletes := make([]deleteFile, len(may))
+		for k, at := range may {
+			deletes[k] = c.deletes[at]
+		}
+		if err := c.files[i].mark(deletes); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // mark gives a data file the delete files that apply to it. A deletion vector stands for all
@@ -246,10 +271,8 @@ func (t *Table) DataLocation(ctx context.Context, key string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for _, f := range c.files {
-		if f.base.Key == key {
-			return f.ice.FilePath(), nil
-		}
+	if i, ok := c.places[key]; ok {
+		return c.files[i].ice.FilePath(), nil
 	}
 	return "", lake.Errorf(lake.CodeInternal, "%s is no live data file of the table", key)
 }
