@@ -240,6 +240,9 @@ func (t *Table) TakeInAttached(ctx context.Context, path, uri string, df iceberg
 	}
 	ice := measured(b, df).Build()
 	f, err := t.dataFile(key, ice, 0)
+	if lake.CodeOf(err) == lake.CodeDamaged { // what the owner says of it, and no byte of ours
+		err = lake.Errorf(lake.CodeRowsInvalid, "%s: %w", uri, err)
+	}
 	if err != nil {
 		return NewFile{}, err
 	}

@@ -12,6 +12,7 @@ import (
 	"tarn/internal/dataset"
 	"tarn/internal/failpoint"
 	"tarn/internal/foreign"
+	"tarn/internal/format"
 	"tarn/internal/imports"
 	"tarn/internal/job"
 	"tarn/internal/lake"
@@ -142,7 +143,7 @@ func (e *Engine) attach(ctx context.Context, r AttachRequest, progress func(job.
 		return AttachResult{}, err
 	}
 	failpoint.Hit("attach.ready")
-	t, err = t.Take(e.ctx, k.taken(0, 0), e.importer.MakeKnown(r.Dataset, id, nil))
+	t, err = t.Take(e.ctx, k.taken(0, 0), e.importer.MakeKnown(r.Dataset, id, func(next *format.Version) { next.Find(id).Attached = !r.Own }))
 	if err != nil {
 		return AttachResult{}, lake.Step("commit", err)
 	}
@@ -209,7 +210,7 @@ func (e *Engine) Detach(ctx context.Context, name lake.Name) (Description, error
 		return Description{}, lake.Errorf(lake.CodeUnsupported, "%s is not attached: it is tarn's own already", name)
 	}
 	defer e.shop.InUse(s.UUID)()
-	t, err := s.Table.Detach(e.ctx, e.shop.MakeCurrent(s.Table, nil))
+	t, err := s.Table.Detach(e.ctx, e.shop.MakeCurrent(s.Table, func(next *format.Version) { next.Find(s.UUID).Attached = false }))
 	if err != nil {
 		e.notice(err)
 		return Description{}, lake.Step("detach "+name.String(), err)

@@ -141,9 +141,17 @@ func TestAttach(t *testing.T) {
 	if d := o.describe("a"); d.Attached == nil || d.FormatVersion != 3 {
 		t.Errorf("described as %+v", d)
 	}
+	if !newestVersionSays(t, here, `"features": [
+    "attached"
+  ]`) {
+		t.Error("a build that knows of no attaching would open the lake")
+	}
 	d, err := o.Detach(t.Context(), parsed("a"))
 	if err != nil || d.Attached != nil {
 		t.Fatalf("detach: %+v, %v", d, err)
+	}
+	if !newestVersionSays(t, here, `"features": []`) {
+		t.Error("the lake asks for what it has not any more")
 	}
 	o.alter("a add column w BIGINT")
 	o.change("a", engine.OpUpsert, `{"id":1,"v":"own","w":1}`)
@@ -705,4 +713,18 @@ func TestAttachAgainstAMap(t *testing.T) {
 func tableOf(metadata string) string {
 	table, _, _ := strings.Cut(metadata, "/metadata/")
 	return table
+}
+
+// newestVersionSays looks for a text in the newest catalog version.
+func newestVersionSays(t *testing.T, dir, text string) bool {
+	t.Helper()
+	versions, err := filepath.Glob(filepath.Join(dir, "catalog", "*.json"))
+	if err != nil || len(versions) == 0 {
+		t.Fatal(versions, err)
+	}
+	body, err := os.ReadFile(slices.Max(versions))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Contains(string(body), text)
 }

@@ -3,6 +3,7 @@ package format
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"tarn/internal/lake"
@@ -41,6 +42,9 @@ type DatasetEntry struct {
 	Metadata  string `json:"metadata"` // key of the current Iceberg metadata file
 	// TrimmedThrough is the highest sequence whose delta may be gone.
 	TrimmedThrough int64 `json:"trimmed_through"`
+	// Attached says that the base stands on a table of others, whose files are not rewritten;
+	// encoding adds the feature.
+	Attached bool `json:"attached,omitempty"`
 }
 
 // LakeName is the dataset's name as one word.
@@ -102,14 +106,19 @@ func (v Version) Clone() Version {
 // later format keeps it, so that any build can verify any version.
 const versionHead = "{\n  \"sum\": \""
 
-var versionFeatures = map[string]bool{}
+// featureAttached is of a version with a dataset that stands on a table of others: who does
+// not know of that would rewrite their files, and take their rows for the lake's own.
+const featureAttached = "attached"
+
+var versionFeatures = map[string]bool{featureAttached: true}
 
 // EncodeVersion is the whole file, with its sum in place.
 func EncodeVersion(v Version) ([]byte, error) {
 	v.Sum, v.FormatVersion = noSum, VersionFormat
 	v.Time = v.Time.UTC()
-	if v.Features == nil {
-		v.Features = []string{}
+	v.Features = slices.DeleteFunc(append([]string{}, v.Features...), func(f string) bool { return f == featureAttached })
+	if slices.ContainsFunc(v.Datasets, func(d DatasetEntry) bool { return d.Attached }) {
+		v.Features = append(v.Features, featureAttached)
 	}
 	if v.Datasets == nil {
 		v.Datasets = []DatasetEntry{}
