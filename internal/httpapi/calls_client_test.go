@@ -42,9 +42,9 @@ func TestClientCalls(t *testing.T) {
 		{"alter", func() error {
 			r, err := c.Alter(ctx, ts(), []client.SchemaOperation{{Op: "add_column", Name: "a b", Type: "DATE", IfNotExists: true}, {Op: "rename_column", Name: "note", To: "n"}}, "k9")
 			return must(err, r.Changed && r.Sequence == 8 && strings.HasSuffix(r.ETag, `.8.0"`))
-		}, `alter ts [{add_column a b  DATE true} {rename_column note n <kind 0> false}] idem={"k9" "POST\n/datasets/ts/schema\n\napplication/json"}`},
+		}, `alter ts [{add_column a b  DATE 0 true} {rename_column note n <kind 0> 0 false}] idem={"k9" "POST\n/datasets/ts/schema\n\napplication/json"}`},
 		{"alter by sql", func() error { _, err := c.AlterBySQL(ctx, "ALTER TABLE ts DROP note", ""); return err },
-			`alter ts [{drop_column note  <kind 0> false}] idem={"" ""}`},
+			`alter ts [{drop_column note  <kind 0> 0 false}] idem={"" ""}`},
 		{"drop", func() error { return c.Drop(ctx, ts(), "k2") }, `drop ts idem={"k2" "DELETE\n/datasets/ts\n\n"}`},
 		{"deltas", func() error { l, err := c.Deltas(ctx, ts()); return must(err, len(l) == 1 && l[0].Sequence == 7) }, "deltas ts"},
 		{"upsert", func() error {
