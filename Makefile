@@ -35,7 +35,7 @@ peers: build
 	./bench/run
 
 test: tools
-	$(GO) test -timeout 45m -tags $(TAGS) ./...
+	$(GO) test -timeout 60m -tags $(TAGS) ./...
 
 race: tools
 	$(GO) test -race -short -timeout 30m -tags $(TAGS) $(RACED)

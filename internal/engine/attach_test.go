@@ -646,7 +646,7 @@ func (h *attachHistory) check(step string) {
 // TestAttachAgainstAMap: an owner of either format version, who rewrites files or marks rows,
 // and a dataset on top of his table; both change rows, compact, restart.
 func TestAttachAgainstAMap(t *testing.T) {
-	seeds := 4
+	seeds := 2
 	if testing.Short() {
 		seeds = 1
 	}
