@@ -417,26 +417,26 @@ func TestAttachFollowsByItself(t *testing.T) {
 	defer o.close()
 	o.attach("a", folderOf(t, dir, "t"), "id")
 	o.change("a", engine.OpUpsert, `{"id":2,"v":"mine"}`)
-	shows := func(want ...string) {
+	until := func(what string, is func() bool) {
 		t.Helper()
-		for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
-			got := o.rows("select id, v from a order by id")
-			if slices.Equal(got, want) {
-				return
-			}
+		for deadline := time.Now().Add(2 * time.Minute); !is(); time.Sleep(10 * time.Millisecond) {
 			if time.Now().After(deadline) {
-				t.Fatalf("it shows %v, and never %v", got, want)
+				t.Fatalf("there never is %s; there is %v", what, o.rows("select id, v from a order by id"))
 			}
 		}
+	}
+	shows := func(want ...string) {
+		t.Helper()
+		until(strings.Join(want, " "), func() bool { return slices.Equal(o.rows("select id, v from a order by id"), want) })
 	}
 	owner.change("t", engine.OpUpsert, `{"id":20,"v":"theirs"}`)
 	owner.compact("t")
 	shows(`[1,"a"]`, `[2,"mine"]`, `[11,"k"]`, `[12,"l"]`, `[20,"theirs"]`)
 	owner.change("t", engine.OpUpsert, `{"id":20,"v":"twice"}`, `{"id":21,"v":"theirs"}`)
 	owner.compact("t")
-	for failed := false; !failed; {
-		failed = slices.ContainsFunc(o.Jobs(), func(j engine.JobInfo) bool { return j.Kind == "sync" && j.State == engine.JobFailed })
-	}
+	until("a sync that fails", func() bool {
+		return slices.ContainsFunc(o.Jobs(), func(j engine.JobInfo) bool { return j.Kind == "sync" && j.State == engine.JobFailed })
+	})
 	owner.did(1, "delete from t where v = 'twice'")
 	owner.compact("t")
 	shows(`[1,"a"]`, `[2,"mine"]`, `[11,"k"]`, `[12,"l"]`, `[20,"theirs"]`, `[21,"theirs"]`)
