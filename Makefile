@@ -38,7 +38,7 @@ test: tools
 	$(GO) test -timeout 60m -tags $(TAGS) ./...
 
 race: tools
-	$(GO) test -race -short -timeout 30m -tags $(TAGS) $(RACED)
+	$(GO) test -race -short -timeout 45m -tags $(TAGS) $(RACED)
 
 lint: tools
 	@unformatted=$$(gofmt -l cmd internal); \
