@@ -97,7 +97,8 @@ func (e *Engine) raiseOverlay(ctx context.Context, m *member) (int64, error) {
 	q := change.Request{Name: s.Name, UUID: s.UUID, Folds: true} // what would make room waits for us
 	ack, err := m.committer.SubmitPrepared(ctx, ctx, q, func(ctx context.Context, s *dataset.State) (change.Request, error) {
 		q.SchemaID = s.Schema.ID
-		return q, e.overlayByJob(ctx, s, &q)
+		err := e.overlayByJob(ctx, s, &q)
+		return q, err
 	})
 	return ack.Rows, lake.Step("raise what is on top", err)
 }
