@@ -124,13 +124,9 @@ func withSchemas(meta table.Metadata, had []*iceberg.Schema, lastColumnID int) (
 	if meta, err = b.Build(); err != nil {
 		return nil, lake.Errorf(lake.CodeInternal, "%w", err)
 	}
-	body, err := json.Marshal(meta)
+	doc, err := documentOf(meta)
 	if err != nil {
-		return nil, lake.Errorf(lake.CodeInternal, "encode metadata: %w", err)
-	}
-	doc, err := decodeMetadata(body)
-	if err != nil {
-		return nil, lake.Errorf(lake.CodeInternal, "read back metadata: %w", err)
+		return nil, err
 	}
 	doc["last-column-id"] = max(lastColumnID, meta.LastColumnID())
 	return parseMetadata(doc)
@@ -139,12 +135,7 @@ func withSchemas(meta table.Metadata, had []*iceberg.Schema, lastColumnID int) (
 // OwnersSchema is the schema of a table of others as that of a dataset with this primary key,
 // whose columns may not be null then; nil: the identifier fields.
 func OwnersSchema(s *iceberg.Schema, key []string) (lake.Schema, error) {
-	for _, f := range s.Fields() {
-		if f.InitialDefault != nil || f.WriteDefault != nil {
-			return lake.Schema{}, lake.Errorf(lake.CodeUnsupported, "column %q has a default, which tables of tarn have not", f.Name)
-		}
-	}
-	out, err := lakeSchema(s, nil)
+	out, err := plainSchema(s)
 	if err != nil {
 		return lake.Schema{}, err
 	}
@@ -234,7 +225,7 @@ func (t *Table) TakeInAttached(ctx context.Context, path, uri string, df iceberg
 	if err := t.checkColumns(ctx, key, df.Count(), inPath); err != nil {
 		return NewFile{}, lake.Step(uri, err)
 	}
-	b, err := iceberg.NewDataFileBuilder(*iceberg.UnpartitionedSpec, iceberg.EntryContentData, t.root+"/"+key, iceberg.ParquetFile, nil, nil, nil, df.Count(), size)
+	b, err := iceberg.NewDataFileBuilder(*iceberg.UnpartitionedSpec, iceberg.EntryContentData, t.DataURI(key), iceberg.ParquetFile, nil, nil, nil, df.Count(), size)
 	if err != nil {
 		return NewFile{}, lake.Errorf(lake.CodeInternal, "take in %s: %w", uri, err)
 	}

@@ -77,12 +77,7 @@ func SchemaFrom(s *iceberg.Schema) (lake.Schema, error) {
 	if s == nil {
 		return lake.Schema{}, lake.Errorf(lake.CodeInvalidRequest, "there is no schema")
 	}
-	for _, f := range s.Fields() {
-		if f.InitialDefault != nil || f.WriteDefault != nil {
-			return lake.Schema{}, lake.Errorf(lake.CodeUnsupported, "column %q has a default, which tables of tarn have not", f.Name)
-		}
-	}
-	out, err := lakeSchema(s, nil)
+	out, err := plainSchema(s)
 	if err != nil {
 		return lake.Schema{}, err
 	}
@@ -92,6 +87,16 @@ func SchemaFrom(s *iceberg.Schema) (lake.Schema, error) {
 		}
 	}
 	return out, out.Check()
+}
+
+// plainSchema is the schema of another program as a dataset's, which has no defaults.
+func plainSchema(s *iceberg.Schema) (lake.Schema, error) {
+	for _, f := range s.Fields() {
+		if f.InitialDefault != nil || f.WriteDefault != nil {
+			return lake.Schema{}, lake.Errorf(lake.CodeUnsupported, "column %q has a default, which tables of tarn have not", f.Name)
+		}
+	}
+	return lakeSchema(s, nil)
 }
 
 // SameSchema says whether a table of one schema holds the rows of another: columns, ids

@@ -31,13 +31,9 @@ func present(meta table.Metadata, now time.Time) (table.Metadata, error) {
 
 // retimed gives metadata with its times changed.
 func retimed(meta table.Metadata, change func(ms int64) int64) (table.Metadata, error) {
-	body, err := json.Marshal(meta)
+	doc, err := documentOf(meta)
 	if err != nil {
-		return nil, lake.Errorf(lake.CodeInternal, "encode metadata: %w", err)
-	}
-	doc, err := decodeMetadata(body)
-	if err != nil {
-		return nil, lake.Errorf(lake.CodeInternal, "read back metadata: %w", err)
+		return nil, err
 	}
 	retime := func(in any, field string) {
 		if m, ok := in.(map[string]any); ok {
@@ -56,6 +52,19 @@ func retimed(meta table.Metadata, change func(ms int64) int64) (table.Metadata, 
 		}
 	}
 	return parseMetadata(doc)
+}
+
+// documentOf gives metadata as decodeMetadata does.
+func documentOf(meta table.Metadata) (map[string]any, error) {
+	body, err := json.Marshal(meta)
+	if err != nil {
+		return nil, lake.Errorf(lake.CodeInternal, "encode metadata: %w", err)
+	}
+	doc, err := decodeMetadata(body)
+	if err != nil {
+		return nil, lake.Errorf(lake.CodeInternal, "read back metadata: %w", err)
+	}
+	return doc, nil
 }
 
 // decodeMetadata gives metadata as the JSON object that it is, to be changed in what

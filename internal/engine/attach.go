@@ -101,11 +101,18 @@ func (e *Engine) Attach(_ context.Context, r AttachRequest) (*Job, error) {
 	if _, err := e.member(r.Dataset); err == nil {
 		return nil, lake.Errorf(lake.CodeDatasetExists, "dataset %s exists already", r.Dataset).WithHint("choose another name, or drop it")
 	}
-	return e.startJob("attach", r.Dataset.String(), func(ctx context.Context, progress func(job.Progress)) (any, error) {
+	return e.startTaking("attach", r.Dataset, func(ctx context.Context, progress func(job.Progress)) (AttachResult, error) {
+		return e.attach(ctx, r, progress)
+	})
+}
+
+// startTaking starts a job whose result is an AttachResult.
+func (e *Engine) startTaking(kind string, name lake.Name, take func(ctx context.Context, progress func(job.Progress)) (AttachResult, error)) (*Job, error) {
+	return e.startJob(kind, name.String(), func(ctx context.Context, progress func(job.Progress)) (any, error) {
 		began := time.Now()
-		out, err := e.attach(ctx, r, progress)
+		out, err := take(ctx, progress)
 		if err != nil {
-			return nil, lake.Step("attach "+r.Dataset.String(), err)
+			return nil, lake.Step(kind+" "+name.String(), err)
 		}
 		out.ElapsedMS = float64(time.Since(began).Microseconds()) / 1000
 		return out, nil
@@ -175,15 +182,8 @@ func (e *Engine) Sync(_ context.Context, name lake.Name) (*Job, error) {
 }
 
 func (e *Engine) startSync(m *member) (*Job, error) {
-	name := m.ds.State().Name.String()
-	return e.startJob("sync", name, func(ctx context.Context, progress func(job.Progress)) (any, error) {
-		began := time.Now()
-		out, err := e.sync(ctx, m, progress)
-		if err != nil {
-			return nil, lake.Step("sync "+name, err)
-		}
-		out.ElapsedMS = float64(time.Since(began).Microseconds()) / 1000
-		return out, nil
+	return e.startTaking("sync", m.ds.State().Name, func(ctx context.Context, progress func(job.Progress)) (AttachResult, error) {
+		return e.sync(ctx, m, progress)
 	})
 }
 

@@ -73,7 +73,7 @@ type Settings struct {
 	HandoverBytes int64
 
 	// AttachInterval is how often the owners of attached tables are asked for what is new;
-	// below zero: only when a sync is asked for.
+	// NoSync: only when a sync is asked for.
 	AttachInterval time.Duration
 
 	FollowInterval time.Duration // how often a follower looks for what is new

@@ -46,13 +46,22 @@ type localFile struct {
 
 func (f *localFile) Size() int64 { return f.info.Size() }
 
-func (d folder) open(ctx context.Context, name string) (file, error) {
+// root is the handle that nothing leads out of, to be closed.
+func (d folder) root(ctx context.Context) (*os.Root, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	r, err := os.OpenRoot(d.dir)
 	if err != nil {
 		return nil, folderFailed(err)
+	}
+	return r, nil
+}
+
+func (d folder) open(ctx context.Context, name string) (file, error) {
+	r, err := d.root(ctx)
+	if err != nil {
+		return nil, err
 	}
 	defer r.Close()
 	// A pipe would be waited for.
@@ -72,12 +81,9 @@ func (d folder) open(ctx context.Context, name string) (file, error) {
 }
 
 func (d folder) names(ctx context.Context, name string) ([]string, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	r, err := os.OpenRoot(d.dir)
+	r, err := d.root(ctx)
 	if err != nil {
-		return nil, folderFailed(err)
+		return nil, err
 	}
 	defer r.Close()
 	f, err := r.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_DIRECTORY, 0)
