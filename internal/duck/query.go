@@ -14,13 +14,28 @@ import (
 // holds until then; later waits have the context of Stream.Next. The stream ends
 // when it is closed or with the connection's next statement.
 func (c *Conn) Query(ctx context.Context, sql string, params Params) (*Stream, error) {
+	return c.query(ctx, sql, params, nil)
+}
+
+// ErrNotAlone says that a statement is to run within a transaction.
+var ErrNotAlone = errors.New("the statement is to run within a transaction")
+
+// QueryIf is Query of one SELECT outside of a transaction. It has a snapshot of its own,
+// which goes with its last row; whoever leaves before that ends it by ROLLBACK. stands is
+// asked once the snapshot is fixed and before anything runs. Where it says no, or the
+// statement is no SELECT, QueryIf fails with ErrNotAlone.
+func (c *Conn) QueryIf(ctx context.Context, sql string, params Params, stands func() bool) (*Stream, error) {
+	return c.query(ctx, sql, params, stands)
+}
+
+func (c *Conn) query(ctx context.Context, sql string, params Params, stands func() bool) (*Stream, error) {
 	if err := c.begin(ctx, sql); err != nil {
 		return nil, err
 	}
 	release := c.interruptOn(ctx)
 	defer release()
 
-	s := &Stream{conn: c}
+	s := &Stream{conn: c, stands: stands}
 	if err := s.start(ctx, sql, params); err != nil {
 		s.free()
 		return nil, err
@@ -33,6 +48,9 @@ func (c *Conn) Query(ctx context.Context, sql string, params Params) (*Stream, e
 func (s *Stream) start(ctx context.Context, sql string, params Params) error {
 	if duckdb.Prepare(s.conn.conn, sql, &s.statement) == duckdb.StateError {
 		return s.conn.db.failure(ctx, duckdb.PrepareError(s.statement))
+	}
+	if t := duckdb.PreparedStatementType(s.statement); s.stands != nil && t != duckdb.StatementTypeSelect {
+		return ErrNotAlone
 	}
 	return s.run(ctx, params)
 }
@@ -47,6 +65,9 @@ func (s *Stream) run(ctx context.Context, params Params) error {
 	defer duckdb.DestroyPending(&pending)
 	if duckdb.PendingPreparedStreaming(s.statement, &pending) == duckdb.StateError {
 		return db.failure(ctx, duckdb.PendingError(pending))
+	}
+	if s.stands != nil && !s.stands() {
+		return ErrNotAlone
 	}
 	if duckdb.ExecutePending(pending, &s.result) == duckdb.StateError {
 		return db.failure(ctx, duckdb.ResultError(&s.result))

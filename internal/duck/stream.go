@@ -27,7 +27,8 @@ type Column struct{ Name, Type string }
 type Stream struct {
 	conn      *Conn
 	statement duckdb.PreparedStatement
-	kept      *Statement // whose statement and shape it has, nil: its own
+	stands    func() bool // see QueryIf; nil: a Query
+	kept      *Statement  // whose statement and shape it has, nil: its own
 	result    duckdb.Result
 	shape     *resultShape
 	over      error // what Next says from now on: io.EOF or the failure

@@ -48,6 +48,7 @@ func (a *Answer) Next(ctx context.Context) (arrow.RecordBatch, error) {
 	rec, err := a.stream.Next(ctx)
 	if err != nil {
 		if errors.Is(err, io.EOF) {
+			a.read.ended()
 			return nil, io.EOF
 		}
 		a.broken = !sound(err)

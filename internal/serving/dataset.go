@@ -73,6 +73,7 @@ type shown struct {
 	masks  []*shownMask
 	image  *image // nil: the cold view
 	guard  *guard
+	at     standing // as lake._tarn.datasets has it
 }
 
 // publish declares new files. A fold leaves an image as it is; whatever else

@@ -23,9 +23,10 @@
 // that says why, and is built anew from its files until that succeeds. *Heard* is
 // the last entry taken in, *applied* the last that queries see.
 //
-// A query runs in one transaction whose first read is the table
-// lake._tarn.datasets: that fixes the snapshot of everything, and says at which
-// read points the answer stands.
+// A query's *reading* is the snapshot of everything that it runs over, and at which read
+// points the datasets stand in it: as of the publisher's last commit, where none comes
+// before the statement's own snapshot is fixed, else as a transaction's first read, of the
+// table lake._tarn.datasets, says.
 //
 // A query that runs out of memory beside others runs again when it has the *turn* in
 // its *lane* (docs/design/memory.md).

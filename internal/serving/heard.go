@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tarn/internal/lake"
@@ -30,6 +31,9 @@ type ear struct {
 		changed  chan struct{}           // closed at every change of the above
 		closed   bool
 	}
+	// commits is how many commits to the serving database began or ended that change
+	// what a query sees: it is odd while one is under way.
+	commits atomic.Int64
 }
 
 // batch is entries of the stream up to a number; a replay's entries share it.
@@ -51,6 +55,7 @@ type served struct {
 	name   lake.Name
 	number int64
 	guard  *guard
+	at     standing
 	err    error
 	loose  bool // queries pay for keys that are not placed, and none has said so
 }
@@ -239,6 +244,35 @@ func (e *ear) serve(news map[string]*served) {
 		}
 	}
 	e.wake()
+}
+
+// committing says that a commit begins. The function that it gives says that it has
+// ended, and served what it left.
+func (e *ear) committing() (settled func()) {
+	e.commits.Add(1)
+	return func() { e.commits.Add(1) }
+}
+
+// committed is the number of the last commit, or one of its own while one is under way.
+func (e *ear) committed() int64 { return e.commits.Load() }
+
+// standing gives where datasets stand as of a commit and that commit's number, where
+// none is under way and their names and guards are still those. While committed is that
+// number the database has them so.
+func (e *ear) standing(uuids []string, names []lake.Name, guards []*guard) (at []standing, number int64, ok bool) {
+	if number = e.committed(); number%2 != 0 {
+		return nil, 0, false
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for i, uuid := range uuids {
+		s, there := e.mu.served[uuid]
+		if !there || s.err != nil || s.guard != guards[i] || s.at.name.Key() != names[i].Key() {
+			return nil, 0, false
+		}
+		at = append(at, s.at)
+	}
+	return at, number, true
 }
 
 // ask notes that a query read a dataset; true when it paid for keys that are not

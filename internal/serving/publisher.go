@@ -331,6 +331,7 @@ func (p *publisher) transact(ctx context.Context, group []*dataset) (err error) 
 	if err != nil {
 		return err
 	}
+	defer p.ear.committing()()
 	if err := p.conn.Exec(ctx, "COMMIT"); err != nil {
 		return err
 	}
@@ -350,7 +351,8 @@ func (p *publisher) fill(ctx context.Context, group []*dataset) ([]shown, []name
 		if err != nil {
 			return nil, nil, lake.Step("apply changes of "+d.name.String(), err)
 		}
-		next[i] = shown{on: true, name: d.name, guard: g, image: d.image}
+		at := standing{name: d.name, sequence: d.last, snapshot: d.snapshot, hot: d.image != nil}
+		next[i] = shown{on: true, name: d.name, at: at, guard: g, image: d.image}
 		if d.image != nil {
 			next[i].sql = d.image.view()
 		} else {
@@ -479,7 +481,7 @@ func (p *publisher) committed(group []*dataset, next []shown, names []nameMove) 
 		case d.err != nil: // said already
 		default:
 			d.dirty = false
-			news[d.uuid] = &served{name: d.name, number: p.end, guard: next[i].guard, loose: d.image == nil && d.tail.loose()}
+			news[d.uuid] = &served{name: d.name, number: p.end, guard: next[i].guard, at: next[i].at, loose: d.image == nil && d.tail.loose()}
 		}
 	}
 	p.ear.serve(news)

@@ -141,7 +141,7 @@ func TestGroupedByCodesTheAnswersAreTheSame(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := coded.s.begin(coded.context(), sess, p)
+		r, err := coded.s.begin(coded.context(), sess, p, false)
 		if err != nil {
 			t.Fatal(err)
 		}

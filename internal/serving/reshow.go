@@ -73,12 +73,12 @@ func (p *publisher) rows(run *strings.Builder, group []*dataset, next []shown) {
 		if !next[i].on {
 			continue
 		}
-		snapshot := "NULL"
-		if d.snapshot != nil {
-			snapshot = lake.QuoteString(*d.snapshot)
+		at, snapshot := next[i].at, "NULL"
+		if at.snapshot != nil {
+			snapshot = lake.QuoteString(*at.snapshot)
 		}
-		values = append(values, fmt.Sprintf("(%s, %s, %s, %d, %s, %t, %d)", uuids[i], lake.QuoteString(d.name.Namespace),
-			lake.QuoteString(d.name.Dataset), d.last, snapshot, next[i].image != nil, next[i].guard.version))
+		values = append(values, fmt.Sprintf("(%s, %s, %s, %d, %s, %t, %d)", uuids[i], lake.QuoteString(at.name.Namespace),
+			lake.QuoteString(at.name.Dataset), at.sequence, snapshot, at.hot, next[i].guard.version))
 	}
 	run.WriteString("DELETE FROM " + internal("datasets") + " WHERE table_uuid IN (" + strings.Join(uuids, ", ") + ");\n")
 	if len(values) > 0 {
