@@ -73,6 +73,7 @@ type image struct {
 	opened   opened
 	counts   imageCounts
 	passed   int64       // counts.replaced when a rebuild was last considered
+	at       time.Time   // of the last change of a row that it held
 	change   imageChange // of the open transaction
 }
 
@@ -125,6 +126,9 @@ func (m *image) guard() *guard {
 func (m *image) commit() {
 	m.counts.rows += m.change.counts.rows
 	m.counts.replaced += m.change.counts.replaced
+	if m.change.counts.replaced > 0 {
+		m.at = time.Now()
+	}
 	m.sequence = max(m.sequence, m.change.sequence)
 	if m.change.bytes > 0 {
 		m.sized.append(m.change.bytes, m.opened.open(m.schema.Columns, len(m.codes)))

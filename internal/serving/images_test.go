@@ -321,6 +321,53 @@ func TestLoadsAreJoinedAndCancelled(t *testing.T) {
 	wantCode(t, err, lake.CodeDatasetNotFound)
 }
 
+// An image of which a little was replaced is sorted anew once it is left alone.
+func TestAnImageAtRestIsSortedAnew(t *testing.T) {
+	s := simple(t)
+	now := time.Now()
+	p := &publisher{}
+	for _, c := range []struct {
+		rows, replaced, passed int64
+		changed                time.Duration // before now
+		is                     bool
+		at                     time.Duration // after now; 0: never
+	}{
+		{rows: 100_000, replaced: 5_000, is: true},
+		{rows: 100_000, replaced: 4_999, changed: time.Second, at: restingTime - time.Second},
+		{rows: 100_000, replaced: 400, changed: restingTime, is: true},
+		{rows: 100_000, replaced: 390, changed: time.Hour},
+		{rows: 100_000, replaced: 4_000, passed: 3_900, changed: time.Hour},
+		{rows: rebuildRows - 1, replaced: 5_000, changed: time.Hour},
+	} {
+		m := p.newImage("a", s)
+		m.counts, m.passed, m.at = imageCounts{rows: c.rows, replaced: c.replaced}, c.passed, now.Add(-c.changed)
+		is, at := m.worn(now)
+		if is != c.is || !is && (c.at == 0) != at.IsZero() || c.at > 0 && at.Sub(now) != c.at {
+			t.Errorf("%+v: %t, in %s", c, is, at.Sub(now))
+		}
+	}
+
+	l := newTestLake(t, Options{ImageBudgetBytes: ample}).begin()
+	const n = 50_000
+	l.many("big", n, 8)
+	l.load("big")
+	before := l.s.Images().Images[0].LoadedAt
+	var changes []change
+	for i := range n / 100 {
+		changes = append(changes, change{row: row(i*97, "changed")})
+	}
+	l.tell(applyEntry("big", l.delta("big", s, 1, changes)))
+	l.until("sorted anew at rest", func() bool {
+		m := l.s.Images().Images
+		return len(m) == 1 && m[0].State == ImageHot && m[0].LoadedAt.After(before)
+	})
+	got, a := l.ask("SELECT count(*) AS n, count(*) FILTER (v = 'changed') AS c FROM big")
+	same(t, "sorted anew", got, []string{fmt.Sprintf(`{"n":%d,"c":%d}`, n, n/100)})
+	if a.ServedFrom["big"] != lake.ServedFromImage {
+		t.Error(a.ServedFrom)
+	}
+}
+
 // An image of which much was replaced is sorted anew while it is changed and
 // read.
 func TestRebuild(t *testing.T) {

@@ -107,6 +107,9 @@ func (p *publisher) alarm() (<-chan struct{}, func()) {
 	if !p.lookAt.IsZero() {
 		soonest(p.lookAt)
 	}
+	if at := p.tendAt(time.Now()); !at.IsZero() {
+		soonest(at)
+	}
 	if at, ok := p.placeAt(); ok {
 		soonest(at)
 	}
