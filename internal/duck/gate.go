@@ -80,6 +80,7 @@ type Checked struct {
 	Describe *lake.Name // the dataset of DESCRIBE; nil for DESCRIBE of a query
 	Volatile bool       // another run may answer differently at the same read points: random(), now(), …
 	Grouped  *Grouped   // of a Select that groups in a way that can be told; else nil
+	First    *FirstRows // of a Select of first rows by a column, that can be told; else nil
 }
 
 // Named are the datasets that the text names, as they are or as they were.
@@ -144,6 +145,9 @@ func (g *Gate) Check(ctx context.Context, sql string, env GateEnv) (Checked, err
 	}
 	if checked.Kind == Select && len(checked.Instants) == 0 {
 		checked.Grouped = groupedOf(checked.SQL, statement, env.Dataset)
+		if !checked.Volatile {
+			checked.First = firstRowsOf(checked.SQL, statement, env.Dataset)
+		}
 	}
 	return checked, nil
 }

@@ -89,7 +89,12 @@ func (s *Stream) run(ctx context.Context, params Params) error {
 // int64), []byte, time.Time in UTC (dates and timestamps), time.Duration (TIME),
 // []any (LIST), map[string]any (STRUCT) and [][2]any (MAP).
 func (c *Conn) Rows(ctx context.Context, sql string, params ...any) ([][]any, error) {
-	s, err := c.Query(ctx, sql, Params{Positional: params})
+	return c.RowsOf(ctx, sql, Params{Positional: params})
+}
+
+// RowsOf is Rows of a statement with parameters of any kind.
+func (c *Conn) RowsOf(ctx context.Context, sql string, params Params) ([][]any, error) {
+	s, err := c.Query(ctx, sql, params)
 	if err != nil {
 		return nil, err
 	}
