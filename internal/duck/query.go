@@ -89,20 +89,15 @@ func (s *Stream) run(ctx context.Context, params Params) error {
 // int64), []byte, time.Time in UTC (dates and timestamps), time.Duration (TIME),
 // []any (LIST), map[string]any (STRUCT) and [][2]any (MAP).
 func (c *Conn) Rows(ctx context.Context, sql string, params ...any) ([][]any, error) {
-	return c.RowsOf(ctx, sql, Params{Positional: params})
-}
-
-// RowsOf is Rows of a statement with parameters of any kind.
-func (c *Conn) RowsOf(ctx context.Context, sql string, params Params) ([][]any, error) {
-	s, err := c.Query(ctx, sql, params)
+	s, err := c.Query(ctx, sql, Params{Positional: params})
 	if err != nil {
 		return nil, err
 	}
-	return s.rows(ctx)
+	return s.Rows(ctx)
 }
 
-// rows reads the stream to its end, and closes it.
-func (s *Stream) rows(ctx context.Context) (out [][]any, err error) {
+// Rows gives all rows of the stream, as Conn.Rows does, and closes it.
+func (s *Stream) Rows(ctx context.Context) (out [][]any, err error) {
 	defer s.Close()
 	for {
 		batch, err := s.Next(ctx)

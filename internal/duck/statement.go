@@ -62,7 +62,7 @@ func (st *Statement) Rows(ctx context.Context, params ...any) ([][]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.rows(ctx)
+	return s.Rows(ctx)
 }
 
 // Exec runs the statement, which has no parameters, and drops its rows.

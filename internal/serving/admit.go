@@ -32,7 +32,7 @@ func (s *Serving) admit(ctx context.Context, sess *session, req Request) (plan, 
 	}
 	switch checked.Kind {
 	case duck.Select:
-		p.repeatable, p.grouped = !checked.Volatile && len(p.instants) == 0, checked.Grouped
+		p.repeatable, p.grouped, p.first = !checked.Volatile && len(p.instants) == 0, checked.Grouped, checked.First
 	case duck.Explain:
 		p.text = func(text string, _ map[string]lake.Place) (string, error) { return s.withoutDirs(text), nil }
 	case duck.Analyze:

@@ -183,39 +183,3 @@ func (c *codes) numbers(texts *array.String) arrow.Array {
 	}
 	return b.NewArray()
 }
-
-// codedImages are the images that have codes, by number, for queries: whoever reads
-// one in a snapshot finds it here, or does without.
-type codedImages struct {
-	sync.Mutex
-	images map[int64]codedImage
-}
-
-// codedImage is what a query needs to know of an image with codes.
-type codedImage struct {
-	table  string
-	schema lake.Schema
-	codes  []*codes
-}
-
-func (c *codedImages) add(m *image) {
-	if len(m.codes) == 0 {
-		return
-	}
-	c.Lock()
-	defer c.Unlock()
-	c.images[m.number] = codedImage{m.table, m.schema, m.codes}
-}
-
-func (c *codedImages) remove(m *image) {
-	c.Lock()
-	defer c.Unlock()
-	delete(c.images, m.number)
-}
-
-func (c *codedImages) get(number int64) (codedImage, bool) {
-	c.Lock()
-	defer c.Unlock()
-	i, ok := c.images[number]
-	return i, ok
-}

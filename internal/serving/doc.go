@@ -12,10 +12,12 @@
 // *image* is all rows of a dataset, merged, as a table in memory, with a filter of
 // its keys; a dataset that has one is *hot* and has no tail. *Codes* number the
 // values of a text column that has few; a query that groups by the column is
-// *recoded* to them. A *load* builds an image aside, in slices; a *rebuild* is a load
-// that sorts a hot dataset's image anew. An image is *demoted* when its dataset goes
-// back to files and tail; a dropped image is *held* while a reader may still see
-// it. The *ledger* books the bytes of images as measured around each step.
+// *recoded* to them. A query for the first rows of an image by its key is run with a
+// *bound* of the key, which a *look* into the image finds. A *load* builds an image
+// aside, in slices; a *rebuild* is a load that sorts a hot dataset's image anew. An
+// image is *demoted* when its dataset goes back to files and tail; a dropped image is
+// *held* while a reader may still see it. The *ledger* books the bytes of images as
+// measured around each step.
 //
 // The *publisher* is the one goroutine that writes: it takes the stream's entries
 // in order, many in one transaction, and does the steps of loads in between. A

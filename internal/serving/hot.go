@@ -103,6 +103,6 @@ func (p *publisher) shownImage(d *dataset, next *image) {
 	}
 	if was != nil && was != next {
 		p.ledger.drop(was, p.readers.ticket())
-		p.coded.remove(was)
+		p.tables.remove(was)
 	}
 }

@@ -308,7 +308,7 @@ func (p *publisher) show(ctx context.Context, l *load) error {
 	d.projected = max(l.projected(), 1)
 	d.measured = d.projected
 	l.image.loadedAt = time.Now()
-	p.coded.add(l.image) // before anybody can see it
+	p.tables.add(l.image) // before anybody can see it
 	if err := p.transact(ctx, []*dataset{d}); err != nil {
 		d.image, d.todo = was, nil
 		if was == nil {
@@ -340,7 +340,7 @@ func (p *publisher) endLoad(ctx context.Context, l *load, err error) {
 	} else {
 		l.note()
 		l.image.loadedAt = time.Time{}
-		p.coded.remove(l.image)
+		p.tables.remove(l.image)
 		if e := p.conn.Exec(context.WithoutCancel(ctx), "DROP TABLE IF EXISTS "+internal(l.image.table)); e != nil {
 			p.broken(e)
 		}

@@ -32,7 +32,7 @@ type publisher struct {
 	readers  *readers
 	board    *board
 	ledger   ledger
-	coded    *codedImages
+	tables   *imageTables
 	noCodes  bool
 	images   int64               // made so far
 	noted    map[string]*dataset // those that the board may have something to say of

@@ -87,8 +87,9 @@ type plan struct {
 	text planText
 	// repeatable says that another run at the same read points gives the same answer.
 	repeatable bool
-	grouped    *duck.Grouped // nil: it runs as it is
-	byKey      *keyRead      // instead of sql
+	grouped    *duck.Grouped // with first: nil: it runs as it is
+	first      *duck.FirstRows
+	byKey      *keyRead // instead of sql
 	instants   []lake.InstantFiles
 	views      []string // their names in sql
 }
@@ -122,14 +123,14 @@ func (s *Serving) runOver(ctx context.Context, sess *session, p plan, alone bool
 			return nil, err
 		}
 	}
-	sql, recoded := s.recode(p, r)
-	if !recoded {
-		sql = p.sql
+	sql, edited, err := s.edited(ctx, p, r)
+	var stream *duck.Stream
+	if err == nil {
+		stream, err = r.start(ctx, sql, p.params)
 	}
-	stream, err := r.start(ctx, sql, p.params)
-	if err != nil && recoded && ctx.Err() == nil && !duck.IsFatal(err) && !errors.Is(err, duck.ErrNotAlone) {
+	if err != nil && edited && ctx.Err() == nil && !duck.IsFatal(err) && !errors.Is(err, duck.ErrNotAlone) {
 		r.end(ctx)
-		p.grouped = nil // its error, or answer, is that of its own text
+		p.grouped, p.first = nil, nil // its error, or answer, is that of its own text
 		return s.runOver(ctx, sess, p, alone)
 	}
 	if err != nil {
@@ -138,4 +139,13 @@ func (s *Serving) runOver(ctx context.Context, sess *session, p plan, alone bool
 		return nil, err
 	}
 	return newAnswer(s, sess, r, stream, p), nil
+}
+
+// edited gives the plan's text, changed to one of the same answer where what the
+// snapshot shows allows it. Where edited is true the plan runs as it is after an error.
+func (s *Serving) edited(ctx context.Context, p plan, r *reading) (sql string, edited bool, err error) {
+	if sql, ok := s.recode(p, r); ok {
+		return sql, true, nil
+	}
+	return s.bounded(ctx, p, r)
 }

@@ -195,6 +195,19 @@ func (r *reading) start(ctx context.Context, sql string, params duck.Params) (*d
 	return r.sess.conn.QueryIf(ctx, sql, params, func() bool { return r.s.ear.committed() == r.stood })
 }
 
+// rows runs a statement over the reading and gives all its rows.
+func (r *reading) rows(ctx context.Context, sql string, params duck.Params) ([][]any, error) {
+	stream, err := r.start(ctx, sql, params)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := stream.Rows(ctx)
+	if err == nil {
+		r.ended()
+	}
+	return rows, err
+}
+
 // ended says that the statement gave its last row: its own snapshot went with it.
 func (r *reading) ended() { r.over = r.stood != inTransaction }
 

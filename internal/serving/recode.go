@@ -37,12 +37,12 @@ func (s *Serving) recode(p plan, r *reading) (sql string, ok bool) {
 	return q.text(p.sql), true
 }
 
-// recodedTable is a relation of a query: its columns, and its image where that has
-// codes.
+// recodedTable is a relation of a query: its columns, and its image where it has
+// one.
 type recodedTable struct {
 	schema lake.Schema
-	image  codedImage
-	coded  bool
+	image  imageTable
+	hot    bool
 	used   bool // a column of it is replaced
 }
 
@@ -51,11 +51,9 @@ func (s *Serving) recodedTable(t *recodedTable, name lake.Name, names []lake.Nam
 	if at < 0 {
 		return false
 	}
-	if number := -r.guards[at].version; number > 0 {
-		if t.image, t.coded = s.coded.get(number); t.coded {
-			t.schema = t.image.schema
-			return true
-		}
+	if t.image, t.hot = s.tables.read(r.guards[at]); t.hot {
+		t.schema = t.image.schema
+		return true
 	}
 	_, d, ok := s.ear.find(name)
 	t.schema = d.schema
@@ -82,7 +80,7 @@ func (q *recoding) replace(by duck.GroupedColumn) {
 	}
 	t := &q.tables[table]
 	at := slices.IndexFunc(t.image.codes, func(c *codes) bool { return c.at == column })
-	if !t.coded || at < 0 {
+	if !t.hot || at < 0 {
 		return
 	}
 	c := t.image.codes[at]
@@ -134,7 +132,7 @@ func (q *recoding) text(sql string) string {
 		if !t.used {
 			continue
 		}
-		table := internal(t.image.table)
+		table := internal(t.image.name)
 		if !q.Tables[i].Aliased {
 			table += " AS " + lake.QuoteIdent(q.Tables[i].Alias)
 		}

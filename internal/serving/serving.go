@@ -24,6 +24,7 @@ type Options struct {
 	// dropped ones that readers still hold; 0: none can be loaded.
 	ImageBudgetBytes int64
 	NoCodes          bool // group by texts as they are
+	NoFirstRows      bool // order all rows of a condition, also for a few of them
 	Log              *slog.Logger
 	// Fatal is called when DuckDB cannot go on: the process must be replaced.
 	// It may be called more than once; nil: the log says it.
@@ -33,18 +34,20 @@ type Options struct {
 // Serving is an open serving database. Its methods may be called from many
 // goroutines; Replay comes first.
 type Serving struct {
-	log     *slog.Logger
-	db      *duck.DB
-	ear     *ear
-	pool    *pool
-	lanes   *lanes
-	readers readers
-	gated   *gated
-	coded   codedImages
-	orders  *orders
-	board   board
-	writer  *publisher
-	dirs    []string
+	log         *slog.Logger
+	db          *duck.DB
+	ear         *ear
+	pool        *pool
+	lanes       *lanes
+	readers     readers
+	gated       *gated
+	tables      *imageTables
+	luck        *luck
+	orders      *orders
+	board       board
+	writer      *publisher
+	dirs        []string
+	noFirstRows bool
 	// memoryBytes is DuckDB's limit.
 	memoryBytes int64
 
@@ -79,15 +82,14 @@ func Open(ctx context.Context, o Options) (*Serving, error) {
 		db.Close()
 		return nil, err
 	}
-	s := &Serving{log: o.Log, db: db, ear: newEar(), pool: newPool(db, o.MaxConcurrent), lanes: newLanes(o.MaxConcurrent), memoryBytes: cmp.Or(o.Duck.MemoryLimitBytes, math.MaxInt64), orders: newOrders(), gated: newGated(), dirs: o.Duck.AllowedDirs}
+	s := &Serving{log: o.Log, db: db, ear: newEar(), pool: newPool(db, o.MaxConcurrent), lanes: newLanes(o.MaxConcurrent), memoryBytes: cmp.Or(o.Duck.MemoryLimitBytes, math.MaxInt64), orders: newOrders(), gated: newGated(), tables: newImageTables(), luck: newLuck(), noFirstRows: o.NoFirstRows, dirs: o.Duck.AllowedDirs}
 	s.readers.open, s.readers.tickets = map[int64]int{}, map[int64]struct{}{}
 	p := &publisher{
 		conn: conn, ear: s.ear, log: o.Log, largeBytes: o.LargeDeltaBytes, memoryBytes: o.Duck.MemoryLimitBytes, fatal: o.Fatal,
 		datasets: map[string]*dataset{}, holders: map[string]string{}, spaces: map[string]string{},
 		orders: s.orders, readers: &s.readers, board: &s.board, ledger: ledger{budget: o.ImageBudgetBytes}, noted: map[string]*dataset{},
-		coded: &s.coded, noCodes: o.NoCodes,
+		tables: s.tables, noCodes: o.NoCodes,
 	}
-	s.coded.images = map[int64]codedImage{}
 	s.writer = p
 	p.post()
 	run, stop := context.WithCancel(context.Background())
