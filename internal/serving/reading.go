@@ -186,13 +186,20 @@ func (r *reading) asked(uuids []string) {
 	}
 }
 
-// start starts a statement over the reading.
+// start starts a statement over the reading. One that has a snapshot of its own fails
+// with duck.ErrNotAlone where something was committed before that was fixed, whatever
+// else is wrong: its text may name what is not there any more.
 func (r *reading) start(ctx context.Context, sql string, params duck.Params) (*duck.Stream, error) {
 	if r.stood == inTransaction {
 		return r.sess.conn.Query(ctx, sql, params)
 	}
 	r.over = false
-	return r.sess.conn.QueryIf(ctx, sql, params, func() bool { return r.s.ear.committed() == r.stood })
+	stands := func() bool { return r.s.ear.committed() == r.stood }
+	stream, err := r.sess.conn.QueryIf(ctx, sql, params, stands)
+	if err != nil && !stands() && ctx.Err() == nil && !duck.IsFatal(err) {
+		err = duck.ErrNotAlone
+	}
+	return stream, err
 }
 
 // rows runs a statement over the reading and gives all its rows.

@@ -66,3 +66,36 @@ func TestAReadingIsOfOneCommit(t *testing.T) {
 		a.Close()
 	}
 }
+
+// Where a text is of an image that has gone since, the query runs within a transaction,
+// over what is there now, and does not fail.
+func TestAReadingOfAnImageThatWent(t *testing.T) {
+	l := newTestLake(t, Options{ImageBudgetBytes: ample}).begin()
+	l.publish("a", "a", row(1, "one"))
+	l.load("a")
+	ctx := l.context()
+	sess, err := l.s.pool.get(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.s.pool.put(sess, true)
+	p, ok := l.s.pointRead(Request{SQL: "SELECT * FROM a WHERE id = 1"})
+	if !ok {
+		t.Fatal("it is no read by key")
+	}
+	r, err := l.s.begin(ctx, sess, p, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sql, err := p.byKey.sql(p.datasets[0], r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.s.DropImage(ctx, "a", l.number); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.start(ctx, sql, p.params); !errors.Is(err, duck.ErrNotAlone) {
+		t.Error(err)
+	}
+	r.end(ctx)
+}
