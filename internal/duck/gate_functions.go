@@ -171,14 +171,3 @@ query query_table read_blob read_csv read_csv_auto read_duckdb read_json read_js
 read_json_objects read_json_objects_auto read_ndjson read_ndjson_auto read_ndjson_objects
 read_parquet read_text seq_scan sniff_csv sql_auto_complete summary test_all_types test_vector_types
 truncate_duckdb_logs which_secret`)
-
-// sessionColumns are names that DuckDB takes for a function of the session where
-// no column has them.
-// `user` is one too and is let through: datasets have columns of that name, and where
-// none has it the value is the same for everybody.
-var sessionColumns = sqltext.WordSet(`
-current_catalog current_role current_schema current_user session_user`)
-
-// volatileColumns are such names too, of functions that may be called.
-var volatileColumns = sqltext.WordSet(`
-current_date current_time current_timestamp localtime localtimestamp`)

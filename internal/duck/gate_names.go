@@ -86,7 +86,7 @@ func (w *walker) function(o object) error {
 		if err := columnName(text(o, part)); err != nil {
 			return err
 		}
-		if sessionColumns[lower(text(o, part))] {
+		if sqltext.SessionColumns[lower(text(o, part))] {
 			return refused("%s, which shows or changes the session or the server", text(o, part))
 		}
 	}
@@ -185,10 +185,10 @@ func (w *walker) sessionColumn(o object) error {
 	}
 	name, _ := names[0].(string)
 	name = lower(name)
-	if sessionColumns[name] {
+	if sqltext.SessionColumns[name] {
 		return refused("%s, which shows or changes the session or the server", name)
 	}
-	if volatileColumns[name] {
+	if sqltext.VolatileColumns[name] {
 		w.volatile = true
 	}
 	return nil

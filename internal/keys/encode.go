@@ -47,7 +47,7 @@ func NewEncoder(key lake.Schema, cols []int) *Encoder {
 		}
 		e.cols = append(e.cols, column{
 			name: c.Name, typ: c.Type, at: cols[i],
-			varies: c.Type.Kind == lake.Varchar || c.Type.Kind == lake.Blob,
+			varies: varies(c.Type),
 			value:  valueOf(c.Type.Kind),
 		})
 	}
@@ -87,6 +87,23 @@ func (e *Encoder) Append(dst []byte, rec arrow.RecordBatch, row int) []byte {
 	}
 	return dst
 }
+
+// Whole adds the whole key of a dataset whose key is one column of type t; v is as Bound
+// takes it, and fails as there.
+func Whole(dst []byte, t lake.Type, v any) ([]byte, error) {
+	first, err := Bound(t, v)
+	if err != nil {
+		return dst, err
+	}
+	start := len(dst)
+	if dst = append(dst, first...); varies(t) {
+		dst = terminate(dst, start)
+	}
+	return dst, nil
+}
+
+// varies says whether values of a type have any length.
+func varies(t lake.Type) bool { return t.Kind == lake.Varchar || t.Kind == lake.Blob }
 
 // First adds the first key column of a row to dst, to be compared with Bound.
 func (e *Encoder) First(dst []byte, rec arrow.RecordBatch, row int) []byte {

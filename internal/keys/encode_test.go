@@ -268,6 +268,19 @@ func TestKeyBytesCompareAsTheValuesDo(t *testing.T) {
 	})
 }
 
+func TestWholeAgreesWithAppend(t *testing.T) {
+	for _, typ := range keyTypes {
+		for _, v := range edges(typ) {
+			rec := batch([]lake.Type{typ}, [][]any{{v}})
+			got, err := keys.Whole([]byte("x"), typ, v)
+			if want := encoder([]lake.Type{typ}).Append([]byte("x"), rec, 0); err != nil || !bytes.Equal(got, want) {
+				t.Errorf("%s %v: %x, %v; want %x", typ, v, got, err, want)
+			}
+			rec.Release()
+		}
+	}
+}
+
 func TestFirstAgreesWithBound(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		typ := rapid.SampledFrom(keyTypes).Draw(t, "type")

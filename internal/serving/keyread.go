@@ -1,13 +1,10 @@
 package serving
 
 import (
-	"encoding/json"
 	"errors"
-	"math"
 	"strconv"
-	"strings"
 
-	"tarn/internal/duck"
+	"tarn/internal/keyread"
 	"tarn/internal/lake"
 )
 
@@ -44,28 +41,19 @@ func (k *keyRead) sql(name lake.Name, r *reading) (string, error) {
 // pointRead plans SELECT * by a key of one column without the gate, which would find
 // nothing in it, and took a tenth of such a read.
 func (s *Serving) pointRead(req Request) (plan, bool) {
-	asked, ok := duck.AsPointRead(req.SQL)
+	asked, ok := keyread.Parse(req.SQL)
 	if !ok || req.MaxSQLBytes > 0 && len(req.SQL) > req.MaxSQLBytes {
 		return plan{}, false
 	}
-	if asked.Namespace == "" {
-		asked.Namespace = lake.DefaultNamespace
-	}
-	uuid, d, ok := s.ear.find(lake.Name{Namespace: asked.Namespace, Dataset: asked.Dataset})
-	if !ok || !req.Visible.Has(d.name) || len(d.schema.Key) != 1 || !strings.EqualFold(d.schema.Key[0], asked.Column) {
+	uuid, d, ok := s.ear.find(asked.Name())
+	if !ok || !req.Visible.Has(d.name) {
 		return plan{}, false
 	}
-	value := asked.Value
-	switch {
-	case asked.Parameter && len(req.Params.Positional) == 1 && len(req.Params.Named) == 0:
-		value = req.Params.Positional[0]
-	case asked.Parameter || len(req.Params.Positional)+len(req.Params.Named) > 0:
-		return plan{}, false
-	}
-	text, ok := keyText(d.schema.KeySchema().Columns[0].Type, value)
+	value, ok := asked.Key(d.schema, keyread.Params(req.Params))
 	if !ok {
 		return plan{}, false
 	}
+	text := spelled(d.schema.KeySchema().Columns[0].Type, value)
 	return plan{datasets: []lake.Name{d.name}, repeatable: true, byKey: &keyRead{
 		uuid:    uuid,
 		columns: coldView{schema: d.schema}.names("d"),
@@ -73,24 +61,10 @@ func (s *Serving) pointRead(req Request) (plan, bool) {
 	}}, true
 }
 
-// keyText spells a value that a key can equal without a cast of either; ok is false
-// for all others.
-func keyText(t lake.Type, value any) (text string, ok bool) {
-	switch v := value.(type) {
-	case json.Number:
-		n, err := strconv.ParseInt(v.String(), 10, 64)
-		if err != nil {
-			return "", false
-		}
-		return keyText(t, n)
-	case int64:
-		if t.Kind == lake.Bigint || t.Kind == lake.Integer && v >= math.MinInt32 && v <= math.MaxInt32 {
-			return cast(strconv.FormatInt(v, 10), t), true
-		}
-	case string:
-		if t.Kind == lake.Varchar {
-			return lake.QuoteString(v), strings.IndexByte(v, 0) < 0
-		}
+// spelled is a value of keyread.Read.Key as SQL.
+func spelled(t lake.Type, value any) string {
+	if text, ok := value.(string); ok {
+		return lake.QuoteString(text)
 	}
-	return "", false
+	return cast(strconv.FormatInt(value.(int64), 10), t)
 }

@@ -65,3 +65,14 @@ func Named(values map[string]any, name string) (given string, v any, ok bool) {
 	}
 	return "", nil, false
 }
+
+// SessionColumns are names that DuckDB takes for a function of the session where
+// no column has them.
+// `user` is one too and is let through: datasets have columns of that name, and where
+// none has it the value is the same for everybody.
+var SessionColumns = WordSet(`
+current_catalog current_role current_schema current_user session_user`)
+
+// VolatileColumns are such names too, of functions that may be called.
+var VolatileColumns = WordSet(`
+current_date current_time current_timestamp localtime localtimestamp`)

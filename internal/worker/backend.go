@@ -3,7 +3,6 @@ package worker
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -11,6 +10,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"tarn/internal/duck"
+	"tarn/internal/keyread"
 	"tarn/internal/lake"
 	"tarn/internal/rows"
 	"tarn/internal/serving"
@@ -59,12 +59,12 @@ func (b servingBackend) ask(ctx context.Context, req QueryRequest) (*serving.Ans
 	if req.Get != nil {
 		return b.get(ctx, req)
 	}
-	params, err := parseParams(req.Params)
+	params, err := keyread.ParseParams(req.Params)
 	if err != nil {
 		return nil, err
 	}
 	return b.s.Query(ctx, serving.Request{
-		ID: req.ID, SQL: req.SQL, Params: params, See: req.See, MaxSQLBytes: req.MaxSQLBytes,
+		ID: req.ID, SQL: req.SQL, Params: duck.Params(params), See: req.See, MaxSQLBytes: req.MaxSQLBytes,
 		Trusted: req.Trusted, Datasets: req.Datasets, Visible: req.Visible, Instants: req.Instants,
 		Snapshot: req.Snapshot, Placed: req.Placed, Check: req.Check,
 	})
@@ -100,29 +100,6 @@ func (b servingBackend) get(ctx context.Context, req QueryRequest) (*serving.Ans
 		batches = append(batches, rec)
 	}
 	return b.s.Get(ctx, serving.GetRequest{TableUUID: req.Get.TableUUID, Keys: batches, See: req.See})
-}
-
-// parseParams reads an array for positional parameters, an object for named
-// ones. Numbers keep all their digits.
-func parseParams(raw json.RawMessage) (duck.Params, error) {
-	var p duck.Params
-	if raw = bytes.TrimSpace(raw); len(raw) == 0 || string(raw) == "null" {
-		return p, nil
-	}
-	var into any = &p.Positional
-	switch raw[0] {
-	case '[':
-	case '{':
-		into = &p.Named
-	default:
-		return p, lake.Errorf(lake.CodeInvalidRequest, "params is neither an array nor an object")
-	}
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.UseNumber()
-	if err := dec.Decode(into); err != nil {
-		return p, lake.Errorf(lake.CodeInvalidRequest, "params does not parse: %w", err)
-	}
-	return p, nil
 }
 
 func (b servingBackend) Status(ctx context.Context) Status {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"tarn/internal/duck"
+	"tarn/internal/keyread"
 	"tarn/internal/lake"
 )
 
@@ -28,11 +29,11 @@ func FuzzParams(f *testing.F) {
 	}
 	f.Cleanup(c.Close)
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		p, err := parseParams(json.RawMessage(raw))
+		p, err := keyread.ParseParams(json.RawMessage(raw))
 		if err == nil {
 			for _, sql := range []string{"SELECT $1", "SELECT $a", "SELECT ?::VARCHAR"} {
 				var s *duck.Stream
-				if s, err = c.Query(t.Context(), sql, p); err == nil {
+				if s, err = c.Query(t.Context(), sql, duck.Params(p)); err == nil {
 					rec, nerr := s.Next(t.Context())
 					if nerr == nil {
 						rec.Release()

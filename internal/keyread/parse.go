@@ -1,17 +1,17 @@
-//go:build duckdb_arrow
-
-package duck
+package keyread
 
 import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
+	"tarn/internal/lake"
 	"tarn/internal/sqltext"
 )
 
-// PointRead is SELECT * FROM a dataset WHERE a column = a value, and nothing more.
-type PointRead struct {
+// Read is SELECT * FROM a dataset WHERE a column = a value, and nothing more.
+type Read struct {
 	Namespace string // "" where the text says none
 	Dataset   string
 	Column    string
@@ -19,13 +19,25 @@ type PointRead struct {
 	Parameter bool // the value is the first parameter
 }
 
-// AsPointRead recognises a text that is a PointRead. Any other, and any that it is
-// not sure of, it leaves to the gate.
-func AsPointRead(sql string) (p PointRead, ok bool) {
-	if len(sql) > DefaultMaxSQLBytes || checkText(sql) != nil || strings.Contains(sql, "\v") { // no space for DuckDB
+// Name is the dataset's.
+func (r Read) Name() lake.Name {
+	if r.Namespace == "" {
+		return lake.Name{Namespace: lake.DefaultNamespace, Dataset: r.Dataset}
+	}
+	return lake.Name{Namespace: r.Namespace, Dataset: r.Dataset}
+}
+
+// maxBytes is the longest text that is looked at.
+const maxBytes = 128 << 10
+
+// Parse recognises a text that is a Read. Any other, and any that it is not sure of, it
+// leaves to the gate.
+func Parse(sql string) (p Read, ok bool) {
+	// A zero byte ends a text for DuckDB, and \v is no space for it.
+	if len(sql) > maxBytes || strings.ContainsAny(sql, "\x00\v") || !utf8.ValidString(sql) {
 		return p, false
 	}
-	r := pointReader{Scanner: sqltext.New(sql), sql: sql}
+	r := reader{Scanner: sqltext.New(sql), sql: sql}
 	for _, word := range []string{"select", "*", "from"} {
 		if !r.Next() || !r.Is(word) {
 			return p, false
@@ -50,17 +62,17 @@ func AsPointRead(sql string) (p PointRead, ok bool) {
 	return p, (r.Word == "" || r.Word == ";" && !r.Next()) && !r.Open
 }
 
-// pointReader reads the parts of a PointRead off a text.
-type pointReader struct {
+// reader reads the parts of a Read off a text.
+type reader struct {
 	*sqltext.Scanner
 	sql string
 }
 
 // text is the present word as it stands.
-func (r pointReader) text() string { return r.sql[r.Start:r.End()] }
+func (r reader) text() string { return r.sql[r.Start:r.End()] }
 
 // value reads what the column is compared with, and goes to the word behind it.
-func (r pointReader) value(p *PointRead) bool {
+func (r reader) value(p *Read) bool {
 	r.Next()
 	switch text := r.text(); {
 	case strings.HasPrefix(text, "'"):
@@ -86,21 +98,21 @@ func (r pointReader) value(p *PointRead) bool {
 
 // number reads the digits that follow the present word without a space, and goes to
 // the word behind them.
-func (r pointReader) number() (digits string) {
+func (r reader) number() (digits string) {
 	for end := r.End(); r.Next() && r.Start == end && r.Word >= "0" && r.Word <= "9"; end = r.End() {
 		digits += r.Word
 	}
 	return digits
 }
 
-func (p *PointRead) integer(text string) bool {
+func (p *Read) integer(text string) bool {
 	n, err := strconv.ParseInt(text, 10, 64)
 	p.Value = n
 	return err == nil && text[0] != '+'
 }
 
 // name reads a name, plain or quoted.
-func (r pointReader) name() (string, bool) {
+func (r reader) name() (string, bool) {
 	if !r.Next() {
 		return "", false
 	}
@@ -120,5 +132,5 @@ var plain = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 // mayBeMore says whether a word without quotes may mean something else than a name.
 func mayBeMore(word string) bool {
 	return sqltext.Reserved[word] || sqltext.TypeFunction[word] || sqltext.ColumnName[word] ||
-		sessionColumns[word] || volatileColumns[word] || word == "user"
+		sqltext.SessionColumns[word] || sqltext.VolatileColumns[word] || word == "user"
 }

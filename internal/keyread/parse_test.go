@@ -1,17 +1,13 @@
-//go:build duckdb_arrow
-
-package duck
+package keyread
 
 import (
 	"reflect"
 	"strings"
 	"testing"
-
-	"tarn/internal/lake"
 )
 
-func TestAsPointRead(t *testing.T) {
-	for sql, want := range map[string]*PointRead{
+func TestParse(t *testing.T) {
+	for sql, want := range map[string]*Read{
 		"select * from people where id = 7":                          {Dataset: "people", Column: "id", Value: int64(7)},
 		"SELECT*FROM a.People WHERE Id=-7;":                          {Namespace: "a", Dataset: "People", Column: "Id", Value: int64(-7)},
 		`select * from "a b"."x""y" where "select" = ? `:             {Namespace: "a b", Dataset: `x"y`, Column: "select", Parameter: true},
@@ -57,37 +53,9 @@ func TestAsPointRead(t *testing.T) {
 		"select * from t where k = 7" + strings.Repeat(" ", 128<<10): nil,
 		"": nil,
 	} {
-		got, ok := AsPointRead(sql)
+		got, ok := Parse(sql)
 		if ok != (want != nil) || ok && !reflect.DeepEqual(got, *want) {
 			t.Errorf("%.80s: %+v, %v", sql, got, ok)
 		}
 	}
-}
-
-// FuzzPointRead holds what is recognised against DuckDB's own parser: it is one SELECT,
-// of the dataset that was read from it and of no other.
-func FuzzPointRead(f *testing.F) {
-	for _, sql := range []string{
-		"select * from t where k = 7", `select * from a."b" where k = 'x'`, "select * from t where k = $1;", "SELECT * FROM t WHERE k = -1 -- x",
-	} {
-		f.Add(sql)
-	}
-	_, c := open(f)
-	g := NewGate(c)
-	f.Fuzz(func(t *testing.T, sql string) {
-		p, ok := AsPointRead(sql)
-		if !ok {
-			return
-		}
-		want := lake.Name{Namespace: p.Namespace, Dataset: p.Dataset}
-		if want.Namespace == "" {
-			want.Namespace = lake.DefaultNamespace
-		}
-		checked, err := g.Check(t.Context(), sql, GateEnv{Dataset: func(namespace, name string) (lake.Name, bool) {
-			return want, lake.Name{Namespace: namespace, Dataset: name} == want
-		}})
-		if err != nil || checked.Kind != Select || len(checked.Datasets) != 1 || checked.Volatile {
-			t.Fatalf("%q: recognised as %+v, and the gate says %+v, %v", sql, p, checked, err)
-		}
-	})
 }
