@@ -178,10 +178,20 @@ func (c *Cache) Reused(uuid string) {
 
 // Hot says whether a dataset has an image, as of the last look at the worker.
 func (c *Cache) Hot(uuid string) bool {
+	_, hot := c.HotRows(uuid)
+	return hot
+}
+
+// HotRows says how many rows a dataset's image has, and whether there is one, as of the last
+// look at the worker.
+func (c *Cache) HotRows(uuid string) (rows int64, hot bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	k := c.mu.known[uuid]
-	return k != nil && k.hot()
+	if k == nil || !k.hot() {
+		return 0, false
+	}
+	return k.image.Rows, true
 }
 
 // Dropped forgets a dataset that is gone, its pin too.

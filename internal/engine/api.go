@@ -350,7 +350,9 @@ type CacheResults struct {
 	BudgetBytes int64 `json:"budget_bytes" doc:"the part of the budget that is for them"`
 	UsedBytes   int64 `json:"used_bytes"`
 	Entries     int   `json:"entries"`
+	HeldRows    int64 `json:"held_rows" doc:"rows of datasets that are held whole, to be read by their keys"`
 	Hits        int64 `json:"hits" doc:"queries that were answered so, since the server started"`
+	HeldHits    int64 `json:"held_hits" doc:"of them, reads by key that were answered from rows that are held"`
 	Misses      int64 `json:"misses" doc:"queries that were not"`
 }
 

@@ -188,3 +188,42 @@ func BenchmarkStatements(b *testing.B) {
 		o.compactAll()
 	}
 }
+
+// BenchmarkHeldRows reads rows by their keys that were never read before, once all rows are
+// held: the median, beside what a worker took.
+func BenchmarkHeldRows(b *testing.B) {
+	o, _ := benchLake(b)
+	defer o.close()
+	o.pin("candidates")
+	ways := map[string]func(key int){
+		"row": func(key int) {
+			if _, _, err := o.Row(context.Background(), name(b, "candidates"), fmt.Sprint(key)); err != nil {
+				b.Fatal(err)
+			}
+		},
+		"get": func(key int) { o.gotten("candidates", fmt.Sprintf(`{"candidate_id":%d}`, key), rows.OutArrow) },
+		"query": func(key int) {
+			o.queried(fmt.Sprintf("select * from candidates where candidate_id = %d", key), "", rows.OutJSON, false)
+		},
+	}
+	key := 0
+	measure := func(state string) {
+		for way, read := range ways {
+			var took []time.Duration
+			for range 200 {
+				key++
+				began := time.Now()
+				read(key)
+				took = append(took, time.Since(began))
+			}
+			b.ReportMetric(float64(median(took).Nanoseconds())/1000, state+"-"+way+"-µs")
+		}
+	}
+	o.hold("candidates", `{"candidate_id":1}`)
+	before := o.heldHits()
+	measure("held")
+	if n := o.heldHits() - before; n != 600 {
+		b.Fatalf("%d of 600 reads were answered from rows that are held", n)
+	}
+	b.ReportMetric(float64(o.cache().Results.UsedBytes)/(1<<20), "MiB")
+}

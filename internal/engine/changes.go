@@ -121,7 +121,7 @@ func (e *Engine) decodeChanges(ctx context.Context, s *dataset.State, r ChangeRe
 		if err != nil {
 			return nil, 0, err
 		}
-		if size += sizeOf(rec); size > growth*e.set.SpoolBytes {
+		if size += rows.BatchBytes(rec); size > growth*e.set.SpoolBytes {
 			return nil, 0, errGrows
 		}
 		n := rec.NumRows()
@@ -156,26 +156,6 @@ func decodeMixed(ctx context.Context, r ChangeRequest, in io.Reader, o rows.Deco
 		total += int64(len(b.Ops))
 		out = append(out, format.Changes{Rows: b.Rows, Ops: b.Ops})
 	}
-}
-
-// sizeOf is the bytes of a batch's buffers.
-func sizeOf(rec arrow.RecordBatch) int64 {
-	total := int64(0)
-	var add func(d arrow.ArrayData)
-	add = func(d arrow.ArrayData) {
-		for _, b := range d.Buffers() {
-			if b != nil {
-				total += int64(b.Len())
-			}
-		}
-		for _, c := range d.Children() {
-			add(c)
-		}
-	}
-	for _, col := range rec.Columns() {
-		add(col.Data())
-	}
-	return total
 }
 
 // onlyKeys widens a batch of key columns to the dataset's columns: the others are

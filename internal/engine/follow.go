@@ -33,6 +33,7 @@ func (e *Engine) openFollowing(ctx context.Context) error {
 	}
 	e.metrics = newMetrics(e, e.opts.Registry)
 	e.going.Go(e.runFollower)
+	e.going.Go(e.runHolding)
 	e.going.Go(func() { e.cache.Run(e.ctx) })
 	return nil
 }

@@ -83,7 +83,7 @@ func (k *keeping) decode(ctx context.Context, r ChangeRequest, b *body) error {
 		if err != nil {
 			return err
 		}
-		if size += sizeOf(rec); size > growth*k.e.set.SpoolBytes {
+		if size += rows.BatchBytes(rec); size > growth*k.e.set.SpoolBytes {
 			return errGrows
 		}
 		p := partial{cols: rec.Columns(), numbers: make([]int64, rec.NumRows())}

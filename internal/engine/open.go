@@ -110,10 +110,12 @@ type Engine struct {
 	// committer; a statement has its committer, so it must not wait for them.
 	made  *semaphore.Weighted
 	asked lastAsked
-	idem  change.Inflight // of requests to the catalog
-	holds holds           // of backups that are being made, and of feeds
-	feeds *feeds
-	folds folds // that loads of Iceberg tables wait for
+	// holding is the table whose rows are to be held next.
+	holding chan string
+	idem    change.Inflight // of requests to the catalog
+	holds   holds           // of backups that are being made, and of feeds
+	feeds   *feeds
+	folds   folds // that loads of Iceberg tables wait for
 	// named is held for reading by commits of other programs, which name files that they
 	// found in the lake, and for writing while files are deleted.
 	named sync.RWMutex
@@ -161,7 +163,7 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	if err := set.check(); err != nil {
 		return nil, lake.Step("open the lake", err)
 	}
-	e := &Engine{opts: o, set: set, log: o.Log, feeds: newFeeds(set.MaxFeeds), drained: make(chan struct{})}
+	e := &Engine{opts: o, set: set, log: o.Log, feeds: newFeeds(set.MaxFeeds), drained: make(chan struct{}), holding: make(chan string, 1)}
 	e.mu.byName, e.mu.byUUID = map[string]*member{}, map[string]*member{}
 	e.jobs.init()
 	e.bodies = semaphore.NewWeighted(largeBodies * e.set.SpoolBytes)
@@ -246,6 +248,7 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	e.going.Go(e.runUpkeep)
 	e.going.Go(e.runPolicy)
 	e.going.Go(e.runSync)
+	e.going.Go(e.runHolding)
 	if !o.Brief {
 		e.going.Go(func() { e.cache.Run(e.ctx) })
 	}

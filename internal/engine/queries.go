@@ -33,6 +33,9 @@ func (e *Engine) query(ctx context.Context, r QueryRequest) (*Answer, error) {
 	if !e.results.Enabled() {
 		return e.answer(ctx, r)
 	}
+	if a := e.answerHeld(r); a != nil {
+		return a, nil
+	}
 	q := results.NewQuestion(r.SQL, r.Params, r.Format, r.Visible)
 	if !r.Fresh {
 		if a := e.again(q, r); a != nil {
@@ -41,6 +44,7 @@ func (e *Engine) query(ctx context.Context, r QueryRequest) (*Answer, error) {
 	}
 	a, err := e.answer(ctx, r)
 	if err == nil {
+		e.missedHeld(r, a.Head)
 		a.Body = e.results.Record(q, r.Format, a.ContentType, a.Head, a.Body, a.Tail)
 	}
 	return a, err
@@ -148,6 +152,9 @@ func (e *Engine) Get(ctx context.Context, r GetRequest) (*Answer, error) {
 		return nil, lake.Step("get from "+r.Dataset.String(), err)
 	}
 	defer b.Remove()
+	if a := e.getHeld(ctx, m, r, b.small); a != nil {
+		return a, nil
+	}
 	return e.get(ctx, m, r.ID, r.Owner, r.Format, b.small, r.Out)
 }
 
@@ -166,6 +173,7 @@ func (e *Engine) get(ctx context.Context, m *member, id, owner string, in rows.F
 		return nil, lake.Step("get from "+s.Name.String(), err)
 	}
 	e.used(a.Head)
+	e.missed(s.UUID)
 	a.ETag, a.Outage = e.etagAt(m, a.Head), e.Outage()
 	return a, nil
 }

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/apache/arrow-go/v18/arrow"
+
 	"tarn/internal/keys"
 	"tarn/internal/lake"
 	"tarn/internal/results"
@@ -14,7 +16,7 @@ import (
 )
 
 // Row gives one row by its key as a JSON object, with the ETag of the state that it
-// was read from: one that is kept, or the worker's, which is kept from then on.
+// was read from: one that is held or kept, or the worker's, which is kept from then on.
 func (e *Engine) Row(ctx context.Context, name lake.Name, key string) ([]byte, string, error) {
 	e.asked.mark()
 	if err := e.mayRead(); err != nil {
@@ -39,7 +41,10 @@ func (e *Engine) row(ctx context.Context, m *member, schema lake.Schema, name la
 	if err != nil {
 		return nil, "", err
 	}
-	bytes, err := keyBytes(ctx, schema, body)
+	asked, err := bodyKeys(ctx, schema, rows.CSV, body)
+	if err == nil && len(asked) != 1 {
+		err = lake.Errorf(lake.CodeInvalidRequest, "the key %q is not one row's", key)
+	}
 	if err != nil {
 		if _, why := keys.ParsePath(schema.KeySchema(), key); why != nil {
 			err = why // in the words of a path, not of a body
@@ -50,7 +55,11 @@ func (e *Engine) row(ctx context.Context, m *member, schema lake.Schema, name la
 		row, etag, err := e.fetchRow(ctx, m, body)
 		return found(row, etag, err, name, key)
 	}
-	row, etag, fetch := e.keptRow(m, bytes)
+	if h := e.findHeld(m, name, schema, asked...); h != nil {
+		row, err := h.json()
+		return found(row, h.state.ETag(), err, name, key)
+	}
+	row, etag, fetch := e.keptRow(m, asked[0])
 	if fetch == nil {
 		return found(row, etag, nil, name, key)
 	}
@@ -112,28 +121,46 @@ func (e *Engine) fetchRow(ctx context.Context, m *member, body []byte) ([]byte, 
 	return bytes.Clone(bytes.TrimSpace(row)), a.ETag, nil
 }
 
-// keyBytes is the key of a body of one row, as the committer names it.
-func keyBytes(ctx context.Context, schema lake.Schema, body []byte) (string, error) {
+// bodyKeys are the keys of a body, as the committer names them; none where it has more
+// than keysAtOnce.
+func bodyKeys(ctx context.Context, schema lake.Schema, format rows.Format, body []byte) ([]string, error) {
 	key := schema.KeySchema()
-	dec, err := rows.Decode(ctx, rows.CSV, bytes.NewReader(body), rows.DecodeOptions{Schema: key})
+	dec, err := rows.Decode(ctx, format, bytes.NewReader(body), rows.DecodeOptions{Schema: key})
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	defer dec.Close()
-	rec, err := dec.Next()
-	if err != nil {
-		return "", err
-	}
-	defer rec.Release()
 	at := make([]int, len(key.Columns))
 	for i := range at {
 		at[i] = i
 	}
 	enc := keys.NewEncoder(key, at)
-	if err := enc.Check(rec); err != nil {
-		return "", err
+	var out []string
+	for {
+		rec, err := dec.Next()
+		if err == io.EOF {
+			return out, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if out, err = appendKeys(out, enc, rec); err != nil || len(out) > keysAtOnce {
+			return nil, err
+		}
 	}
-	return string(enc.Append(nil, rec, 0)), nil
+}
+
+func appendKeys(out []string, enc *keys.Encoder, rec arrow.RecordBatch) ([]string, error) {
+	defer rec.Release()
+	if err := enc.Check(rec); err != nil {
+		return nil, err
+	}
+	for row := range int(rec.NumRows()) {
+		if out = append(out, string(enc.Append(nil, rec, row))); len(out) > keysAtOnce {
+			break
+		}
+	}
+	return out, nil
 }
 
 // keyAsCSV is the key of a URL's path as a CSV body of one row. Every field is

@@ -83,7 +83,7 @@ func (x *transaction) parts(ctx context.Context, q change.Request) (parts []chan
 func (x *transaction) changesOf(ctx context.Context, s *dataset.State, own []lake.Delta, most int64) (out []format.Changes, size int64, err error) {
 	for _, d := range own {
 		_, err := format.OpenDelta(ctx, d.Path, s.Schema, func(c format.Changes) error {
-			if size += sizeOf(c.Rows); size > most {
+			if size += rows.BatchBytes(c.Rows); size > most {
 				return errGrows
 			}
 			c.Rows.Retain()

@@ -19,8 +19,10 @@ type Entry struct {
 type Stats struct {
 	BudgetBytes int64
 	UsedBytes   int64
-	Entries     int   // answers and rows
+	Entries     int   // answers, rows, and tables of rows
+	HeldRows    int64 // of these tables
 	Hits        int64 // queries that were answered from an entry, and reads of a row
+	HeldHits    int64 // of them, those that were answered from such a table
 	Misses      int64 // those that were not
 }
 
@@ -30,21 +32,24 @@ type Cache struct {
 
 	mu struct {
 		sync.Mutex
-		entries      map[Question]*list.Element // of held
-		rows         map[string]*rowsOf         // by table uuid
-		recent       *list.List                 // entries and rows, the least recently used last
-		used         int64
-		hits, misses int64
+		entries  map[Question]*list.Element // of held
+		rows     map[string]*rowsOf         // by table uuid
+		recent   *list.List                 // entries, rows and tables, the least recently used last
+		used     int64                      // by them, and by loads of tables
+		hits     int64
+		heldHits int64
+		misses   int64
 	}
 }
 
-// held is an entry by its question, or a row by its key.
+// held is an entry by its question, a row by its key, or all rows of a dataset.
 type held struct {
 	question Question
 	entry    *Entry
 	bytes    int64
 	rows     *rowsOf // nil for an answer
 	key      string
+	table    *heldTable // nil for all but that
 }
 
 // New makes a cache; a budget of 0 or less keeps nothing.
@@ -122,19 +127,28 @@ func (c *Cache) put(q Question, e *Entry) {
 
 // add makes room and takes something in; mu is held.
 func (c *Cache) add(h *held) *list.Element {
-	for c.mu.used += h.bytes; c.mu.used > c.budget; {
-		c.remove(c.mu.recent.Back())
-	}
+	c.mu.used += h.bytes
+	c.fit()
 	return c.mu.recent.PushFront(h)
+}
+
+// fit lets the least recently used go until the rest is within the budget; mu is held.
+func (c *Cache) fit() {
+	for at := c.mu.recent.Back(); at != nil && c.mu.used > c.budget; at = c.mu.recent.Back() {
+		c.remove(at)
+	}
 }
 
 // remove takes an entry out; mu is held.
 func (c *Cache) remove(at *list.Element) {
 	h := at.Value.(*held)
 	c.mu.recent.Remove(at)
-	if h.rows != nil {
+	switch {
+	case h.table != nil:
+		h.rows.table = nil
+	case h.rows != nil:
 		delete(h.rows.entries, h.key)
-	} else {
+	default:
 		delete(c.mu.entries, h.question)
 	}
 	c.mu.used -= h.bytes
@@ -164,5 +178,11 @@ func (c *Cache) Forget(tableUUID string) {
 func (c *Cache) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return Stats{BudgetBytes: c.budget, UsedBytes: c.mu.used, Entries: c.mu.recent.Len(), Hits: c.mu.hits, Misses: c.mu.misses}
+	s := Stats{BudgetBytes: c.budget, UsedBytes: c.mu.used, Entries: c.mu.recent.Len(), Hits: c.mu.hits, HeldHits: c.mu.heldHits, Misses: c.mu.misses}
+	for _, r := range c.mu.rows {
+		if r.table != nil {
+			s.HeldRows += int64(r.table.rows)
+		}
+	}
+	return s
 }

@@ -20,6 +20,17 @@ type rowsOf struct {
 	through int64
 	entries map[string]*list.Element // of held, by key
 	fetches map[*Fetch]struct{}
+
+	// Of all rows, held together (tables.go).
+	table    *heldTable // nil: they are not held
+	load     *Load      // nil: none is under way
+	misses   int        // of reads by key, since the last load began
+	failures int        // loads in a row that came to nothing
+	tooMany  int64      // rows that did not fit; 0: none were tried that did not
+}
+
+func newRowsOf(through int64) *rowsOf {
+	return &rowsOf{through: through, entries: map[string]*list.Element{}, fetches: map[*Fetch]struct{}{}}
 }
 
 // Fetch is a row being read.
@@ -32,7 +43,7 @@ type Fetch struct {
 func (c *Cache) rowsOf(uuid string, sequence int64) *rowsOf {
 	r := c.mu.rows[uuid]
 	if r == nil {
-		r = &rowsOf{through: sequence, entries: map[string]*list.Element{}, fetches: map[*Fetch]struct{}{}}
+		r = newRowsOf(sequence)
 		c.mu.rows[uuid] = r
 	}
 	if r.through != sequence {
@@ -49,6 +60,12 @@ func (c *Cache) forgetRows(r *rowsOf) {
 	}
 	for f := range r.fetches {
 		f.stale = true
+	}
+	if r.table != nil {
+		c.remove(r.table.at)
+	}
+	if r.load != nil {
+		r.load.stale = true
 	}
 }
 
@@ -98,7 +115,7 @@ func (c *Cache) Watching(uuid string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r := c.mu.rows[uuid]
-	return r != nil && len(r.entries)+len(r.fetches) > 0
+	return r != nil && (len(r.entries)+len(r.fetches) > 0 || r.table != nil || r.load != nil)
 }
 
 // Changed tells of the changes that brought a dataset to a sequence; no keys where
@@ -118,6 +135,10 @@ func (c *Cache) Changed(uuid string, sequence int64, keys []string) {
 		if at := r.entries[key]; at != nil {
 			c.remove(at)
 		}
+	}
+	c.touchAll(r, keys)
+	if r.load != nil {
+		r.load.note(keys)
 	}
 	if len(r.fetches) == 0 {
 		return
