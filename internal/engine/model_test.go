@@ -513,11 +513,13 @@ func (h *history) check(*rapid.T) {
 		}
 		from := h.compare(n, m, "SELECT * FROM "+n+order)
 		h.compareGroups(n, m)
+		h.compareKeys(n, m)
 		h.otherwise(n, m, from)
 		// Where it is served from now is the policy's business: a budget or a load
 		// under way may have other plans. What it answers is not.
 		h.compare(n, m, "SELECT * FROM "+n+order)
 		h.compareGroups(n, m)
+		h.compareKeys(n, m)
 		h.restore(n, m)
 		d, err := h.o.Describe(context.Background(), name(h.o.t, n))
 		h.ok(err)
@@ -583,6 +585,38 @@ func (h *history) compareGroups(n string, m *modelled) {
 	sort.Strings(want)
 	if !slices.Equal(got, want) {
 		h.fatal("%s by %s: %v and not %v", n, column, got, want)
+	}
+}
+
+// compareKeys reads rows by their keys, as many at once as are looked for where rows are
+// held, and after the last one a key that may be absent.
+func (h *history) compareKeys(n string, m *modelled) {
+	if m.shape.key == nil || len(m.rows) == 0 {
+		return
+	}
+	some := m.rows[max(0, len(m.rows)-31):]
+	var body, want []string
+	for _, r := range some {
+		body = append(body, m.object(r, m.shape.key))
+		want = append(want, "["+strings.Join(r, ",")+"]")
+	}
+	other := m.drawRow(h.t)
+	body = append(body, m.object(other, m.shape.key))
+	for _, r := range m.rows[:len(m.rows)-len(some)] {
+		if m.keyOf(r) == m.keyOf(other) {
+			want = append(want, "["+strings.Join(r, ",")+"]")
+		}
+	}
+	a, err := h.o.Get(context.Background(), engine.GetRequest{
+		Dataset: name(h.o.t, n), Format: rows.NDJSON, Body: strings.NewReader(strings.Join(body, "\n")), Out: rows.OutJSON,
+	})
+	h.ok(err)
+	got, err := rowsOf(a)
+	h.ok(err)
+	sort.Strings(got)
+	sort.Strings(want)
+	if !slices.Equal(got, want) {
+		h.fatal("%s by its keys, served from %v: %v and not %v", n, a.Head.ServedFrom, got, want)
 	}
 }
 
