@@ -152,7 +152,11 @@ func writeCache(w io.Writer, s engine.CacheStats, width int) error {
 	_, err := fmt.Fprintf(w, "%s %s of %s used; %s hits%s, %s misses, %s loads, %s evictions\n", drawBar(share), bytesShown(s.UsedBytes), bytesShown(s.BudgetBytes),
 		count(s.Hits), rate, count(s.Misses), count(s.Loads), count(s.Evictions))
 	if r := s.Results; err == nil && r.BudgetBytes > 0 {
-		_, err = fmt.Fprintf(w, "answers given again: %s, %s kept in %s of %s\n", count(r.Hits), count(int64(r.Entries)), bytesShown(r.UsedBytes), bytesShown(r.BudgetBytes))
+		held := ""
+		if r.HeldRows > 0 {
+			held = fmt.Sprintf("; %s rows held, which gave %s of them", count(r.HeldRows), count(r.HeldHits))
+		}
+		_, err = fmt.Fprintf(w, "answers given again: %s, %s kept in %s of %s%s\n", count(r.Hits), count(int64(r.Entries)), bytesShown(r.UsedBytes), bytesShown(r.BudgetBytes), held)
 	}
 	if d := s.Disk; err == nil && d != nil {
 		down := ""

@@ -14,6 +14,7 @@ type cacheMetrics struct {
 	results *results.Cache
 
 	resultUsed, resultHits, resultMisses         *prometheus.Desc
+	heldRows, heldHits                           *prometheus.Desc
 	budget, used, hits, misses, loads, evictions *prometheus.Desc
 	hot, pinned, rows, bytes, uses, lastUsed     *prometheus.Desc // by dataset
 }
@@ -27,6 +28,9 @@ func newCacheMetrics(c *cache.Cache, r *results.Cache) *cacheMetrics {
 		resultUsed:   of("results_used_bytes", "Answers that are kept to be given again."),
 		resultHits:   of("results_hits_total", "Queries that were answered as before, as nothing had changed."),
 		resultMisses: of("results_misses_total", "Queries that were not."),
+
+		heldRows: of("results_held_rows", "Rows of datasets that are held whole, to be read by their keys."),
+		heldHits: of("results_held_hits_total", "Reads by key that were answered from rows that are held."),
 
 		budget:    of("budget_bytes", "What images and answers that are kept may take."),
 		used:      of("used_bytes", "All that the budget counts."),
@@ -45,7 +49,7 @@ func newCacheMetrics(c *cache.Cache, r *results.Cache) *cacheMetrics {
 
 // Describe implements prometheus.Collector.
 func (m *cacheMetrics) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{m.resultUsed, m.resultHits, m.resultMisses, m.budget, m.used, m.hits, m.misses, m.loads, m.evictions, m.hot, m.pinned, m.rows, m.bytes, m.uses, m.lastUsed} {
+	for _, d := range []*prometheus.Desc{m.resultUsed, m.resultHits, m.resultMisses, m.heldRows, m.heldHits, m.budget, m.used, m.hits, m.misses, m.loads, m.evictions, m.hot, m.pinned, m.rows, m.bytes, m.uses, m.lastUsed} {
 		out <- d
 	}
 }
@@ -60,6 +64,8 @@ func (m *cacheMetrics) Collect(out chan<- prometheus.Metric) {
 	send(m.resultUsed, prometheus.GaugeValue, float64(r.UsedBytes))
 	send(m.resultHits, prometheus.CounterValue, float64(r.Hits))
 	send(m.resultMisses, prometheus.CounterValue, float64(r.Misses))
+	send(m.heldRows, prometheus.GaugeValue, float64(r.HeldRows))
+	send(m.heldHits, prometheus.CounterValue, float64(r.HeldHits))
 	send(m.budget, prometheus.GaugeValue, float64(s.BudgetBytes+r.BudgetBytes))
 	send(m.used, prometheus.GaugeValue, float64(s.UsedBytes+r.UsedBytes))
 	send(m.hits, prometheus.CounterValue, float64(s.Hits))

@@ -588,27 +588,26 @@ func (h *history) compareGroups(n string, m *modelled) {
 	}
 }
 
-// compareKeys reads rows by their keys, as many at once as are looked for where rows are
-// held, and after the last one a key that may be absent.
+// compareKeys reads some rows by their keys, and one by a key that may be absent.
 func (h *history) compareKeys(n string, m *modelled) {
-	if m.shape.key == nil || len(m.rows) == 0 {
+	if m.shape.key == nil {
 		return
 	}
-	some := m.rows[max(0, len(m.rows)-31):]
-	var body, want []string
-	for _, r := range some {
-		body = append(body, m.object(r, m.shape.key))
-		want = append(want, "["+strings.Join(r, ",")+"]")
+	asked, body := map[string]bool{}, ""
+	for _, r := range append([][]string{m.drawRow(h.t)}, m.rows...) {
+		if line := m.object(r, m.shape.key) + "\n"; len(body)+len(line) <= 150 { // the least spool_bytes
+			asked[m.keyOf(r)] = true
+			body += line
+		}
 	}
-	other := m.drawRow(h.t)
-	body = append(body, m.object(other, m.shape.key))
-	for _, r := range m.rows[:len(m.rows)-len(some)] {
-		if m.keyOf(r) == m.keyOf(other) {
+	want := []string{}
+	for _, r := range m.rows {
+		if asked[m.keyOf(r)] {
 			want = append(want, "["+strings.Join(r, ",")+"]")
 		}
 	}
 	a, err := h.o.Get(context.Background(), engine.GetRequest{
-		Dataset: name(h.o.t, n), Format: rows.NDJSON, Body: strings.NewReader(strings.Join(body, "\n")), Out: rows.OutJSON,
+		Dataset: name(h.o.t, n), Format: rows.NDJSON, Body: strings.NewReader(body), Out: rows.OutJSON,
 	})
 	h.ok(err)
 	got, err := rowsOf(a)

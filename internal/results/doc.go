@@ -1,7 +1,8 @@
 // Package results holds answers that were given, to give them again: while the
 // read points of their datasets are the same, the same query has the same answer
 // (I3), and needs no worker. It holds rows by their keys too (rows.go), each until
-// its key is changed.
+// its key is changed, and all rows of datasets that are read by key often (table.go,
+// tables.go).
 //
 // Words. A *question* is what decides an answer beside the data: the SQL with its
 // white space made plain, the parameters, the format, which datasets there are for who asks. An *entry* is one whole

@@ -16,7 +16,7 @@ import (
 // (tables.go).
 //
 // The index is a hash table of row numbers alone, by open addressing: a key is compared
-// with that of the row that is found, encoded again. So it takes about 6 to 11 bytes a
+// with that of the row that is found, encoded again. So it takes about 6 to 12 bytes a
 // row, however long the keys are.
 type Table struct {
 	Columns []rows.Column // as the worker spells them
