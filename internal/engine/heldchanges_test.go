@@ -150,6 +150,49 @@ func TestWhatHeldRowsDoNotAnswer(t *testing.T) {
 	}
 }
 
+// I1 where rows are held, let go after a few changes and loaded again all the time, beside
+// writers: what each wrote he reads, then and until he writes it again.
+func TestI1WhileRowsAreLoaded(t *testing.T) {
+	o := filled(t, 64)
+	defer o.close()
+	o.pin("t")
+	const writers, rounds = 4, 150
+	var group sync.WaitGroup
+	for w := range writers {
+		group.Go(func() {
+			random := rand.New(rand.NewPCG(13, uint64(w)))
+			mine := map[int]string{}
+			for n := range rounds {
+				id := w*16 + random.IntN(16)
+				if n%4 == 0 {
+					mine[id] = fmt.Sprintf(`{"id":%d,"v":%d}`, id, 1000+n)
+					op, line := engine.OpUpsert, mine[id]
+					if random.IntN(3) == 0 {
+						op, line, mine[id] = engine.OpDelete, fmt.Sprintf(`{"id":%d}`, id), ""
+					}
+					if _, err := o.tryChange("t", op, line); err != nil {
+						t.Errorf("change: %v", err)
+						return
+					}
+				}
+				want, ok := mine[id]
+				if !ok {
+					want = fmt.Sprintf(`{"id":%d,"v":%d}`, id, id)
+				}
+				if got, err := o.read(n, id); err != nil || got != want {
+					t.Errorf("writer %d, round %d: %s, %v; want %s", w, n, got, err, want)
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+	o.hold("t", `{"id":200}`)
+	if r := o.cache().Results; r.HeldHits < 20 {
+		t.Errorf("few reads were answered from rows that are held: %+v", r)
+	}
+}
+
 // I1 with rows that are held: each writer reads its own changes at once, in all ways, while
 // others read too, and while columns come, files are imported and folded, and the dataset is
 // made cold and hot again.
