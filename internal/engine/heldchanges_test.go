@@ -150,14 +150,30 @@ func TestWhatHeldRowsDoNotAnswer(t *testing.T) {
 	}
 }
 
-// I1 where rows are held, let go after a few changes and loaded again all the time, beside
-// writers: what each wrote he reads, then and until he writes it again.
+// I1 where rows are held, let go and loaded again all the time, beside writers: what each
+// wrote he reads, then and until he writes it again. Of few rows a few changes are enough;
+// many take longer to load, with more changes beside it.
 func TestI1WhileRowsAreLoaded(t *testing.T) {
-	o := filled(t, 64)
+	t.Run("few", func(t *testing.T) { writeBesideLoads(t, 64, 150) })
+	if !testing.Short() {
+		t.Run("many", func(t *testing.T) { writeBesideLoads(t, 60_000, 600) })
+	}
+}
+
+func writeBesideLoads(t *testing.T, n, rounds int) {
+	o := filled(t, n)
 	defer o.close()
 	o.pin("t")
-	const writers, rounds = 4, 150
-	var group sync.WaitGroup
+	const writers = 4
+	done := make(chan struct{})
+	var group, others sync.WaitGroup
+	others.Go(func() {
+		for n > 1000 && !closed(done) {
+			o.evict("t")
+			o.pin("t")
+			o.hold("t", `{"id":1000}`)
+		}
+	})
 	for w := range writers {
 		group.Go(func() {
 			random := rand.New(rand.NewPCG(13, uint64(w)))
@@ -179,7 +195,7 @@ func TestI1WhileRowsAreLoaded(t *testing.T) {
 				if !ok {
 					want = fmt.Sprintf(`{"id":%d,"v":%d}`, id, id)
 				}
-				if got, err := o.read(n, id); err != nil || got != want {
+				if got, err := o.read(random.IntN(3), id); err != nil || got != want {
 					t.Errorf("writer %d, round %d: %s, %v; want %s", w, n, got, err, want)
 					return
 				}
@@ -187,7 +203,9 @@ func TestI1WhileRowsAreLoaded(t *testing.T) {
 		})
 	}
 	group.Wait()
-	o.hold("t", `{"id":200}`)
+	close(done)
+	others.Wait()
+	o.hold("t", `{"id":1000}`)
 	if r := o.cache().Results; r.HeldHits < 20 {
 		t.Errorf("few reads were answered from rows that are held: %+v", r)
 	}
