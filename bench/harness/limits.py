@@ -3,20 +3,20 @@ missed."""
 
 LIMITS = {
     "hot 1M-row join": "the group by is over codes, the join is DuckDB's own",
-    "hot filter": "DuckDB reads all columns of every row that passes before it keeps the first 100: that is nearly all of the time. Its late materialization for up to 1,000 rows halves it, and makes questions that are not in the order of the key up to half slower",
-    "hot point": "Polars, which plans next to nothing. DuckDB's planning and scheduling take half a millisecond in the worker, and half of that stays where a plan is kept, which is not safe. A row that is asked for again takes microseconds",
-    "cold": "a fixed cost of each question (gate, transaction, the way out of the worker) shows in short ones",
+    "hot filter": "two statements: one finds how far the first 100 keys go, the other reads these rows; to plan each takes half a millisecond, and Polars plans next to nothing",
+    "hot point": "rows are read of the server's memory; through HTTP the way of a request is most of it",
+    "cold": "a fixed cost of each question (the way into the worker and out, three more processes to wake) shows in short ones",
     "hot group": "0.88 in another run",
     "10% changed, cold filter": "1.00 in another run; DuckLake's own ratio moves as much",
     "10% changed, cold point": "1.02 in another run; DuckLake's own ratio moves as much",
-    "10,000 pending deltas": "1% of the rows were replaced, scattered over the image: DuckDB reads a vector with a deleted row by another, slower way, until the image is rebuilt (at 30%)",
+    "10,000 pending deltas": "1% of the rows were replaced, scattered over the image: DuckDB reads a vector with a deleted row by another, slower way, until the image is sorted anew (after five seconds without a change, or at 5%)",
     "one writer": "1.84 in another run: the disk's own time varies",
     "64 writers inside": "21,009 in another run; both cores are full",
     "import": "the file is uploaded and spooled, a process started, keys are looked at before and after, and the result is hashed and synced: a fixed part of some 100 ms, which a small file does not make up for",
     "compaction, 1% of the keys of 10M rows, clustered": "files have 32 MiB: one of six is rewritten",
     "compaction, 1% of the keys of 10M rows, scattered": "every file has changed rows and is rewritten; marking them is for that",
     "compaction, full rewrite": "rows are merged by a sort, which takes a quarter of the time; then hashed and synced",
-    "steadiness": "all of it shares two cores, and a question waits until what was acknowledged before it is applied to the image, of which DuckDB's DELETE of the replaced rows is two thirds; by row number instead of by key it took as long",
+    "steadiness": "all of it shares two cores, and a question waits until what was acknowledged before it is applied to the image, of which DuckDB's DELETE of the replaced rows, a scan of the key, is two thirds; by row number, or with the keys in the text, it took as long",
 }
 
 
