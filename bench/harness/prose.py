@@ -26,7 +26,9 @@ of Python values, Polars a frame, the others Arrow). tarn's is through HTTP by a
 an Arrow stream over a kept connection, so the server, the way into its worker and a client
 in Python (some tenths of a millisecond) count against it. What tarn takes inside its
 process is in a section of its own. Every question carries `Cache-Control: no-cache`, so
-that it is worked out anew; only *asked again* may have the answer that the server kept.
+that it is worked out anew; only *asked again* may have the answer that the server kept. A
+row by its key of a hot dataset is found among its rows in the server's memory, which are
+held there after the rounds that warm up; the peers have theirs in memory, too.
 
 **Answers are compared**: in each round all systems must give the same number of rows and
 the same digest, which does not depend on their order (numbers count to 9 digits). After
