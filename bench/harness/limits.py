@@ -9,7 +9,7 @@ LIMITS = {
     "hot group": "0.90 in another run",
     "10% changed, cold filter": "1.00 in another run; DuckLake's own ratio moves as much",
     "10% changed, cold point": "1.02 in another run; DuckLake's own ratio moves as much",
-    "10,000 pending deltas": "1% of the rows were replaced, scattered over the image: DuckDB reads a vector with a deleted row by another, slower way, until the image is sorted anew (after five seconds without a change, or at 5%)",
+    "10,000 pending deltas": "1% of the rows were replaced, scattered over the image: DuckDB reads a vector with a deleted row by another, slower way, until the image is sorted anew (after two seconds without a change, or at 5%)",
     "one writer": "1.53 in another run: the disk's own time varies",
     "64 writers inside": "both cores are full; 21,009 on a machine whose cores are half as fast again",
     "SELECT * of 1M rows as Arrow": "8.6M on a machine where DuckDB's own, inside its process, was twice as fast, too",

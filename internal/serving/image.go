@@ -69,6 +69,7 @@ type image struct {
 	codes    []*codes      // of columns with few values
 	sequence int64         // everything up to it is in the table
 	loadedAt time.Time
+	took     time.Duration // from its first row until it was shown
 	sized    size
 	opened   opened
 	counts   imageCounts

@@ -66,11 +66,13 @@ func (p *publisher) keepBudget(ctx context.Context, group []*dataset) {
 //
 // A hundredth of the rows, scattered, is in every vector of the table, and DuckDB reads
 // a vector with deleted rows another, slower way: 1.2 times for a scan. So an image that
-// has not been changed for a while is sorted anew for much less.
+// has not been changed for a while is sorted anew for much less, unless that would take
+// more than one part of restingParts of the time.
 const (
 	rebuildShare = 0.05
 	restingShare = 1.0 / 256
-	restingTime  = 5 * time.Second
+	restingTime  = 2 * time.Second
+	restingParts = 20
 	rebuildRows  = 4 * 2048
 )
 
@@ -81,7 +83,11 @@ func (m *image) worn(now time.Time) (is bool, at time.Time) {
 		return false, at
 	}
 	share := float64(m.counts.replaced-m.passed) / float64(m.counts.rows)
-	switch at = m.at.Add(restingTime); {
+	at = m.at.Add(restingTime)
+	if soonest := m.loadedAt.Add(restingParts * m.took); at.Before(soonest) {
+		at = soonest
+	}
+	switch {
 	case share >= rebuildShare:
 		return true, now
 	case share < restingShare:
