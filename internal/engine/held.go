@@ -22,8 +22,12 @@ import (
 // Whether they are, and which rows there are, is decided under the stream's lock with the
 // dataset's state (I1, I2).
 
-// keysAtOnce is how many keys are looked for together in rows that are held.
-const keysAtOnce = 32
+// What is looked for together in rows that are held: keys, and the bytes of their body.
+// A longer body is decoded by the worker alone, whose memory is for that.
+const (
+	keysAtOnce    = 32
+	heldBodyBytes = 64 << 10
+)
 
 // heldRows are the rows of some keys, and the state of the dataset that they are of.
 type heldRows struct {
@@ -109,7 +113,7 @@ func (e *Engine) answerHeld(r QueryRequest) *Answer {
 		return nil
 	}
 	s := m.ds.State()
-	if !r.Visible.Has(s.Name) {
+	if !r.Visible.Has(read.Name()) { // which findHeld holds against the name under the lock
 		return nil
 	}
 	params, err := keyread.ParseParams(r.Params)
@@ -134,7 +138,8 @@ func (e *Engine) answerHeld(r QueryRequest) *Answer {
 // getHeld answers a read of a few keys; nil where they are not held, or the worker has to
 // say what is wrong with them.
 func (e *Engine) getHeld(ctx context.Context, m *member, r GetRequest, body []byte) *Answer {
-	if !e.results.Enabled() {
+	s := m.ds.State()
+	if !e.results.Enabled() || len(body) > heldBodyBytes || !e.cache.Hot(s.UUID) {
 		return nil
 	}
 	began := time.Now()
@@ -142,7 +147,6 @@ func (e *Engine) getHeld(ctx context.Context, m *member, r GetRequest, body []by
 	if err != nil {
 		return nil
 	}
-	s := m.ds.State()
 	if !s.Schema.Keyed() {
 		return nil
 	}

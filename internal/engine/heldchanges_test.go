@@ -126,6 +126,9 @@ func TestWhatHeldRowsDoNotAnswer(t *testing.T) {
 			t.Errorf("%s: %s", ask[0], got)
 		}
 	}
+	if got, _ := o.gotten("t", `{"id":7}`+strings.Repeat("\n", 64<<10), rows.OutNDJSON); got != `{"id":7,"v":7}`+"\n" {
+		t.Errorf("a long body: %s", got)
+	}
 	if n := o.heldHits() - before; n != 0 {
 		t.Errorf("%d of them were answered from rows that are held", n)
 	}

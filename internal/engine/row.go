@@ -125,7 +125,7 @@ func (e *Engine) fetchRow(ctx context.Context, m *member, body []byte) ([]byte, 
 // than keysAtOnce.
 func bodyKeys(ctx context.Context, schema lake.Schema, format rows.Format, body []byte) ([]string, error) {
 	key := schema.KeySchema()
-	dec, err := rows.Decode(ctx, format, bytes.NewReader(body), rows.DecodeOptions{Schema: key})
+	dec, err := rows.Decode(ctx, format, bytes.NewReader(body), rows.DecodeOptions{Schema: key, BatchRows: keysAtOnce + 1})
 	if err != nil {
 		return nil, err
 	}
