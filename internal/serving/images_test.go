@@ -371,6 +371,24 @@ func TestAnImageAtRestIsSortedAnew(t *testing.T) {
 	}
 }
 
+// Where the copy of one image does not fit, the others are looked at all the same: no event
+// of images at rest would have them looked at later.
+func TestAnImageThatDoesNotFitTwiceIsPassedOver(t *testing.T) {
+	p := &publisher{readers: &readers{}, board: &board{}, datasets: map[string]*dataset{}, noted: map[string]*dataset{}}
+	for _, uuid := range []string{"a", "b", "c"} {
+		m := p.newImage(uuid, simple(t))
+		m.counts = imageCounts{rows: 100_000, replaced: 5_000}
+		d := &dataset{uuid: uuid, image: m, shown: shown{on: true, image: m}}
+		p.datasets[uuid], p.noted[uuid] = d, d
+	}
+	p.tend(t.Context())
+	for uuid, d := range p.datasets {
+		if d.reason == "" {
+			t.Errorf("%s was not looked at", uuid)
+		}
+	}
+}
+
 // An image of which much was replaced is sorted anew while it is changed and
 // read.
 func TestRebuild(t *testing.T) {

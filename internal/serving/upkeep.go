@@ -128,7 +128,7 @@ func (p *publisher) tend(ctx context.Context) {
 		if p.used()+m.bytes()+slackBytes > p.ledger.budget {
 			d.reason = fmt.Sprintf("not sorted anew: beside the image its copy of about %d bytes does not fit", m.bytes())
 			p.post()
-			return
+			continue // another may fit, and nothing else says so of images at rest
 		}
 		if err := p.startRebuild(ctx, d); err != nil {
 			d.reason = "not sorted anew: " + err.Error()
