@@ -1,13 +1,18 @@
 package serving
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/zeebo/xxh3"
+)
 
 // luck is how looking for the first rows went, by the form of the text: where few rows
-// pass the condition it is in vain, and then it is done less and less often.
+// pass the condition it is in vain, and then it is done less and less often. A form may be
+// as long as a query, so its hash stands for it: two that share one share their luck.
 type luck struct {
 	mu struct {
 		sync.Mutex
-		forms map[string]*tries
+		forms map[uint64]*tries
 	}
 }
 
@@ -22,15 +27,16 @@ const (
 
 func newLuck() *luck {
 	l := &luck{}
-	l.mu.forms = map[string]*tries{}
+	l.mu.forms = map[uint64]*tries{}
 	return l
 }
 
 // try says whether to look.
 func (l *luck) try(form string) bool {
+	key := xxh3.HashString(form)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	t := l.mu.forms[form]
+	t := l.mu.forms[key]
 	if t == nil || t.wait == 0 {
 		return true
 	}
@@ -42,20 +48,21 @@ func (l *luck) try(form string) bool {
 func (l *luck) found(form string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.mu.forms, form)
+	delete(l.mu.forms, xxh3.HashString(form))
 }
 
 // missed notes that there were too few.
 func (l *luck) missed(form string) {
+	key := xxh3.HashString(form)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	t := l.mu.forms[form]
+	t := l.mu.forms[key]
 	if t == nil {
 		if len(l.mu.forms) == mostForms {
 			clear(l.mu.forms)
 		}
 		t = &tries{}
-		l.mu.forms[form] = t
+		l.mu.forms[key] = t
 	}
 	t.missed++
 	t.wait = min(1<<min(t.missed, 10), mostWaits)
