@@ -156,9 +156,10 @@ type Load struct {
 	rows    int64 // that were expected
 	bytes   int64 // counted as used
 	table   *Table
-	ended   bool // guarded by Cache.mu, as what follows
+	held    *heldTable // of it, once it is indexed
+	ended   bool       // guarded by Cache.mu, as what follows
 	stale   bool
-	changed map[string]struct{} // keys, since it began
+	changed map[string]struct{} // keys, since it began, that are not touched yet
 }
 
 // Why a load came to nothing.
@@ -198,14 +199,45 @@ func (l *Load) Add(rec arrow.RecordBatch) error {
 	return l.table.add(rec)
 }
 
-// Index makes the rows be found, once all have been added. It fails as Add.
+// lastKeys is how many changed keys are left to Keep, under the stream's lock, at most but
+// for those of one more batch.
+const lastKeys = 1024
+
+// Index makes the rows be found, once all have been added, and touches the keys that were
+// changed meanwhile: to find one takes about a microsecond, and in Keep the whole lake
+// waits for that. It fails as Add.
 func (l *Load) Index() error {
 	rows := int64(l.table.rows)
 	if err := l.take(4*slotsFor(l.table.rows) + rows/8 + 2*entryBytes); err != nil {
 		return err
 	}
 	l.table.index()
-	return nil
+	l.held = &heldTable{Table: l.table, gone: make([]uint64, (l.table.rows+63)/64), came: map[string]struct{}{}}
+	for {
+		keys, all := l.known(), int64(0)
+		for key := range keys {
+			bytes, ok := l.held.touch(key)
+			if !ok {
+				return ErrOvertaken
+			}
+			all += bytes
+		}
+		if err := l.take(all); err != nil {
+			return err
+		}
+		if len(keys) <= lastKeys {
+			return nil
+		}
+	}
+}
+
+// known takes over the keys that were changed since it was called last.
+func (l *Load) known() map[string]struct{} {
+	l.c.mu.Lock()
+	defer l.c.mu.Unlock()
+	keys := l.changed
+	l.changed = map[string]struct{}{}
+	return keys
 }
 
 // take counts memory of the load as used, and makes room for it.
@@ -235,7 +267,7 @@ func (l *Load) Keep(read, sequence int64) error {
 	if r := c.rowsOf(l.uuid, sequence); r != l.r || l.stale || read < l.from || read > sequence {
 		return ErrOvertaken
 	}
-	t := &heldTable{Table: l.table, gone: make([]uint64, (l.table.rows+63)/64), came: map[string]struct{}{}}
+	t := l.held
 	c.mu.used -= l.bytes // add counts it
 	t.at = c.add(&held{entry: &Entry{}, bytes: l.bytes, rows: l.r, table: t})
 	l.bytes = 0

@@ -300,3 +300,40 @@ func TestMissesFor(t *testing.T) {
 		}
 	}
 }
+
+// What was changed before all rows were there is not left to Keep, which is called under
+// the stream's lock.
+func TestAnIndexKnowsWhatChangedBefore(t *testing.T) {
+	c := New(8 << 20)
+	const n = 2000
+	l := begin(t, c, 1, n)
+	c.Changed("u", 2, []string{pairKey(t, 7), pairKey(t, n+1)})
+	used := c.Stats().UsedBytes
+	if err := fill(t, l, n); err != nil {
+		t.Fatal(err)
+	}
+	if len(l.changed) > 0 || l.held.touched != 2 {
+		t.Errorf("%d keys are left to Keep, %d are touched", len(l.changed), l.held.touched)
+	}
+	c.Changed("u", 3, []string{pairKey(t, 8), pairKey(t, 7)})
+	if err := l.Keep(1, 3); err != nil {
+		t.Fatal(err)
+	}
+	for row, want := range map[int]string{6: "held", 7: "unknown", 8: "unknown", n: "absent", n + 1: "unknown"} {
+		is(t, c, 3, row, want)
+	}
+	c.Forget("u")
+	if now := c.Stats().UsedBytes; now != used {
+		t.Errorf("%d bytes are used of nothing, %d before", now, used)
+	}
+
+	l = begin(t, c, 1, 2*n) // half of the rows that were expected are there
+	var keys []string
+	for i := range n/dueShare + 1 {
+		keys = append(keys, pairKey(t, i))
+	}
+	c.Changed("u", 2, keys)
+	if err := fill(t, l, n); !errors.Is(err, ErrOvertaken) {
+		t.Errorf("too many of the rows are changed: %v", err)
+	}
+}
