@@ -146,6 +146,9 @@ func (c *Cache) remove(at *list.Element) {
 	switch {
 	case h.table != nil:
 		h.rows.table = nil
+		if h.rows.failures++; h.table.paid() {
+			h.rows.failures = 0
+		}
 	case h.rows != nil:
 		delete(h.rows.entries, h.key)
 	default:

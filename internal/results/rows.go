@@ -25,7 +25,7 @@ type rowsOf struct {
 	table    *heldTable // nil: they are not held
 	load     *Load      // nil: none is under way
 	misses   int        // of reads by key, since the last load began
-	failures int        // loads in a row that came to nothing
+	failures int        // loads in a row that came to nothing, or did not pay
 	tooMany  int64      // rows that did not fit; 0: none were tried that did not
 }
 

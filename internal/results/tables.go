@@ -31,7 +31,12 @@ type heldTable struct {
 	gone    []uint64            // a bit a row: its key is touched
 	came    map[string]struct{} // keys that are touched and are none of its rows'
 	touched int
+	hits    int
 }
+
+// paid says whether the table answered so many reads that they would have taken the
+// worker as long as it took to load it.
+func (h *heldTable) paid() bool { return h.hits >= int(h.rows/4096) }
 
 // dueShare is how large a part of a table may be touched: one in so many.
 const dueShare = 8
@@ -70,6 +75,7 @@ func (c *Cache) Find(uuid string, sequence int64, keys ...string) (t *Table, fou
 	c.mu.recent.MoveToFront(r.table.at)
 	c.mu.hits++
 	c.mu.heldHits++
+	r.table.hits++
 	return r.table.Table, found, true
 }
 
@@ -126,8 +132,9 @@ func (c *Cache) touchAll(r *rowsOf, keys []string) {
 	}
 }
 
-// missesFor is how many reads by key must have missed before so many rows are loaded: to
-// read that many rows takes about as long as these did.
+// missesFor is how many reads by key must have missed before so many rows are loaded.
+// That is few, as more are likely to come; each time that they did not, before the rows
+// had to go, it is twice as many.
 func missesFor(rows int64) int { return int(max(2, rows/32_768)) }
 
 // Missed notes a read by key that the worker answered, and says whether the rows of the
@@ -271,7 +278,7 @@ func (l *Load) Keep(read, sequence int64) error {
 	c.mu.used -= l.bytes // add counts it
 	t.at = c.add(&held{entry: &Entry{}, bytes: l.bytes, rows: l.r, table: t})
 	l.bytes = 0
-	l.r.table, l.r.failures = t, 0
+	l.r.table = t
 	keys := make([]string, 0, len(l.changed))
 	for key := range l.changed {
 		keys = append(keys, key)

@@ -301,6 +301,35 @@ func TestMissesFor(t *testing.T) {
 	}
 }
 
+// Rows that went before they were read much are loaded again later, and later each time.
+func TestRowsThatDidNotPay(t *testing.T) {
+	const rows = 3 * 4096
+	c := New(64 << 20)
+	round := func(want, reads int) {
+		t.Helper()
+		n := 1
+		for ; !c.Missed("u", rows); n++ {
+		}
+		if n != want {
+			t.Errorf("loaded at miss %d, want %d", n, want)
+		}
+		l := begin(t, c, 1, rows)
+		if err := errors.Join(fill(t, l, rows), l.Keep(1, 1)); err != nil {
+			t.Fatal(err)
+		}
+		for range reads {
+			is(t, c, 1, 3, "held")
+		}
+		c.mu.Lock()
+		c.remove(c.mu.rows["u"].table.at)
+		c.mu.Unlock()
+	}
+	round(2, 2)
+	round(4, 2)
+	round(8, 3)
+	round(2, 0)
+}
+
 // What was changed before all rows were there is not left to Keep, which is called under
 // the stream's lock.
 func TestAnIndexKnowsWhatChangedBefore(t *testing.T) {

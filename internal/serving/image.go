@@ -69,12 +69,11 @@ type image struct {
 	codes    []*codes      // of columns with few values
 	sequence int64         // everything up to it is in the table
 	loadedAt time.Time
-	took     time.Duration // from its first row until it was shown
 	sized    size
 	opened   opened
 	counts   imageCounts
 	passed   int64       // counts.replaced when a rebuild was last considered
-	at       time.Time   // of the last change of a row that it held
+	at       time.Time   // when a row was last replaced or deleted
 	change   imageChange // of the open transaction
 }
 

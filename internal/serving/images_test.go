@@ -328,7 +328,8 @@ func TestAnImageAtRestIsSortedAnew(t *testing.T) {
 	p := &publisher{}
 	for _, c := range []struct {
 		rows, replaced, passed int64
-		changed, loaded, took  time.Duration // the former two before now
+		changed                time.Duration // before now
+		soonest                time.Duration // after now
 		is                     bool
 		at                     time.Duration // after now; 0: never
 	}{
@@ -338,13 +339,12 @@ func TestAnImageAtRestIsSortedAnew(t *testing.T) {
 		{rows: 100_000, replaced: 390, changed: time.Hour},
 		{rows: 100_000, replaced: 4_000, passed: 3_900, changed: time.Hour},
 		{rows: rebuildRows - 1, replaced: 5_000, changed: time.Hour},
-		{rows: 100_000, replaced: 400, changed: time.Hour, loaded: time.Minute, took: 10 * time.Second, at: 140 * time.Second},
-		{rows: 100_000, replaced: 400, changed: time.Second, loaded: time.Minute, took: time.Second, at: restingTime - time.Second},
+		{rows: 100_000, replaced: 400, changed: time.Hour, soonest: time.Minute, at: time.Minute},
+		{rows: 100_000, replaced: 400, changed: time.Second, soonest: time.Millisecond, at: restingTime - time.Second},
 	} {
 		m := p.newImage("a", s)
 		m.counts, m.passed, m.at = imageCounts{rows: c.rows, replaced: c.replaced}, c.passed, now.Add(-c.changed)
-		m.loadedAt, m.took = now.Add(-c.loaded), c.took
-		is, at := m.worn(now)
+		is, at := m.worn(now, now.Add(c.soonest))
 		if is != c.is || !is && (c.at == 0) != at.IsZero() || c.at > 0 && at.Sub(now) != c.at {
 			t.Errorf("%+v: %t, in %s", c, is, at.Sub(now))
 		}

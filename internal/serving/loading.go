@@ -308,7 +308,10 @@ func (p *publisher) show(ctx context.Context, l *load) error {
 	d.projected = max(l.projected(), 1)
 	d.measured = d.projected
 	now := time.Now()
-	l.image.took, l.image.loadedAt = now.Sub(l.image.loadedAt), now
+	if l.rebuild {
+		p.sortable = now.Add(restingParts * now.Sub(l.image.loadedAt))
+	}
+	l.image.loadedAt = now
 	p.tables.add(l.image) // before anybody can see it
 	if err := p.transact(ctx, []*dataset{d}); err != nil {
 		d.image, d.todo = was, nil

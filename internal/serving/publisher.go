@@ -38,6 +38,7 @@ type publisher struct {
 	noted    map[string]*dataset // those that the board may have something to say of
 	loads    []*load             // the first is under way
 	lookAt   time.Time           // when to measure though nothing happened; zero: never
+	sortable time.Time           // from when images at rest may be sorted anew
 	toPlace  []*dataset
 	retired  []retired
 	replayed bool

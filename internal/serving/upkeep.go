@@ -65,9 +65,9 @@ func (p *publisher) keepBudget(ctx context.Context, group []*dataset) {
 // of those rows, a third of what their apply does; a small one is not worth it.
 //
 // A hundredth of the rows, scattered, is in every vector of the table, and DuckDB reads
-// a vector with deleted rows another, slower way: 1.2 times for a scan. So an image that
-// has not been changed for a while is sorted anew for much less, unless that would take
-// more than one part of restingParts of the time.
+// a vector with deleted rows another, slower way: 1.2 times for a scan. So an image of
+// which nothing was replaced for a while is sorted anew for much less, as long as all of
+// that takes no more than one part of restingParts of the time.
 const (
 	rebuildShare = 0.05
 	restingShare = 1.0 / 256
@@ -76,15 +76,14 @@ const (
 	rebuildRows  = 4 * 2048
 )
 
-// worn says whether the image is to be sorted anew: now, or, where it stays unchanged
-// until then, at a time to come; zero: neither.
-func (m *image) worn(now time.Time) (is bool, at time.Time) {
+// worn says whether the image is to be sorted anew: now, or, where nothing is replaced
+// until then, at a time to come, which is not before soonest; zero: neither.
+func (m *image) worn(now, soonest time.Time) (is bool, at time.Time) {
 	if m.key == nil || m.counts.rows < rebuildRows {
 		return false, at
 	}
 	share := float64(m.counts.replaced-m.passed) / float64(m.counts.rows)
-	at = m.at.Add(restingTime)
-	if soonest := m.loadedAt.Add(restingParts * m.took); at.Before(soonest) {
+	if at = m.at.Add(restingTime); at.Before(soonest) {
 		at = soonest
 	}
 	switch {
@@ -102,7 +101,7 @@ func (p *publisher) tendAt(now time.Time) (soonest time.Time) {
 		if d.image == nil {
 			continue
 		}
-		if is, at := d.image.worn(now); !is && !at.IsZero() && (soonest.IsZero() || at.Before(soonest)) {
+		if is, at := d.image.worn(now, p.sortable); !is && !at.IsZero() && (soonest.IsZero() || at.Before(soonest)) {
 			soonest = at
 		}
 	}
@@ -121,7 +120,7 @@ func (p *publisher) tend(ctx context.Context) {
 		if m == nil || m != d.shown.image || d.err != nil {
 			continue
 		}
-		if is, _ := m.worn(now); !is {
+		if is, _ := m.worn(now, p.sortable); !is {
 			continue
 		}
 		m.passed = m.counts.replaced // whatever comes of it, not at once again
