@@ -3,26 +3,17 @@
 package duck
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"testing"
 
-	"tarn/internal/lake"
 	"tarn/internal/sqltext"
 )
 
 // firstOf says what was found in a text.
 func firstOf(t *testing.T, sql string) string {
 	t.Helper()
-	_, c := open(t)
-	checked, err := NewGate(c).Check(context.Background(), sql, GateEnv{Dataset: func(namespace, name string) (lake.Name, bool) {
-		return lake.Name{Namespace: namespace, Dataset: name}, true
-	}})
-	if err != nil {
-		t.Fatalf("%s: %v", sql, err)
-	}
-	f := checked.First
+	f := checkedAnywhere(t, sql).First
 	if f == nil {
 		return "none"
 	}

@@ -11,8 +11,8 @@ import (
 	"tarn/internal/lake"
 )
 
-// grouped says what was found in a text: the pieces at the places, in brackets.
-func grouped(t *testing.T, sql string) string {
+// checkedAnywhere is what the gate says of a text where every name is a dataset's.
+func checkedAnywhere(t *testing.T, sql string) Checked {
 	t.Helper()
 	_, c := open(t)
 	checked, err := NewGate(c).Check(context.Background(), sql, GateEnv{Dataset: func(namespace, name string) (lake.Name, bool) {
@@ -21,7 +21,13 @@ func grouped(t *testing.T, sql string) string {
 	if err != nil {
 		t.Fatalf("%s: %v", sql, err)
 	}
-	g := checked.Grouped
+	return checked
+}
+
+// grouped says what was found in a text: the pieces at the places, in brackets.
+func grouped(t *testing.T, sql string) string {
+	t.Helper()
+	g := checkedAnywhere(t, sql).Grouped
 	if g == nil {
 		return "none"
 	}
