@@ -1,6 +1,7 @@
 """What a section works with: peers, servers, data, and folders that go when it ends."""
 import contextlib
 import shutil
+import subprocess
 import sys
 import tempfile
 import pathlib
@@ -21,7 +22,7 @@ class Lab:
         self.log = open(self.work / "log.txt", "a")
         self.environments = environments.make(self.work, self.say)
         self.data = Data(self)
-        self.versions = {}
+        self.versions = {"tarn": subprocess.run([self.o.tarn, "version"], check=True, capture_output=True, text=True).stdout.split()[1]}
         self.left_out = []
         self.stack = contextlib.ExitStack()
 

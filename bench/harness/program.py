@@ -44,6 +44,7 @@ def measure(o, folder, kept):
         with lab.section():
             found = importlib.import_module("sections." + name).measure(lab)
             found |= {"left_out": list(lab.left_out)}
-        kept["sections"][name] = {**found, "began": figures.now(), "load_before": load, "seconds": time.monotonic() - began}
+        kept["sections"][name] = {**found, "began": figures.now(), "load_before": load, "seconds": time.monotonic() - began,
+                                  "tarn": lab.versions.get("tarn", "unknown")}
         kept["versions"] |= lab.versions
         figures.save(folder, kept)  # so that what was measured is not lost with what fails

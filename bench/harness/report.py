@@ -21,13 +21,22 @@ def write(out, figures):
     return path
 
 
+def tarns(sections):
+    """The versions of tarn that were measured, with their sections where there are several."""
+    by = {}
+    for name, section in sections.items():
+        by.setdefault(section["tarn"], []).append(name)
+    (most, _), *others = sorted(by.items(), key=lambda item: -len(item[1]))
+    return most + "".join(f"; {version} ({', '.join(names)})" for version, names in others)
+
+
 def head(figures):
     m, sections = figures["machine"], figures["sections"].values()
     began = sorted(s["began"][:10] for s in sections)
     days = began[0] if began[0] == began[-1] else f"{began[0]} to {began[-1]}"
     text = HEAD.format(days=days, cpu=m["cpu"], cores=m["cores"], memory=f"{m['memory_bytes'] / 2**30:.0f} GiB", system=m["system"],
                        scale=f"{figures['scale']:g}", tpch=f"{figures['tpch']:g}", rounds=figures["rounds"], slow_rounds=figures["slow_rounds"],
-                       tarn=figures["versions"].get("tarn", "unknown"),
+                       tarn=tarns(figures["sections"]),
                        versions=", ".join(sorted(v for k, v in figures["versions"].items() if k != "tarn")))
     if figures["quick"]:
         text += "\n**Made with `--quick`: the data are tiny, and the figures mean little.**\n"
