@@ -181,17 +181,8 @@ func answersInOrder(t *testing.T, l *testLake, queries []string) map[string]stri
 		case strings.Contains(sql, "?"):
 			req.Params.Positional = []any{"done"}
 		}
-		a, err := l.s.Query(l.context(), req)
-		if err != nil {
-			out[sql] = err.Error()
-			continue
-		}
-		got, err := read(l.context(), a)
-		if err != nil {
-			t.Fatalf("%s: %v", sql, err)
-		}
-		out[sql] = fmt.Sprint(a.Columns, a.Schema) + strings.Join(got, "\n")
-		a.Close()
+		head, got := answerTo(t, l, req)
+		out[sql] = head + strings.Join(got, "\n")
 	}
 	return out
 }

@@ -87,7 +87,7 @@ type plan struct {
 	text planText
 	// repeatable says that another run at the same read points gives the same answer.
 	repeatable bool
-	grouped    *duck.Grouped // with first: nil: it runs as it is
+	grouped    *duck.Grouped // by which sql may be edited, or first; nil: it runs as it is
 	first      *duck.FirstRows
 	byKey      *keyRead // instead of sql
 	instants   []lake.InstantFiles

@@ -100,6 +100,20 @@ var groupings = []string{
 	"select p.city, count(*) from people as p group by p.city qualify row_number() over (order by p.city) < 3",
 }
 
+// answerTo gives columns and rows of a query, or its error in place of the columns.
+func answerTo(t *testing.T, l *testLake, req Request) (head string, rows []string) {
+	t.Helper()
+	a, err := l.s.Query(l.context(), req)
+	if err != nil {
+		return err.Error(), nil
+	}
+	defer a.Close()
+	if rows, err = read(l.context(), a); err != nil {
+		t.Fatalf("%s: %v", req.SQL, err)
+	}
+	return fmt.Sprint(a.Columns, a.Schema), rows
+}
+
 // answersOf runs the queries and gives columns and rows, sorted.
 func answersOf(t *testing.T, l *testLake) map[string]string {
 	t.Helper()
@@ -109,19 +123,9 @@ func answersOf(t *testing.T, l *testLake) map[string]string {
 		if strings.Contains(sql, "?") {
 			req.Params.Positional = []any{"done"}
 		}
-		a, err := l.s.Query(l.context(), req)
-		if err != nil {
-			out[sql] = err.Error()
-			continue
-		}
-		got, err := read(l.context(), a)
-		if err != nil {
-			t.Fatalf("%s: %v", sql, err)
-		}
-		out[sql] = fmt.Sprint(a.Columns, a.Schema)
-		a.Close()
+		head, got := answerTo(t, l, req)
 		sort.Strings(got)
-		out[sql] += strings.Join(got, "\n")
+		out[sql] = head + strings.Join(got, "\n")
 	}
 	return out
 }
