@@ -130,7 +130,7 @@ func (w *scribe) statement(tKey []string) string {
 // merge is a MERGE of a table with a key.
 func (w *scribe) merge(table string, key []string) string {
 	source := w.one("u", "t", "(select * from u where id % 2 = 0)", "(select id + 3 as id, k, n, f, s, d, ts, l, b from u order by id limit 6)",
-		"(select id, any_value(n) as n, 'q' as k, 2.5 as f, 'x' as s, true as b, null::timestamp as ts, 1.5 as d, [1] as l from t group by id)",
+		"(select id, min(n) as n, 'q' as k, 2.5 as f, 'x' as s, true as b, null::timestamp as ts, 1.5 as d, [1] as l from t group by id)",
 		"(select 5 as id, 'a' as k, i as n, 1.5 as f, 'dup' as s, 2 as d, null as ts, null as l, i < 1 as b from range(2) r(i))")
 	whole := source == "u" || source == "t"
 	on := " on o.id = z.id"

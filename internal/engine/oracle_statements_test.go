@@ -306,7 +306,7 @@ func (w *scribe) plainStatement(tKey []string) string {
 	table := w.one("t", "t", "t", "u", "log", "log")
 	key := map[string][]string{"t": tKey, "u": {"id"}}[table]
 	kind := w.random.IntN(10)
-	other := w.one("u", "t", "(select * from u where id % 2 = 0)", "(select id, any_value(n) as n, 'q' as k, 2.5 as f from t group by id)")
+	other := w.one("u", "t", "(select * from u where id % 2 = 0)", "(select id, min(n) as n, 'q' as k, 2.5 as f from t group by id)")
 	if w.random.IntN(3) == 0 {
 		return w.merge(table, key)
 	}
