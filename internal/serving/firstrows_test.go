@@ -203,7 +203,7 @@ func hasBound(t *testing.T, l *testLake, sql string) bool {
 	if strings.Contains(sql, "?") {
 		p.params.Positional = []any{"done"}
 	}
-	r, err := l.s.begin(l.context(), sess, p, false)
+	r, err := l.s.begin(l.context(), sess, p, l.number, false)
 	if err != nil {
 		t.Fatal(err)
 	}

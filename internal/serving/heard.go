@@ -22,7 +22,8 @@ type ear struct {
 		applied  int64
 		queue    []batch
 		since    time.Time               // when the oldest in the queue came
-		waiters  int                     // who wait for something to be applied
+		taken    int64                   // what the publisher took, and has applied or is about to
+		wanted   int64                   // the last number that somebody waits for, or waited
 		names    map[string]string       // lake.Name.Key() → table uuid
 		namesAt  int64                   // version of names and of how they are written
 		datasets map[string]heardDataset // by table uuid
@@ -46,6 +47,7 @@ type heardDataset struct {
 	name   lake.Name
 	schema lake.Schema
 	last   int64 // number of the last entry about it
+	named  int64 // number of the last that published or renamed it
 	files  int64 // number of the last that published files
 }
 
@@ -136,7 +138,7 @@ func (e *ear) note(entry lake.Entry, number int64) {
 			e.mu.namesAt++
 		}
 		e.rename(p.TableUUID, p.Name)
-		e.mu.datasets[p.TableUUID] = heardDataset{p.Name, p.Schema, number, number}
+		e.mu.datasets[p.TableUUID] = heardDataset{p.Name, p.Schema, number, number, number}
 	case entry.Apply != nil:
 		if d, ok := e.mu.datasets[entry.Apply.TableUUID]; ok {
 			d.last = number
@@ -146,7 +148,7 @@ func (e *ear) note(entry lake.Entry, number int64) {
 		if d, ok := e.mu.datasets[entry.Rename.TableUUID]; ok {
 			e.mu.namesAt++
 			e.rename(entry.Rename.TableUUID, entry.Rename.To)
-			d.name, d.last = entry.Rename.To, number
+			d.name, d.last, d.named = entry.Rename.To, number, number
 			e.mu.datasets[entry.Rename.TableUUID] = d
 		}
 	case entry.Drop != nil:
@@ -174,13 +176,13 @@ func (e *ear) rename(uuid string, to lake.Name) {
 const gatherTime = 100 * time.Millisecond
 
 // ripe says whether the queue is to be taken now, else how long it may be gathered;
-// mu is held.
+// mu is held. Who waits for what was taken already needs nothing of the queue.
 func (e *ear) ripe(most int) (bool, time.Duration) {
 	if len(e.mu.queue) == 0 {
 		return false, 0
 	}
 	left := gatherTime - time.Since(e.mu.since)
-	return !e.mu.replayed || e.mu.waiters > 0 || len(e.mu.queue) >= most || left <= 0, left
+	return !e.mu.replayed || e.mu.wanted > e.mu.taken || len(e.mu.queue) >= most || left <= 0, left
 }
 
 // take waits for entries and gives all that are queued, up to most entries, and the
@@ -200,7 +202,7 @@ func (e *ear) take(most int, wake, ping <-chan struct{}) (entries []lake.Entry, 
 			entries = append(entries, e.mu.queue[0].entries...)
 			end = e.mu.queue[0].end
 			e.mu.queue = e.mu.queue[1:]
-			ok = true
+			e.mu.taken, ok = end, true
 		}
 		if len(e.mu.queue) == 0 {
 			e.mu.queue = nil
@@ -318,7 +320,7 @@ func (e *ear) behind() map[string]string {
 // waitShown waits until a dataset shows everything up to a number, and gives
 // the guard of its files. It fails with the reason when the dataset is behind.
 func (e *ear) waitShown(ctx context.Context, uuid string, number int64) (g *guard, err error) {
-	wait := e.waitFor(ctx, func() bool {
+	wait := e.waitFor(ctx, number, func() bool {
 		s, ok := e.mu.served[uuid]
 		d, there := e.mu.datasets[uuid]
 		switch {
@@ -370,24 +372,18 @@ func (e *ear) waitHeard(ctx context.Context, number int64) error {
 
 // waitApplied waits until queries see the stream up to a number.
 func (e *ear) waitApplied(ctx context.Context, number int64) error {
-	return e.waitFor(ctx, func() bool { return e.mu.replayed && e.mu.applied >= number })
+	return e.waitFor(ctx, number, func() bool { return e.mu.replayed && e.mu.applied >= number })
 }
 
-// waitFor is wait for something to be applied: nothing is gathered meanwhile.
-func (e *ear) waitFor(ctx context.Context, there func() bool) error {
+// waitFor is wait for what shows once the stream was applied up to a number, which is
+// not gathered meanwhile.
+func (e *ear) waitFor(ctx context.Context, number int64, there func() bool) error {
 	e.mu.Lock()
-	if there() || e.mu.closed {
-		e.mu.Unlock()
-		return e.wait(ctx, there)
+	if !there() && number > e.mu.wanted {
+		e.mu.wanted = number
+		e.wake()
 	}
-	e.mu.waiters++
-	e.wake()
 	e.mu.Unlock()
-	defer func() {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		e.mu.waiters--
-	}()
 	return e.wait(ctx, there)
 }
 
@@ -413,6 +409,11 @@ func (e *ear) wait(ctx context.Context, there func() bool) error {
 		}
 	}
 }
+
+// awaited is the number of the stream that a reading of a dataset waits for, of which
+// all that was heard when it was asked for must show: not what came since, but for the
+// name that it has now.
+func (d heardDataset) awaited(heard int64) int64 { return max(min(d.last, heard), d.named) }
 
 // find gives a dataset by its name as heard last.
 func (e *ear) find(name lake.Name) (uuid string, d heardDataset, ok bool) {

@@ -96,20 +96,22 @@ type plan struct {
 
 // run starts the plan's statement. Most find the database as it is known to stand, and
 // need no transaction around them, which takes longer than a short query: BEGIN, where
-// the datasets stand, ROLLBACK.
+// the datasets stand, ROLLBACK. However often it begins, it waits for what was heard when
+// it was asked, and no more: else changes that keep coming would keep it waiting.
 func (s *Serving) run(ctx context.Context, sess *session, p plan) (*Answer, error) {
+	heard, _ := s.ear.positions()
 	if !p.whole && p.text == nil && len(p.instants) == 0 {
-		a, err := s.runOver(ctx, sess, p, true)
+		a, err := s.runOver(ctx, sess, p, heard, true)
 		if !errors.Is(err, duck.ErrNotAlone) {
 			return a, err
 		}
 	}
-	return s.runOver(ctx, sess, p, false)
+	return s.runOver(ctx, sess, p, heard, false)
 }
 
 // runOver starts the plan's statement over a reading, for it alone or not.
-func (s *Serving) runOver(ctx context.Context, sess *session, p plan, alone bool) (*Answer, error) {
-	r, err := s.begin(ctx, sess, p, alone)
+func (s *Serving) runOver(ctx context.Context, sess *session, p plan, heard int64, alone bool) (*Answer, error) {
+	r, err := s.begin(ctx, sess, p, heard, alone)
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +133,7 @@ func (s *Serving) runOver(ctx context.Context, sess *session, p plan, alone bool
 	if err != nil && edited && ctx.Err() == nil && !duck.IsFatal(err) && !errors.Is(err, duck.ErrNotAlone) {
 		r.end(ctx)
 		p.grouped, p.first = nil, nil // its error, or answer, is that of its own text
-		return s.runOver(ctx, sess, p, alone)
+		return s.runOver(ctx, sess, p, heard, alone)
 	}
 	if err != nil {
 		err = r.explain(err)

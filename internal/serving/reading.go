@@ -29,13 +29,13 @@ type reading struct {
 // inTransaction is reading.stood of a snapshot that is a transaction's.
 const inTransaction = -1
 
-// begin waits until the named datasets show what was heard of them, checks their
+// begin waits until the named datasets show what was heard of them up to a number, checks their
 // files, and gives a reading of exactly those files. One that is for the statement alone
 // costs nothing, and fails with duck.ErrNotAlone while something is being committed; any
 // other begins a transaction.
-func (s *Serving) begin(ctx context.Context, sess *session, p plan, alone bool) (*reading, error) {
+func (s *Serving) begin(ctx context.Context, sess *session, p plan, heard int64, alone bool) (*reading, error) {
 	for {
-		r, uuids, err := s.enter(ctx, sess, p)
+		r, uuids, err := s.enter(ctx, sess, p, heard)
 		if err != nil {
 			return nil, err
 		}
@@ -65,10 +65,9 @@ func (s *Serving) begin(ctx context.Context, sess *session, p plan, alone bool) 
 
 // enter registers a reading of the plan's datasets, whose table uuids it gives; nil
 // where one of them was dropped meanwhile.
-func (s *Serving) enter(ctx context.Context, sess *session, p plan) (_ *reading, uuids []string, err error) {
+func (s *Serving) enter(ctx context.Context, sess *session, p plan, heard int64) (_ *reading, uuids []string, err error) {
 	r := &reading{s: s, sess: sess, points: map[string]lake.Place{}, from: map[string]string{}, over: true}
 	if p.whole {
-		heard, _ := s.ear.positions()
 		if err := s.ear.waitApplied(ctx, heard); err != nil {
 			return nil, nil, err
 		}
@@ -83,7 +82,7 @@ func (s *Serving) enter(ctx context.Context, sess *session, p plan) (_ *reading,
 		if !ok {
 			return nil, nil, lake.Errorf(lake.CodeDatasetNotFound, "dataset %s does not exist", name)
 		}
-		uuids[i], last[i] = uuid, d.last
+		uuids[i], last[i] = uuid, d.awaited(heard)
 	}
 	for i, uuid := range uuids {
 		g, err := s.ear.waitShown(ctx, uuid, last[i])

@@ -29,7 +29,7 @@ func TestAReadingIsOfOneCommit(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		before, err := l.s.begin(ctx, sess, p, true)
+		before, err := l.s.begin(ctx, sess, p, l.number, true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -46,11 +46,11 @@ func TestAReadingIsOfOneCommit(t *testing.T) {
 			t.Errorf("hot %t: it stands under another's name", hot)
 		}
 		settled := l.s.ear.committing()
-		if _, err := l.s.begin(ctx, sess, p, true); !errors.Is(err, duck.ErrNotAlone) {
+		if _, err := l.s.begin(ctx, sess, p, l.number, true); !errors.Is(err, duck.ErrNotAlone) {
 			t.Errorf("hot %t: while a commit is under way: %v", hot, err)
 		}
 		settled()
-		after, err := l.s.begin(ctx, sess, p, true)
+		after, err := l.s.begin(ctx, sess, p, l.number, true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -83,7 +83,7 @@ func TestAReadingOfAnImageThatWent(t *testing.T) {
 	if !ok {
 		t.Fatal("it is no read by key")
 	}
-	r, err := l.s.begin(ctx, sess, p, true)
+	r, err := l.s.begin(ctx, sess, p, l.number, true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -145,7 +145,7 @@ func TestGroupedByCodesTheAnswersAreTheSame(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := coded.s.begin(coded.context(), sess, p, false)
+		r, err := coded.s.begin(coded.context(), sess, p, coded.number, false)
 		if err != nil {
 			t.Fatal(err)
 		}
