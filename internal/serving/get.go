@@ -3,7 +3,6 @@ package serving
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -22,6 +21,9 @@ type GetRequest struct {
 
 // keysInText is how many keys go into the query itself; more go through a table.
 const keysInText = 32
+
+// manyColumnsInText is how many keys of several columns are spelt.
+const manyColumnsInText = 4
 
 // Get gives the rows of the keys, in no order; absent keys are left out, and a
 // key that comes twice gives one row. It fails with CodeNoPrimaryKey for a
@@ -99,7 +101,7 @@ func (s *Serving) getTarget(req GetRequest) (uuid string, d heardDataset, err er
 func (s *Serving) get(ctx context.Context, sess *session, uuid string, d heardDataset, key lake.Schema, batches []arrow.RecordBatch) (*Answer, error) {
 	p := plan{datasets: []lake.Name{d.name}, byKey: &keyRead{uuid: uuid, columns: coldView{schema: d.schema}.names("d")}}
 	var ok bool
-	if p.byKey.where, ok = inText(key, batches); ok {
+	if p.byKey.where, ok = inText(key, batches, keysInText); ok {
 		return s.run(ctx, sess, p)
 	}
 	// The table is made before the transaction, which only reads.
@@ -129,9 +131,13 @@ func (s *Serving) get(ctx context.Context, sess *session, uuid string, d heardDa
 	return a, nil
 }
 
-// inText spells the keys as a condition; ok is false when there are too many or
-// one has no spelling.
-func inText(key lake.Schema, batches []arrow.RecordBatch) (where string, ok bool) {
+// inText spells up to so many keys as a condition; ok is false when there are more or
+// one has no spelling. DuckDB looks for keys of a list all at once, and for those of
+// conditions one after the other, so that few of several columns are spelt.
+func inText(key lake.Schema, batches []arrow.RecordBatch, most int64) (where string, ok bool) {
+	if len(key.Columns) > 1 {
+		most = min(most, manyColumnsInText)
+	}
 	total := int64(0)
 	for _, b := range batches {
 		total += b.NumRows()
@@ -139,9 +145,10 @@ func inText(key lake.Schema, batches []arrow.RecordBatch) (where string, ok bool
 	if total == 0 {
 		return "false", true
 	}
-	if total > keysInText {
+	if total > most {
 		return "", false
 	}
+	name := func(i int) string { return "d." + lake.QuoteIdent(key.Columns[i].Name) }
 	var any []string
 	for _, b := range batches {
 		for row := range int(b.NumRows()) {
@@ -151,10 +158,15 @@ func inText(key lake.Schema, batches []arrow.RecordBatch) (where string, ok bool
 				if !ok {
 					return "", false
 				}
-				all[i] = fmt.Sprintf("d.%s = %s", lake.QuoteIdent(c.Name), text)
+				if all[i] = text; len(all) > 1 {
+					all[i] = name(i) + " = " + text
+				}
 			}
-			any = append(any, "("+strings.Join(all, " AND ")+")")
+			any = append(any, strings.Join(all, " AND "))
 		}
 	}
-	return strings.Join(any, " OR "), true
+	if len(key.Columns) == 1 {
+		return name(0) + " IN (" + strings.Join(any, ", ") + ")", true
+	}
+	return "(" + strings.Join(any, ") OR (") + ")", true
 }

@@ -41,6 +41,7 @@ type ear struct {
 type batch struct {
 	entries []lake.Entry
 	end     int64
+	seen    bool // by who looks ahead
 }
 
 type heardDataset struct {
@@ -89,7 +90,7 @@ func (e *ear) replay(entries []lake.Entry, end int64) error {
 	for _, entry := range entries {
 		e.note(entry, end)
 	}
-	e.queue(batch{entries, end})
+	e.queue(batch{entries: entries, end: end})
 	e.wake()
 	return nil
 }
@@ -124,7 +125,7 @@ func (e *ear) hear(entries []lake.Entry) error {
 		e.note(entry, entry.Number)
 	}
 	e.mu.heard = entries[len(entries)-1].Number
-	e.queue(batch{entries, e.mu.heard})
+	e.queue(batch{entries: entries, end: e.mu.heard})
 	e.wake()
 	return nil
 }
@@ -187,9 +188,9 @@ func (e *ear) ripe(most int) (bool, time.Duration) {
 
 // take waits for entries and gives all that are queued, up to most entries, and the
 // stream's number that they end at. It gathers them for a while unless somebody waits
-// for what they bring. wake and ping end the wait early with nothing and the number
-// -1; ok is false when the ear is closed.
-func (e *ear) take(most int, wake, ping <-chan struct{}) (entries []lake.Entry, end int64, ok bool) {
+// for what they bring, and shows to ahead what is gathered. wake and ping end the wait
+// early with nothing and the number -1; ok is false when the ear is closed.
+func (e *ear) take(most int, ahead func([]lake.Entry), wake, ping <-chan struct{}) (entries []lake.Entry, end int64, ok bool) {
 	for {
 		e.mu.Lock()
 		changed := e.mu.changed
@@ -207,23 +208,42 @@ func (e *ear) take(most int, wake, ping <-chan struct{}) (entries []lake.Entry, 
 		if len(e.mu.queue) == 0 {
 			e.mu.queue = nil
 		}
+		var gathered []lake.Entry
+		if !ok {
+			gathered = e.unseen()
+		}
 		e.mu.Unlock()
 		if ok {
 			return entries, end, true
 		}
-		var gathered <-chan time.Time
+		if len(gathered) > 0 {
+			ahead(gathered)
+			continue
+		}
+		var whole <-chan time.Time
 		if left > 0 {
-			gathered = time.After(left)
+			whole = time.After(left)
 		}
 		select {
 		case <-changed:
-		case <-gathered:
+		case <-whole:
 		case <-wake:
 			return nil, -1, true
 		case <-ping:
 			return nil, -1, true
 		}
 	}
+}
+
+// unseen gives the entries of the queue that it has not given yet; mu is held.
+func (e *ear) unseen() (entries []lake.Entry) {
+	for i := range e.mu.queue {
+		if b := &e.mu.queue[i]; !b.seen {
+			b.seen = true
+			entries = append(entries, b.entries...)
+		}
+	}
+	return entries
 }
 
 // advance says that queries now see everything up to a number.

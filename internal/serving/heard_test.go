@@ -20,7 +20,7 @@ func TestWhatIsTakenHastensNothing(t *testing.T) {
 	}
 	take := func(want int64) {
 		t.Helper()
-		if _, end, ok := e.take(entriesAtOnce, none, none); !ok || end != want {
+		if _, end, ok := e.take(entriesAtOnce, func([]lake.Entry) {}, none, none); !ok || end != want {
 			t.Fatalf("took up to %d, %t; not %d", end, ok, want)
 		}
 	}

@@ -66,7 +66,7 @@ func (p *publisher) applyTo(ctx context.Context, m *image, d *dataset, deltas []
 			}
 			continue
 		}
-		l, err := loadDelta(x, d.schema, d.uuid)
+		l, err := p.load(x, d)
 		if err != nil {
 			return err
 		}

@@ -15,7 +15,10 @@ import (
 
 // deleteByText is how many keys are deleted by a condition that spells them;
 // more go through a table.
-const deleteByText = 4
+const deleteByText = 128
+
+// rowsTogether is how many rows of small batches become one: a vector of DuckDB's.
+const rowsTogether = 2048
 
 // apply brings loaded deltas, in ascending order, to the image, in the
 // transaction of the caller: the latest change per key wins; keys that the
@@ -44,6 +47,7 @@ func (m *image) applyLarge(ctx context.Context, c *duck.Conn, uuid string, d lak
 // take brings changes to the table.
 func (m *image) take(ctx context.Context, c *duck.Conn, changes []format.Changes) error {
 	s := m.sort(changes)
+	s.known, s.rows = together(s.known), together(s.rows)
 	defer s.release()
 	if err := m.delete(ctx, c, s.known); err != nil {
 		return err
@@ -162,12 +166,17 @@ func pick(rec arrow.RecordBatch, marked []bool) arrow.RecordBatch {
 		runs[0].Retain()
 		return runs[0]
 	}
-	columns := make([]arrow.Array, rec.NumCols())
+	return joined(runs)
+}
+
+// joined gives the rows of batches of one schema as one.
+func joined(batches []arrow.RecordBatch) arrow.RecordBatch {
+	columns := make([]arrow.Array, batches[0].NumCols())
 	rows := int64(0)
 	for i := range columns {
-		parts := make([]arrow.Array, len(runs))
-		for j, r := range runs {
-			parts[j] = r.Column(i)
+		parts := make([]arrow.Array, len(batches))
+		for j, b := range batches {
+			parts[j] = b.Column(i)
 		}
 		column, err := array.Concatenate(parts, memory.DefaultAllocator)
 		if err != nil { // parts of one column have one type
@@ -176,26 +185,43 @@ func pick(rec arrow.RecordBatch, marked []bool) arrow.RecordBatch {
 		columns[i] = column
 		defer column.Release()
 	}
-	for _, r := range runs {
-		rows += r.NumRows()
+	for _, b := range batches {
+		rows += b.NumRows()
 	}
-	return array.NewRecordBatch(rec.Schema(), columns, rows)
+	return array.NewRecordBatch(batches[0].Schema(), columns, rows)
+}
+
+// together joins small batches that follow each other, and lets go of those: each batch
+// costs an append as much as some hundred rows.
+func together(batches []arrow.RecordBatch) []arrow.RecordBatch {
+	var out []arrow.RecordBatch
+	for len(batches) > 0 {
+		n, rows := 1, batches[0].NumRows()
+		for n < len(batches) && rows+batches[n].NumRows() <= rowsTogether {
+			rows += batches[n].NumRows()
+			n++
+		}
+		if n == 1 {
+			out = append(out, batches[0])
+		} else {
+			out = append(out, joined(batches[:n]))
+			for _, b := range batches[:n] {
+				b.Release()
+			}
+		}
+		batches = batches[n:]
+	}
+	return out
 }
 
 // delete takes the rows of the keys out of the table.
 func (m *image) delete(ctx context.Context, c *duck.Conn, known []arrow.RecordBatch) error {
-	total := int64(0)
-	for _, b := range known {
-		total += b.NumRows()
-	}
-	if total == 0 {
+	if len(known) == 0 {
 		return nil
 	}
 	key := m.schema.KeySchema()
-	if total <= deleteByText {
-		if where, ok := inText(key, known); ok {
-			return m.deleted(c.Rows(ctx, "DELETE FROM "+internal(m.table)+" d WHERE "+where))
-		}
+	if where, ok := inText(key, known, deleteByText); ok {
+		return m.deleted(c.Rows(ctx, "DELETE FROM "+internal(m.table)+" d WHERE "+where))
 	}
 	cols, same := make([]string, len(key.Columns)), make([]string, len(key.Columns))
 	for i, col := range key.Columns {

@@ -28,6 +28,7 @@ type publisher struct {
 	spaces   map[string]string // schemas that there are besides main, lower case → as written
 	check    checkpointer
 
+	ahead    ahead
 	orders   *orders
 	readers  *readers
 	board    *board
@@ -55,9 +56,10 @@ const (
 // run applies until the ear is closed.
 func (p *publisher) run(ctx context.Context) {
 	defer p.orders.close()
+	defer p.ahead.forget()
 	for {
 		wake, stop := p.alarm()
-		entries, end, ok := p.ear.take(entriesAtOnce, wake, p.orders.ping)
+		entries, end, ok := p.ear.take(entriesAtOnce, p.loadAhead, wake, p.orders.ping)
 		stop()
 		if !ok || ctx.Err() != nil {
 			return
@@ -77,6 +79,7 @@ func (p *publisher) run(ctx context.Context) {
 				p.post() // before anybody who waits for it asks what is held
 			}
 			p.ear.advance(end)
+			p.ahead.forget()
 		}
 		p.check.run(ctx, p)
 		p.look(ctx)
@@ -446,7 +449,7 @@ func (p *publisher) steps(ctx context.Context, d *dataset) error {
 				return err
 			}
 		default:
-			l, err := loadDelta(*s.delta, d.schema, d.uuid)
+			l, err := p.load(*s.delta, d)
 			if err != nil {
 				return err
 			}

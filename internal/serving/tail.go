@@ -80,24 +80,14 @@ func (t *tail) reset(s lake.Schema, files []lake.BaseFile) {
 }
 
 func (t *tail) schemaChanges(s lake.Schema) bool {
-	if len(t.schema.Columns) == 0 {
-		return false
-	}
-	if len(t.schema.Columns) != len(s.Columns) || len(t.schema.Key) != len(s.Key) {
-		return true
-	}
-	for i, c := range s.Columns {
-		o := t.schema.Columns[i]
-		if c.Name != o.Name || c.ID != o.ID || !c.Type.Equal(o.Type) {
-			return true
-		}
-	}
-	for i := range s.Key {
-		if s.Key[i] != t.schema.Key[i] {
-			return true
-		}
-	}
-	return false
+	return len(t.schema.Columns) > 0 && !sameRows(t.schema, s)
+}
+
+// sameRows says whether rows and keys of two schemas have the same form.
+func sameRows(a, b lake.Schema) bool {
+	return slices.Equal(a.Key, b.Key) && slices.EqualFunc(a.Columns, b.Columns, func(a, b lake.Column) bool {
+		return a.Name == b.Name && a.ID == b.ID && a.Type.Equal(b.Type)
+	})
 }
 
 // setFiles takes new files and classifies every key anew.

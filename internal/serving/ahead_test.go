@@ -1,0 +1,119 @@
+package serving
+
+import (
+	"os"
+	"slices"
+	"testing"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"tarn/internal/lake"
+)
+
+// What was loaded while the stream was gathered needs no file any more, and is used for
+// rows of that form alone.
+func TestLoadedAhead(t *testing.T) {
+	l := newTestLake(t, Options{}).begin()
+	s := simple(t)
+	small := l.delta("a", s, 2, []change{{row: row(2, "two")}, {key: `{"id":1}`}})
+	known := l.delta("a", s, 1, []change{{row: row(1, "one")}})
+	large := l.delta("a", s, 3, []change{{row: row(3, "a longer text, so that it is large")}})
+	void := lake.Delta{Key: "void", First: 4, Sequence: 4, Void: true}
+	lost := l.delta("a", s, 5, []change{{row: row(5, "five")}})
+	if err := os.Remove(lost.Path); err != nil {
+		t.Fatal(err)
+	}
+	d := &dataset{uuid: "a", schema: s, last: 1}
+	p := &publisher{datasets: map[string]*dataset{"a": d}, largeBytes: max(small.Bytes, known.Bytes, lost.Bytes)}
+	if large.Bytes <= p.largeBytes {
+		t.Fatalf("%d bytes are not more than %d", large.Bytes, p.largeBytes)
+	}
+	p.loadAhead([]lake.Entry{{Drop: &lake.Drop{TableUUID: "b"}}, applyEntry("b", small), applyEntry("a", known, small), applyEntry("a", large, void, lost, small)})
+	var got []string
+	for key := range p.ahead.deltas {
+		got = append(got, key)
+	}
+	if !slices.Equal(got, []string{small.Key}) || p.ahead.bytes != small.Bytes {
+		t.Fatalf("loaded ahead: %v, %d bytes; not %s alone", got, p.ahead.bytes, small.Key)
+	}
+	want, err := loadDelta(small, s, "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer want.release()
+	if err := os.Remove(small.Path); err != nil {
+		t.Fatal(err)
+	}
+	same := func() {
+		t.Helper()
+		l, err := p.load(small, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.release()
+		if l.sequence != 2 || len(l.changes) != 1 || !array.RecordEqual(l.changes[0].Rows, want.changes[0].Rows) || !slices.Equal(l.changes[0].Ops, want.changes[0].Ops) {
+			t.Errorf("loaded ahead: %v", l)
+		}
+	}
+	same()
+	same() // a transaction that failed is tried again
+	d.schema = schemaOf(t, "id", "id BIGINT", "other VARCHAR")
+	if _, err := p.load(small, d); lake.CodeOf(err) != lake.CodeDamaged {
+		t.Errorf("rows of another form: %v", err)
+	}
+	d.schema = s
+	p.ahead.forget()
+	if _, err := p.load(small, d); lake.CodeOf(err) != lake.CodeDamaged || p.ahead.bytes != 0 {
+		t.Errorf("forgotten: %v", err)
+	}
+
+	p.ahead.bytes = bytesAtOnce
+	if p.loadAhead([]lake.Entry{applyEntry("a", l.delta("a", s, 2, []change{{row: row(2, "two")}}))}); len(p.ahead.deltas) > 0 {
+		t.Error("more is loaded ahead than is applied at once")
+	}
+}
+
+// The rows of small batches stand in the order in which they came.
+func TestTogether(t *testing.T) {
+	s := schemaOf(t, "i", "i BIGINT").Arrow()
+	next := int64(0)
+	batch := func(rows int) arrow.RecordBatch {
+		b := array.NewRecordBuilder(memory.DefaultAllocator, s)
+		defer b.Release()
+		for range rows {
+			b.Field(0).(*array.Int64Builder).Append(next)
+			next++
+		}
+		return b.NewRecordBatch()
+	}
+	for _, c := range []struct{ rows, want []int64 }{
+		{nil, nil},
+		{[]int64{3}, []int64{3}},
+		{[]int64{1, 1, 1}, []int64{3}},
+		{[]int64{2048, 1, 2046, 1, 1}, []int64{2048, 2048, 1}},
+		{[]int64{1, 5000, 1, 2}, []int64{1, 5000, 3}},
+	} {
+		next = 0
+		var batches []arrow.RecordBatch
+		for _, n := range c.rows {
+			batches = append(batches, batch(int(n)))
+		}
+		var got []int64
+		at := int64(0)
+		for _, b := range together(batches) {
+			got = append(got, b.NumRows())
+			for row := range int(b.NumRows()) {
+				if v := b.Column(0).(*array.Int64).Value(row); v != at {
+					t.Fatalf("%v: %d where %d comes next", c.rows, v, at)
+				}
+				at++
+			}
+			b.Release()
+		}
+		if !slices.Equal(got, c.want) || at != next {
+			t.Errorf("%v: %v with %d rows, not %v", c.rows, got, at, c.want)
+		}
+	}
+}
