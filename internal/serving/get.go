@@ -22,9 +22,6 @@ type GetRequest struct {
 // keysInText is how many keys go into the query itself; more go through a table.
 const keysInText = 32
 
-// manyColumnsInText is how many keys of several columns are spelt.
-const manyColumnsInText = 4
-
 // Get gives the rows of the keys, in no order; absent keys are left out, and a
 // key that comes twice gives one row. It fails with CodeNoPrimaryKey for a
 // dataset without a key, and as Query does.
@@ -132,12 +129,9 @@ func (s *Serving) get(ctx context.Context, sess *session, uuid string, d heardDa
 }
 
 // inText spells up to so many keys as a condition; ok is false when there are more or
-// one has no spelling. DuckDB looks for keys of a list all at once, and for those of
-// conditions one after the other, so that few of several columns are spelt.
+// one has no spelling. Keys of one column are a list, of which DuckDB looks for all at
+// once.
 func inText(key lake.Schema, batches []arrow.RecordBatch, most int64) (where string, ok bool) {
-	if len(key.Columns) > 1 {
-		most = min(most, manyColumnsInText)
-	}
 	total := int64(0)
 	for _, b := range batches {
 		total += b.NumRows()

@@ -13,9 +13,12 @@ import (
 	"tarn/internal/lake"
 )
 
-// deleteByText is how many keys are deleted by a condition that spells them;
-// more go through a table.
-const deleteByText = 128
+// How many keys are deleted by a condition that spells them; more go through a table.
+// Those of several columns are looked for one after the other.
+const (
+	deleteByText     = 128
+	deleteManyByText = 4
+)
 
 // rowsTogether is how many rows of small batches become one: a vector of DuckDB's.
 const rowsTogether = 2048
@@ -220,7 +223,11 @@ func (m *image) delete(ctx context.Context, c *duck.Conn, known []arrow.RecordBa
 		return nil
 	}
 	key := m.schema.KeySchema()
-	if where, ok := inText(key, known, deleteByText); ok {
+	most := int64(deleteByText)
+	if len(key.Columns) > 1 {
+		most = deleteManyByText
+	}
+	if where, ok := inText(key, known, most); ok {
 		return m.deleted(c.Rows(ctx, "DELETE FROM "+internal(m.table)+" d WHERE "+where))
 	}
 	cols, same := make([]string, len(key.Columns)), make([]string, len(key.Columns))

@@ -29,10 +29,10 @@ type reading struct {
 // inTransaction is reading.stood of a snapshot that is a transaction's.
 const inTransaction = -1
 
-// begin waits until the named datasets show what was heard of them up to a number, checks their
-// files, and gives a reading of exactly those files. One that is for the statement alone
-// costs nothing, and fails with duck.ErrNotAlone while something is being committed; any
-// other begins a transaction.
+// begin waits until the named datasets show what was heard of them up to a number of the
+// stream, checks their files, and gives a reading of exactly those files. One that is for
+// the statement alone costs nothing, and fails with duck.ErrNotAlone while something is
+// being committed; any other begins a transaction.
 func (s *Serving) begin(ctx context.Context, sess *session, p plan, heard int64, alone bool) (*reading, error) {
 	for {
 		r, uuids, err := s.enter(ctx, sess, p, heard)
