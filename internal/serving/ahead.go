@@ -6,7 +6,7 @@ import "tarn/internal/lake"
 // that the query for which they are applied does not wait for their files too.
 type ahead struct {
 	deltas map[string]aheadDelta // by key
-	bytes  int64                 // of their files
+	bytes  int64                 // of all that were loaded since the last apply
 }
 
 // aheadDelta is a loaded delta, and the schema that it was read as.
@@ -37,14 +37,23 @@ func (p *publisher) loadAhead(entries []lake.Entry) {
 				continue
 			}
 			if l, err := loadDelta(x, d.schema, d.uuid); err == nil {
-				if p.ahead.deltas == nil {
-					p.ahead.deltas = map[string]aheadDelta{}
-				}
-				p.ahead.deltas[x.Key] = aheadDelta{l, d.schema}
-				p.ahead.bytes += x.Bytes
+				p.ahead.keep(x, aheadDelta{l, d.schema})
 			}
 		}
 	}
+}
+
+// keep takes a delta over.
+func (a *ahead) keep(x lake.Delta, l aheadDelta) {
+	if a.deltas == nil {
+		a.deltas = map[string]aheadDelta{}
+	}
+	a.deltas[x.Key] = l
+	bytes := int64(0)
+	for _, c := range l.changes {
+		bytes += arrowBytes(c.Rows)
+	}
+	a.bytes += max(x.Bytes, bytes)
 }
 
 // load gives a small delta of a dataset, which the caller releases.
@@ -53,13 +62,11 @@ func (p *publisher) load(x lake.Delta, d *dataset) (loaded, error) {
 	if !ok || x.Void || !sameRows(early.schema, d.schema) {
 		return loadDelta(x, d.schema, d.uuid)
 	}
-	for _, c := range early.changes {
-		c.Rows.Retain()
-	}
+	delete(p.ahead.deltas, x.Key)
 	return early.loaded, nil
 }
 
-// forget lets go of them: they are applied, or of no use.
+// forget lets go of those that nobody took, and begins anew.
 func (a *ahead) forget() {
 	for _, early := range a.deltas {
 		early.release()

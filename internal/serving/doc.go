@@ -23,7 +23,8 @@
 // in order, many in one transaction, and does the steps of loads in between. A
 // dataset is *behind* when its changes could not be applied; it answers an error
 // that says why, and is built anew from its files until that succeeds. *Heard* is
-// the last entry taken in, *applied* the last that queries see.
+// the last entry taken in, *applied* the last that queries see; while nobody waits, what
+// is heard is *gathered* before it is applied, and its deltas are loaded *ahead*.
 //
 // A query's *reading* is the snapshot of everything that it runs over, and at which read
 // points the datasets stand in it: as of the publisher's last commit, where none comes

@@ -128,9 +128,12 @@ func (s *Serving) get(ctx context.Context, sess *session, uuid string, d heardDa
 	return a, nil
 }
 
-// inText spells up to so many keys as a condition; ok is false when there are more or
-// one has no spelling. Keys of one column are a list, of which DuckDB looks for all at
-// once.
+// mostKeyText bounds the text that spells keys, which DuckDB has to plan.
+const mostKeyText = 64 << 10
+
+// inText spells up to so many keys as a condition; ok is false when there are more, one
+// has no spelling or they are long. Keys of one column are a list, of which DuckDB looks
+// for all at once.
 func inText(key lake.Schema, batches []arrow.RecordBatch, most int64) (where string, ok bool) {
 	total := int64(0)
 	for _, b := range batches {
@@ -142,25 +145,30 @@ func inText(key lake.Schema, batches []arrow.RecordBatch, most int64) (where str
 	if total > most {
 		return "", false
 	}
-	name := func(i int) string { return "d." + lake.QuoteIdent(key.Columns[i].Name) }
-	var any []string
-	for _, b := range batches {
-		for row := range int(b.NumRows()) {
-			all := make([]string, len(key.Columns))
-			for i, c := range key.Columns {
+	values := make([][]string, len(key.Columns)) // by column and row
+	bytes := 0
+	for i, c := range key.Columns {
+		for _, b := range batches {
+			for row := range int(b.NumRows()) {
 				text, ok := literal(c.Type, b.Column(i), row)
-				if !ok {
+				if bytes += len(text); !ok || bytes > mostKeyText {
 					return "", false
 				}
-				if all[i] = text; len(all) > 1 {
-					all[i] = name(i) + " = " + text
-				}
+				values[i] = append(values[i], text)
 			}
-			any = append(any, strings.Join(all, " AND "))
 		}
 	}
-	if len(key.Columns) == 1 {
-		return name(0) + " IN (" + strings.Join(any, ", ") + ")", true
+	name := func(i int) string { return "d." + lake.QuoteIdent(key.Columns[i].Name) }
+	if len(values) == 1 {
+		return name(0) + " IN (" + strings.Join(values[0], ", ") + ")", true
 	}
-	return "(" + strings.Join(any, ") OR (") + ")", true
+	either := make([]string, total)
+	for row := range either {
+		all := make([]string, len(values))
+		for i := range values {
+			all[i] = name(i) + " = " + values[i][row]
+		}
+		either[row] = "(" + strings.Join(all, " AND ") + ")"
+	}
+	return strings.Join(either, " OR "), true
 }

@@ -23,7 +23,7 @@ type ear struct {
 		queue    []batch
 		since    time.Time               // when the oldest in the queue came
 		taken    int64                   // what the publisher took, and has applied or is about to
-		wanted   int64                   // the last number that somebody waits for, or waited
+		wanted   int64                   // the highest number that somebody waits for, or waited
 		names    map[string]string       // lake.Name.Key() → table uuid
 		namesAt  int64                   // version of names and of how they are written
 		datasets map[string]heardDataset // by table uuid
@@ -188,9 +188,9 @@ func (e *ear) ripe(most int) (bool, time.Duration) {
 
 // take waits for entries and gives all that are queued, up to most entries, and the
 // stream's number that they end at. It gathers them for a while unless somebody waits
-// for what they bring, and shows to ahead what is gathered. wake and ping end the wait
+// for what they bring, and shows what it has gathered, once. wake and ping end the wait
 // early with nothing and the number -1; ok is false when the ear is closed.
-func (e *ear) take(most int, ahead func([]lake.Entry), wake, ping <-chan struct{}) (entries []lake.Entry, end int64, ok bool) {
+func (e *ear) take(most int, show func([]lake.Entry), wake, ping <-chan struct{}) (entries []lake.Entry, end int64, ok bool) {
 	for {
 		e.mu.Lock()
 		changed := e.mu.changed
@@ -217,7 +217,7 @@ func (e *ear) take(most int, ahead func([]lake.Entry), wake, ping <-chan struct{
 			return entries, end, true
 		}
 		if len(gathered) > 0 {
-			ahead(gathered)
+			show(gathered)
 			continue
 		}
 		var whole <-chan time.Time
@@ -431,8 +431,9 @@ func (e *ear) wait(ctx context.Context, there func() bool) error {
 }
 
 // awaited is the number of the stream that a reading of a dataset waits for, of which
-// all that was heard when it was asked for must show: not what came since, but for the
-// name that it has now.
+// all that was heard when it was asked for must show: nothing that was heard later, but
+// for the name that it has now. It may be that of another's entry, where more of this
+// one's came meanwhile.
 func (d heardDataset) awaited(heard int64) int64 { return max(min(d.last, heard), d.named) }
 
 // find gives a dataset by its name as heard last.

@@ -20,8 +20,11 @@ const (
 	deleteManyByText = 4
 )
 
-// rowsTogether is how many rows of small batches become one: a vector of DuckDB's.
-const rowsTogether = 2048
+// What small batches become one of: a vector of DuckDB's, where their rows are not long.
+const (
+	rowsTogether  = 2048
+	bytesTogether = 1 << 20
+)
 
 // apply brings loaded deltas, in ascending order, to the image, in the
 // transaction of the caller: the latest change per key wins; keys that the
@@ -199,9 +202,12 @@ func joined(batches []arrow.RecordBatch) arrow.RecordBatch {
 func together(batches []arrow.RecordBatch) []arrow.RecordBatch {
 	var out []arrow.RecordBatch
 	for len(batches) > 0 {
-		n, rows := 1, batches[0].NumRows()
-		for n < len(batches) && rows+batches[n].NumRows() <= rowsTogether {
-			rows += batches[n].NumRows()
+		n, rows, bytes := 0, int64(0), int64(0)
+		for _, b := range batches {
+			rows, bytes = rows+b.NumRows(), bytes+arrowBytes(b)
+			if n > 0 && (rows > rowsTogether || bytes > bytesTogether) {
+				break
+			}
 			n++
 		}
 		if n == 1 {

@@ -1,7 +1,9 @@
 package serving
 
 import (
+	"bytes"
 	"context"
+	"encoding/base64"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -41,8 +43,24 @@ var shapes = []shape{
 	{
 		name:   "varchar",
 		schema: func(t testing.TB) lake.Schema { return schemaOf(t, "k", "v DOUBLE", "k VARCHAR") },
-		key:    func(k int) string { return fmt.Sprintf(`"k":%q`, strings.Repeat("é", k%3)+fmt.Sprint(k)) },
-		rest:   func(r *rand.Rand) string { return fmt.Sprintf(`,"v":%d.25`, r.IntN(100)) },
+		key: func(k int) string {
+			return fmt.Sprintf(`"k":"%s%d%s"`, strings.Repeat("é", k%3), k, []string{"", "'", `');--`, `\u0000`}[k%4])
+		},
+		rest: func(r *rand.Rand) string { return fmt.Sprintf(`,"v":%d.25`, r.IntN(100)) },
+	},
+	{
+		name:   "integer",
+		schema: func(t testing.TB) lake.Schema { return schemaOf(t, "i", "x BOOLEAN", "i INTEGER") },
+		key:    func(k int) string { return fmt.Sprintf(`"i":%d`, (k-30)*70_000_000) },
+		rest:   func(r *rand.Rand) string { return fmt.Sprintf(`,"x":%v`, r.IntN(2) == 0) },
+	},
+	{
+		name:   "blob",
+		schema: func(t testing.TB) lake.Schema { return schemaOf(t, "b", "b BLOB", "n BIGINT") },
+		key: func(k int) string {
+			return fmt.Sprintf(`"b":%q`, base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{byte(k * 5)}, k)))
+		},
+		rest: func(r *rand.Rand) string { return fmt.Sprintf(`,"n":%d`, r.IntN(100)) },
 	},
 	{
 		name: "composite",

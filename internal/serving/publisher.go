@@ -78,8 +78,8 @@ func (p *publisher) run(ctx context.Context) {
 			if len(p.noted) > 0 {
 				p.post() // before anybody who waits for it asks what is held
 			}
-			p.ear.advance(end)
 			p.ahead.forget()
+			p.ear.advance(end)
 		}
 		p.check.run(ctx, p)
 		p.look(ctx)
