@@ -67,6 +67,7 @@ func (s *Stream) run(ctx context.Context, params Params) error {
 		return db.failure(ctx, duckdb.PendingError(pending))
 	}
 	if s.stands != nil && !s.stands() {
+		s.giveUp(pending)
 		return ErrNotAlone
 	}
 	if duckdb.ExecutePending(pending, &s.result) == duckdb.StateError {
@@ -81,6 +82,14 @@ func (s *Stream) run(ctx context.Context, params Params) error {
 		s.kept.shape = s.shape
 	}
 	return err
+}
+
+// giveUp ends a pending statement, of which DuckDB's threads have begun to work: it is
+// interrupted and waited for. Where it was only forgotten, the next statement would wait
+// for ever for a recursive query, whose steps then neither run nor fail.
+func (s *Stream) giveUp(pending duckdb.PendingResult) {
+	duckdb.Interrupt(s.conn.conn)
+	duckdb.ExecutePending(pending, &s.result)
 }
 
 // Rows runs one statement and gives all its rows, for small internal results.

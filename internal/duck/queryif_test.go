@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -94,6 +95,45 @@ func TestASnapshotOfItsOwnGoes(t *testing.T) {
 				t.Errorf("%d bytes are held, %d before", after, before)
 			}
 		})
+	}
+}
+
+// TestWhatIsNotToRunEnds holds that a statement that is given up when its snapshot is fixed
+// lets the next one run: DuckDB waits for ever for a recursive one that was forgotten.
+func TestWhatIsNotToRunEnds(t *testing.T) {
+	ctx := context.Background()
+	reader, writer := attached(t)
+	exec(t, writer, "CREATE TABLE lake.next AS SELECT range AS a, range * 7919 % 5000 AS b FROM range(5000)")
+	var pause time.Duration
+	later := func() bool {
+		time.Sleep(pause)
+		return false
+	}
+	for name, sql := range map[string]string{
+		"steps": "WITH RECURSIVE r(n) AS (SELECT 0::BIGINT UNION SELECT e.b FROM r JOIN lake.next e ON e.a = r.n + 1 WHERE r.n < 4900) SELECT count(*) FROM r",
+		"rows":  "WITH RECURSIVE r(n, k) AS (SELECT range, 0 FROM range(3000) UNION ALL SELECT e.b, k + 1 FROM r JOIN lake.next e ON e.a = r.n WHERE k < 60) SELECT * FROM r",
+		"group": "SELECT i % 7, count(*) FROM lake.v GROUP BY ALL",
+	} {
+		for i := range 100 {
+			pause = time.Duration(i%20) * 200 * time.Microsecond
+			ended := make(chan error, 1)
+			go func() {
+				_, err := reader.QueryIf(ctx, sql, Params{}, later)
+				_ = reader.Exec(ctx, "ROLLBACK") // there is no transaction that it could end
+				ended <- err
+			}()
+			select {
+			case err := <-ended:
+				if !errors.Is(err, ErrNotAlone) {
+					t.Fatalf("%s: %v", name, err)
+				}
+			case <-time.After(time.Minute):
+				t.Fatalf("%s: the statement after it hangs", name)
+			}
+		}
+	}
+	if n := cell(t, reader, "SELECT count(*) FROM lake.next"); n != int64(5000) {
+		t.Errorf("%v rows", n)
 	}
 }
 
