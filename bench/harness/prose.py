@@ -81,7 +81,10 @@ TITLES = {
 
 AFTER = {
     "curves": "The columns are BIGINT, DOUBLE and VARCHAR in turn, of 100,000 rows, imported with `--job-memory-bytes 3GB`. A dataset has 1,000 rows; one of them is asked and in memory. "
-              "The rows of the files have no key. Every pending delta is one changed row. Clients and server share the cores.",
+              "The rows of the files have no key. Every pending delta is one changed row. Clients and server share the cores. "
+              "A hundred million timesheets are joined with ten million candidates: DuckDB's join by an array, for whole numbers in a range, ends at a "
+              "million, and its hash table no longer fits into the processor's cache. A point is asked for 14 times, and the rows of a million candidates "
+              "are held in the server after 30 reads by key, of ten million after 300: until then the worker answers.",
     "scale": "tarn runs with `--no-compact-auto --cache-size 500MB --query-memory-bytes 3GB --large-delta-bytes 16MB`, everything else as it comes, and takes a batch as one request, checked, merged by key and synced; "
              "its memory is that of server, worker and job together. DuckLake imports by CREATE TABLE AS, inserts by INSERT and updates and upserts by MERGE; its compaction "
              "is ducklake_rewrite_data_files (delete_threshold 0), ducklake_merge_adjacent_files, ducklake_expire_snapshots and "
