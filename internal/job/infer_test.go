@@ -360,6 +360,9 @@ func TestImportReportsProgress(t *testing.T) {
 			t.Errorf("%s: %+v of %d bytes", step, p, text.Len())
 		}
 	}
+	if _, ok := last["write a sample"]; !ok {
+		t.Errorf("the sample that tells the size of files counts as what is written: %v", last)
+	}
 	fold := spec(t)
 	fold.Kind, fold.Fold = job.KindFold, &job.Fold{Schema: *res.Schema, Base: baseOf(t, res.Outputs)}
 	must(t)(job.Inside{}.Run(t.Context(), fold, func(p job.Progress) {

@@ -54,7 +54,7 @@ func (s *session) copyData(ctx context.Context, c content, schema lake.Schema) (
 	default:
 		option = fmt.Sprintf(", FILE_SIZE_BYTES %d", s.spec.TargetFileBytes)
 	}
-	if err := s.copyTo(ctx, to, option, relation, schema); err != nil {
+	if err := s.copyTo(ctx, "write", to, option, relation, schema); err != nil {
 		return nil, err
 	}
 	outs, err := outputs(dir)
@@ -65,15 +65,15 @@ func (s *session) copyData(ctx context.Context, c content, schema lake.Schema) (
 }
 
 // copyTo writes a relation of c1…cn to a file, or to files in a folder that DuckDB
-// names.
-func (s *session) copyTo(ctx context.Context, to, option, relation string, schema lake.Schema) error {
+// names, as a step of the job.
+func (s *session) copyTo(ctx context.Context, step, to, option, relation string, schema lake.Schema) error {
 	named := make([]string, len(schema.Columns))
 	for i, c := range schema.Columns {
 		named[i] = col(i) + " AS " + lake.QuoteIdent(c.Name)
 	}
 	sql := fmt.Sprintf("COPY (SELECT %s FROM (%s)) TO %s (FORMAT parquet, COMPRESSION %s, ROW_GROUP_SIZE %d%s, FIELD_IDS %s)",
 		list(named), relation, lake.QuoteString(to), dataCompression, s.sizes.group, option, fieldIDs(schema.Columns))
-	return s.watched(ctx, "write", to, sql)
+	return s.watched(ctx, step, to, sql)
 }
 
 // outputName is the name of an output by its number, as DuckDB gives them.

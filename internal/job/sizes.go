@@ -116,7 +116,7 @@ func (s *session) written(ctx context.Context, relation string, schema lake.Sche
 	}
 	defer os.RemoveAll(dir)
 	first := fmt.Sprintf("SELECT * FROM (%s) LIMIT %d", relation, s.sizes.group)
-	if err := s.copyTo(ctx, filepath.Join(dir, outputName(0)), "", first, schema); err != nil {
+	if err := s.copyTo(ctx, "write a sample", filepath.Join(dir, outputName(0)), "", first, schema); err != nil {
 		return 0, err
 	}
 	out, err := footer(filepath.Join(dir, outputName(0)))
