@@ -45,6 +45,6 @@ def measure(o, folder, kept):
             found = importlib.import_module("sections." + name).measure(lab)
             found |= {"left_out": list(lab.left_out)}
         kept["sections"][name] = {**found, "began": figures.now(), "load_before": load, "seconds": time.monotonic() - began,
-                                  "tarn": lab.versions.get("tarn", "unknown")}
+                                  "tarn": lab.versions["tarn"]}
         kept["versions"] |= lab.versions
         figures.save(folder, kept)  # so that what was measured is not lost with what fails
